@@ -1,0 +1,1 @@
+"""Words that every room shares: addresses, bounds, clock, errors, outcomes and reasons."""

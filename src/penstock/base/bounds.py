@@ -1,0 +1,97 @@
+"""Every limit of the house, with its unit and where the number comes from."""
+
+# Handshakes ---------------------------------------------------------------------------------------------------------
+
+DETECT_BYTES = 8
+"""Bytes that `protocol = "auto"` looks at before it decides; the longest HTTP method prefix that tells is 8 bytes."""
+
+HANDSHAKE_BUFFER_BYTES = 65_536
+"""Unread handshake bytes held for one client. nginx's large_client_header_buffers hold 4 x 8 KiB; HAProxy one 16 KiB
+buffer; 64 KiB leaves room for a pipelined body behind a full head."""
+
+# HTTP ---------------------------------------------------------------------------------------------------------------
+
+HTTP_REQUEST_LINE_BYTES = 8_192
+"""Longest request line, 414 beyond it. RFC 9112 section 3 recommends at least 8000; Apache's LimitRequestLine is 8190."""
+
+HTTP_HEAD_BYTES = 32_768
+"""Longest head, 431 beyond it. nginx takes 32 KiB (4 x 8 KiB), HAProxy 16 KiB less its reserve."""
+
+HTTP_HEADERS = 128
+"""Header lines in one head, 431 beyond it. Apache's LimitRequestFields is 100, HAProxy's tune.http.maxhdr 101."""
+
+HTTP_CHUNK_LINE_BYTES = 256
+"""Longest chunk-size line with its extensions. llhttp has no bound, h11 takes 16 digits; extensions are unused in the wild."""
+
+HTTP_TRAILER_BYTES = 8_192
+"""Trailers of one chunked body together. As Go's net/http, which bounds trailers by its header buffer."""
+
+# SOCKS --------------------------------------------------------------------------------------------------------------
+
+SOCKS4_FIELD_BYTES = 255
+"""User id and domain in SOCKS4/4a, which state no bound; SOCKS5 gives each one length byte (RFC 1928, 1929)."""
+
+UDP_DATAGRAM_BYTES = 65_535
+"""The longest UDP payload there is, and so the buffer of an association."""
+
+UDP_TARGETS = 1_024
+"""Remote addresses that one UDP association may talk to; Dante keeps a list of similar size."""
+
+# Relay --------------------------------------------------------------------------------------------------------------
+
+RELAY_BUFFER_BYTES = 262_144
+"""One receive buffer, shared by all connections of a worker; 256 KiB measured best of 16 KiB to 1 MiB (HOUSE, fast path)."""
+
+RELAY_ROUNDS = 4
+"""Buffers moved for one connection before others get their turn: at most 1 MiB, about 300 us of a core."""
+
+HELD_BYTES = RELAY_BUFFER_BYTES
+"""What is held for an end that does not read: what was read in the round that its socket refused, and no more."""
+
+# Dialing ------------------------------------------------------------------------------------------------------------
+
+HAPPY_EYEBALLS_NS = 250_000_000
+"""Connection Attempt Delay; RFC 8305 section 5 recommends 250 ms."""
+
+DIAL_ADDRESSES = 16
+"""Addresses of one name that are tried; curl and glibc put no bound, c-ares returns what fits a response."""
+
+RESOLVER_THREADS = 16
+"""Lookups under way at once in a worker; threads are started only when needed."""
+
+RESOLVER_QUEUE = 4_096
+"""Distinct names waiting for a resolver thread; beyond it a dial fails at once as unresolved."""
+
+RESOLVER_ENTRIES = 16_384
+"""Names in the DNS cache of one worker; the oldest leave first."""
+
+# HTTP pool ----------------------------------------------------------------------------------------------------------
+
+POOL_PER_DESTINATION = 64
+"""Idle target connections kept for one destination in one worker; nginx's keepalive 32 is per upstream and worker."""
+
+POOL_CONNECTIONS = 1_024
+"""Idle target connections kept in one worker over all destinations."""
+
+# Processes ----------------------------------------------------------------------------------------------------------
+
+LISTEN_BACKLOG = 4_096
+"""Linux's own default for net.core.somaxconn since 5.4."""
+
+ACCEPT_BATCH = 64
+"""Connections accepted before others get their turn; HAProxy's maxaccept is 64 per thread group."""
+
+LEDGER_ROWS = 131_072
+"""Rows in one worker's ledger: 100,000 open connections, and two seconds of ended ones behind them."""
+
+DESCRIPTOR_RESERVE = 64
+"""Descriptors kept free for logs, resolver and admin doors when the accept path pauses."""
+
+WORKERS = 256
+"""Worker processes of one node; HAProxy's MAX_THREADS is 256."""
+
+LISTENERS = 1_024
+"""Listeners of one node: each costs a descriptor in every worker."""
+
+TARGETS = 65_535
+"""Targets of one node: a ledger word gives 16 bits to the target's id."""

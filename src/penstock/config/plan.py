@@ -1,0 +1,139 @@
+"""The frozen plan: what a validated configuration means to a worker. Plain structs, so that workers load no validator."""
+
+from msgspec import Struct
+
+from penstock.base import bounds
+from penstock.base.clock import NS
+
+
+class TargetPlan(Struct, frozen=True, kw_only=True):
+    """
+    One address that a listener's route sends to.
+
+    Args:
+        id: Number in the ledger, 1 to 65535; unique in the node.
+        host: Name or IP address.
+        port: 1 to 65535.
+        weight: Share of the round-robin, 1 or more.
+    """
+
+    id: int
+    host: str
+    port: int
+    weight: int = 1
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ListenerPlan(Struct, frozen=True, kw_only=True):
+    """
+    One listener.
+
+    Args:
+        id: Number in the ledger, 1 to 65535; unique in the node.
+        name: As configured, or protocol and port.
+        protocol: tcp, http, socks5 or auto.
+        host: Address to bind; `::` takes IPv4 too; `unix:/path` for a Unix socket.
+        port: 0 lets the kernel choose.
+        route: Name of the route that its connections take.
+        targets: Where a tcp listener (or the raw part of an auto one) sends.
+        users: Passwords by user name; empty where no login is asked. Never logged.
+        detect: Protocols that an auto listener tells apart, of http, socks5 and tcp.
+    """
+
+    id: int
+    name: str
+    protocol: str
+    host: str
+    port: int
+    route: str = "default"
+    targets: tuple[TargetPlan, ...] = ()
+    users: dict[str, str] = {}
+    detect: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"ListenerPlan(id={self.id}, name={self.name!r}, protocol={self.protocol!r})"
+
+    def __str__(self) -> str:
+        if self.host.startswith("unix:"):
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class TimeoutPlan(Struct, frozen=True, kw_only=True):
+    """
+    Deadlines; unit ns, 0 for none.
+
+    Args:
+        handshake: From accept until the client has said all that it must, and for each later HTTP head.
+        connect: For one dial with all its addresses, name lookup included.
+        idle: Without a byte in either direction.
+        half_closed: Without a byte after one end has closed its direction.
+        http_keep_alive: Between two HTTP requests of one client.
+        pool_idle: For a target connection that waits in the pool.
+        drain: From the order to stop until what still runs is cut.
+    """
+
+    handshake: int = 10 * NS
+    connect: int = 5 * NS
+    idle: int = 14_400 * NS
+    half_closed: int = 14_400 * NS
+    http_keep_alive: int = 60 * NS
+    pool_idle: int = 15 * NS
+    drain: int = 30 * NS
+
+
+class WorkerPlan(Struct, frozen=True, kw_only=True):
+    """
+    All that a worker is told.
+
+    Args:
+        listeners: Every listener of the node.
+        timeouts: Deadlines of the node.
+        connections: Open connections that the whole node takes; each worker takes its share.
+        workers: Worker processes of the node; 0 for all in one process.
+        ledger_rows: Rows in this worker's ledger.
+        dns_ttl: How long an answer serves; unit ns.
+        dns_negative_ttl: How long a failure serves; unit ns.
+        splice: `auto` (bulk flows between real interfaces), `always` (every bulk flow) or `never`.
+        own_addresses: Listen and admin endpoints of the node as (host, port); none of them may be dialed.
+    """
+
+    listeners: tuple[ListenerPlan, ...]
+    timeouts: TimeoutPlan = TimeoutPlan()
+    connections: int = 100_000
+    workers: int = 1
+    ledger_rows: int = bounds.LEDGER_ROWS
+    dns_ttl: int = 30 * NS
+    dns_negative_ttl: int = 2 * NS
+    splice: str = "auto"
+    own_addresses: tuple[tuple[str, int], ...] = ()
+
+
+class NodePlan(Struct, frozen=True, kw_only=True):
+    """
+    All that a node is told.
+
+    Args:
+        name: What it is called; one to 63 letters, digits, dots and dashes.
+        workers: Worker processes; 0 for all in one process.
+        admin: Host and port of the admin door; None for none.
+        admin_token: Bearer token that the admin door demands; None for none. Never logged.
+        socket_path: Unix socket of the command line.
+        log_level: debug, info, warning or error.
+        log_format: `console` or `json`.
+        worker: What each worker is told.
+    """
+
+    name: str
+    workers: int
+    admin: tuple[str, int] | None
+    admin_token: str | None = None
+    socket_path: str
+    log_level: str = "info"
+    log_format: str = "console"
+    worker: WorkerPlan
+
+    def __repr__(self) -> str:
+        return f"NodePlan(name={self.name!r}, workers={self.workers}, admin={self.admin})"

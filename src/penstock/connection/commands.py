@@ -1,0 +1,239 @@
+"""
+What a conversation says to the engine, and what it is told.
+
+A conversation is a generator: it yields a command, is resumed with the answer, and never touches a socket. The engine
+holds what the client sent early, so that the same bytes in any split give the same conversation.
+
+Rules:
+- `Need`, `Until` and `Peek` are answered with bytes. If the client closes first, `ClientClosed` is thrown in; if the
+  deadline passes, `DeadlinePassed`; if `Until` finds no end in its limit, `TooLong`. A conversation that does not
+  catch them ends with the outcome that they stand for.
+- `Dial` is answered with `Dialed`, or `DialFailed` is thrown in.
+- The phase, which decides the outcome of a connection that ends by itself, follows the commands: `Peek` detects,
+  `Need` and `Until` negotiate, `Dial` dials, `Relay` and `Exchange` relay.
+- `Relay`, `Datagrams` and `Close` are the last words; the generator is closed after either.
+- An `Exchange` is answered with whether the client may send another request.
+"""
+
+from collections.abc import Generator
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from penstock.base.outcomes import Outcome
+from penstock.config.plan import TargetPlan
+
+
+class Facts(NamedTuple):
+    """
+    What is known of a connection when it is accepted.
+
+    Args:
+        client_host: IP address of the client, IPv4-mapped folded; `-` on a Unix socket.
+        client_port: Its port; 0 on a Unix socket.
+        local_host: Address that the client reached.
+        local_port: Port that the client reached.
+    """
+
+    client_host: str
+    client_port: int
+    local_host: str = "127.0.0.1"
+    local_port: int = 0
+
+
+class Need(Struct, frozen=True):
+    """Answer me exactly `count` bytes and take them."""
+
+    count: int
+
+
+class Until(Struct, frozen=True):
+    """Answer me all bytes up to and with `delimiter` and take them; `TooLong` if there is none within `limit` bytes."""
+
+    delimiter: bytes
+    limit: int
+
+
+class Peek(Struct, frozen=True):
+    """Answer me what is there, at least `count` bytes, and take nothing."""
+
+    count: int
+
+
+class Send(Struct, frozen=True):
+    """Send these bytes to the client. Answered with None at once; the engine keeps what the socket does not take."""
+
+    data: bytes
+
+
+class Dial(Struct, frozen=True):
+    """
+    Connect to this destination.
+
+    Args:
+        host: Name or IP address.
+        port: 1 to 65535.
+        target: The configured target that this is, for the ledger; None for a destination that the client chose.
+    """
+
+    host: str
+    port: int
+    target: TargetPlan | None = None
+
+
+class DialAny(Struct, frozen=True):
+    """Connect to the next of the listener's own targets; the others are tried before it fails."""
+
+
+class Relay(Struct, frozen=True):
+    """Move bytes both ways until both ends are done. What the client sent early goes first."""
+
+
+class Bind(Struct, frozen=True):
+    """
+    Listen for one connection from `host` (SOCKS BIND, RFC 1928 section 4). Answered with `Bound`, then yield `Await`.
+
+    Args:
+        host: The only address that may connect; `0.0.0.0` or `::` for any.
+        port: Port that the client announced; not checked, as RFC 1928 lets a client not know it.
+    """
+
+    host: str
+    port: int
+
+
+class Await(Struct, frozen=True):
+    """Wait for the connection that `Bind` listens for. Answered with `Dialed`: whose address it is."""
+
+
+class Associate(Struct, frozen=True):
+    """
+    Open a UDP association (RFC 1928 section 7). Answered with `Bound`; then yield `Datagrams`.
+
+    Args:
+        host: Address that the client says it will send from; `0.0.0.0` or `::` if it does not know.
+        port: Port that it says it will send from; 0 if it does not know.
+    """
+
+    host: str
+    port: int
+
+
+class Datagrams(Struct, frozen=True):
+    """Carry datagrams until the client closes the TCP connection. A last word, like `Relay`."""
+
+
+class Exchange(Struct, frozen=True):
+    """
+    Carry one HTTP exchange with a target connection, pooled or new, and answer whether the client may go on (bool).
+    `DialFailed` is thrown in while nothing has been sent to the client.
+
+    Args:
+        host: Destination.
+        port: Destination.
+        head: Request head as the target shall get it.
+        framing: How the request's body ends (protocols.http1.framing).
+        method: Of the request; it decides how the response ends.
+        keep_alive: Whether the client would send another request on this connection.
+        http_1_0: Whether the client speaks HTTP/1.0 and cannot take a chunked body.
+        retriable: Whether it may be sent again if a pooled connection dies without an answer (RFC 9110 section 9.2.2).
+    """
+
+    host: str
+    port: int
+    head: bytes
+    framing: Any
+    method: bytes
+    keep_alive: bool
+    http_1_0: bool
+    retriable: bool
+
+
+class Describe(Struct, frozen=True):
+    """Tell the ledger who this is and where it wants to go: `user` and `destination` as text, empty for unknown."""
+
+    destination: str = ""
+    user: str = ""
+
+
+class Close(Struct, frozen=True):
+    """
+    End the connection, after what was sent has gone out.
+
+    Args:
+        outcome: The word that it ends with.
+        detail: One line for the log; empty for none.
+    """
+
+    outcome: Outcome
+    detail: str = ""
+
+
+Command = (
+    Need | Until | Peek | Send | Dial | DialAny | Relay | Bind | Await | Associate | Datagrams | Exchange | Describe
+    | Close
+)  # fmt: skip
+
+Conversation = Generator[Command, Any, None]
+
+
+class Dialed(NamedTuple):
+    """
+    A connection stands.
+
+    Args:
+        local_host, local_port: Our end of it.
+        remote_host, remote_port: The other end.
+    """
+
+    local_host: str
+    local_port: int
+    remote_host: str
+    remote_port: int
+
+
+class Bound(NamedTuple):
+    """A socket listens or takes datagrams at this address."""
+
+    host: str
+    port: int
+
+
+class DialError(StrEnum):
+    """Why a dial failed; protocols map it to their reply codes."""
+
+    REFUSED = "connection refused"
+    NETWORK_UNREACHABLE = "network unreachable"
+    HOST_UNREACHABLE = "host unreachable"
+    TIMEOUT = "timed out"
+    UNRESOLVED = "name not resolved"
+    LOOP = "destination is this proxy itself"
+    RESOURCE = "out of descriptors or ports"
+    FAILED = "failed"
+
+
+class DialFailed(Exception):  # noqa: N818 - it is news, not an error of ours
+    """
+    The dial failed on every address.
+
+    Args:
+        error: Of the address that came furthest.
+        detail: For the log, such as the system's own message.
+    """
+
+    def __init__(self, error: DialError, detail: str = "") -> None:
+        super().__init__(detail or str(error))
+        self.error = error
+
+
+class ClientClosed(Exception):  # noqa: N818 - it is news, not an error of ours
+    """The client closed before it had said what was needed."""
+
+
+class DeadlinePassed(Exception):  # noqa: N818 - it is news, not an error of ours
+    """The phase's deadline passed."""
+
+
+class TooLong(Exception):  # noqa: N818 - it is news, not an error of ours
+    """`Until` found no delimiter within its limit."""

@@ -1,0 +1,1 @@
+"""Hands of a worker: sockets, timers, bytes. Holds no decision worth a unit test."""

@@ -1,0 +1,1 @@
+"""The arithmetic of observation: ledger, fold, snapshot. Knows no protocol."""

@@ -1,0 +1,161 @@
+"""
+The ledger: shared memory of fixed rows that one worker writes and the supervisor reads once a second.
+
+A file of 8-byte words: a header of `HEADER_WORDS`, then `rows` rows of `ROW_WORDS`, then `rows` texts of `TEXT_BYTES`.
+Each word has one writer and is stored aligned and whole, so nobody locks and nobody sees half a number.
+
+A row is free, then open, then ended. An ended row rests until the supervisor's tick has passed it twice, so that a whole
+reading of the ledger begins after its end: every row is read with its final numbers before another connection gets it.
+Source: docs/decisions/0003-ledger.md.
+"""
+
+import mmap
+import os
+from collections import deque
+from struct import Struct
+
+
+MAGIC = 0x504E_5354_4F43_4B31  # "PNSTOCK1"
+
+HEADER_WORDS = 512
+"""One page, so that rows begin on a page of their own."""
+
+ROW_WORDS = 16
+"""Two cache lines: counters and state in the first, what is written once in the second."""
+
+TEXT_BYTES = 384
+"""Destination (at most 255 bytes of name and a port), user and detail, separated by zeros, cut at the end."""
+
+# Words of the header. The supervisor writes TICK and ORDERS, the worker all others.
+H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS = range(8)
+
+# Words of a row.
+STATE, CLIENT_RX, CLIENT_TX, TARGET_RX, TARGET_TX, REQUESTS, PHASE, TEXT = range(8)
+STARTED, ENDED, OUTCOME, SCOPE, IP_HIGH, IP_LOW, PORT, DIALED = range(8, 16)
+
+FREE, OPEN, REST = range(3)
+"""The low two bits of STATE; the other bits are the connection's serial number."""
+
+_ROW = Struct("=Q5QQQQQQQ16sQQ")  # STATE ... PORT and DIALED in row order; native order, no padding
+assert _ROW.size == ROW_WORDS * 8  # noqa: S101 - a layout that is wrong must not load
+
+
+def size_of(rows: int) -> int:
+    """Return the bytes of a ledger with so many rows. Pages that no row has used take no memory."""
+    return HEADER_WORDS * 8 + rows * (ROW_WORDS * 8 + TEXT_BYTES)
+
+
+def create(rows: int, name: str = "penstock-ledger") -> int:
+    """Return the descriptor of a new, zeroed ledger in anonymous memory; it lives until its last holder closes it."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.ftruncate(fd, size_of(rows))
+    return fd
+
+
+class Ledger:
+    """
+    The worker's side.
+
+    Args:
+        fd: Descriptor of a file of `size_of(rows)` bytes; stays open with its owner.
+        rows: How many rows it has.
+        pid: Process that writes it.
+
+    Attributes:
+        words: All words of header and rows. The data plane adds bytes at `base + CLIENT_RX` and its neighbours itself:
+            a call would cost more than the addition.
+    """
+
+    __slots__ = ("_free", "_map", "_resting", "_texts", "high", "open_rows", "rows", "serial", "words")
+
+    def __init__(self, fd: int, rows: int, pid: int) -> None:
+        self._map = mmap.mmap(fd, size_of(rows))
+        self.rows = rows
+        self.words = memoryview(self._map)[: (HEADER_WORDS + rows * ROW_WORDS) * 8].cast("Q")
+        self._texts = (HEADER_WORDS + rows * ROW_WORDS) * 8
+        self._free: list[int] = []
+        self._resting: deque[tuple[int, int]] = deque()
+        self.high = self.open_rows = self.serial = 0
+        words = self.words
+        words[H_ROWS], words[H_PID], words[H_MAGIC] = rows, pid, MAGIC
+
+    def open(self, now_ns: int, scope: int, ip: bytes, port: int) -> int:
+        """
+        Open a row.
+
+        Args:
+            now_ns: Monotonic time; unit ns.
+            scope: What `pack_scope` returned.
+            ip: 16 bytes of `pack_ip`.
+            port: Of the client.
+
+        Returns:
+            Index of the row's first word in `words`, or 0 if no row is free.
+        """
+        free = self._free
+        if free:
+            base = free.pop()
+        elif self.high < self.rows:
+            base = HEADER_WORDS + self.high * ROW_WORDS
+            self.high += 1
+            self.words[H_HIGH] = self.high
+        else:
+            base = self._wake()
+            if not base:
+                return 0
+        self.serial += 1
+        self.open_rows += 1
+        _ROW.pack_into(
+            self._map, base * 8, self.serial << 2 | FREE, 0, 0, 0, 0, 0, 0, 0, now_ns, 0, 0, scope, ip, port, 0
+        )  # fmt: skip
+        self.words[base] = self.serial << 2 | OPEN  # last: who sees an open row sees all of it
+        return base
+
+    def end(self, base: int, now_ns: int, outcome: int) -> None:
+        """
+        End a row; it rests until the supervisor has read it.
+
+        Args:
+            base: What `open` returned.
+            now_ns: Monotonic time; unit ns.
+            outcome: What `Outcome.pack` returned.
+        """
+        words = self.words
+        words[base + ENDED] = now_ns
+        words[base + OUTCOME] = outcome
+        words[base] = words[base] & ~3 | REST  # last: who sees an ended row sees its final numbers
+        self.open_rows -= 1
+        self._resting.append((words[H_TICK], base))
+
+    def collect(self) -> None:
+        """Take back the rows that the tick has passed twice. Called once a second by the worker."""
+        resting, free = self._resting, self._free
+        passed = self.words[H_TICK] - 2
+        while resting and resting[0][0] <= passed:
+            free.append(resting.popleft()[1])
+
+    def _wake(self) -> int:
+        self.collect()
+        if self._free:
+            return self._free.pop()
+        self.words[H_OVERFLOWS] += 1
+        return 0
+
+    def describe(self, base: int, destination: str, user: str, detail: str) -> None:
+        """Write who the client is and where it wants to go; what is too long is cut. An empty text leaves none."""
+        text = b"\0".join((destination.encode()[:263], user.encode()[:64], detail.encode()))[:TEXT_BYTES]
+        start = self._texts + (base - HEADER_WORDS) // ROW_WORDS * TEXT_BYTES
+        self._map[start : start + len(text)] = text
+        self.words[base + TEXT] = len(text)
+
+    def close(self) -> None:
+        """Let go of the memory; the file stays with whoever holds its descriptor."""
+        self.words.release()
+        self._map.close()
+
+
+def pack_scope(listener: int, target: int = 0) -> int:
+    """Return a SCOPE word: the listener's id in the low 16 bits, the target's above it, 0 for none."""
+    return listener | target << 16
+
+

@@ -1,0 +1,1 @@
+"""Hands of a node: processes, sampler, admin door."""

@@ -1,0 +1,1 @@
+"""Decisions: the same facts and time give the same answer."""

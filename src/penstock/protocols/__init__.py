@@ -1,0 +1,1 @@
+"""Words of the wire, sans-I/O: one file per protocol, parse beside serialize, RFC sections beside rules."""
