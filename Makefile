@@ -2,7 +2,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench soak requirements clean
+.PHONY: help demo test lint style floors types bench soak requirements clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -16,10 +16,15 @@ test: ## all tests; make test ARGS="tests/base -k addresses" for some
 	@scripts/test-setup
 	@scripts/test $(ARGS)
 
-lint: ## style, format and the floors of the house
+lint: style floors ## style, format and the floors of the house
+
+style:
 	@scripts/bootstrap test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+floors:
+	@scripts/bootstrap test
 	.venv/bin/lint-imports --no-logo
 
 types: ## mypy, strict
