@@ -9,6 +9,13 @@ HANDSHAKE_BUFFER_BYTES = 65_536
 """Unread handshake bytes held for one client. nginx's large_client_header_buffers hold 4 x 8 KiB; HAProxy one 16 KiB
 buffer; 64 KiB leaves room for a pipelined body behind a full head."""
 
+HANDSHAKE_READ_BYTES = 16_384
+"""Read at once while a conversation runs; nearly every head and every SOCKS message fits, and a bytes object of this size
+costs no system call."""
+
+LINGER_NS = 2_000_000_000
+"""How long we read on after our last words, so that no reset overtakes them; nginx's lingering_timeout is 5 s."""
+
 # HTTP ---------------------------------------------------------------------------------------------------------------
 
 HTTP_REQUEST_LINE_BYTES = 8_192
@@ -52,6 +59,9 @@ HELD_BYTES = RELAY_BUFFER_BYTES
 
 HAPPY_EYEBALLS_NS = 250_000_000
 """Connection Attempt Delay; RFC 8305 section 5 recommends 250 ms."""
+
+DIAL_TARGETS = 8
+"""Targets tried for one connection before it fails; HAProxy's default is 3 retries and a redispatch."""
 
 DIAL_ADDRESSES = 16
 """Addresses of one name that are tried; curl and glibc put no bound, c-ares returns what fits a response."""

@@ -32,14 +32,10 @@ class Facts(NamedTuple):
     Args:
         client_host: IP address of the client, IPv4-mapped folded; `-` on a Unix socket.
         client_port: Its port; 0 on a Unix socket.
-        local_host: Address that the client reached.
-        local_port: Port that the client reached.
     """
 
     client_host: str
     client_port: int
-    local_host: str = "127.0.0.1"
-    local_port: int = 0
 
 
 class Need(Struct, frozen=True):

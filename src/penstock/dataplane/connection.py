@@ -1,0 +1,511 @@
+"""
+One accepted connection, from its row in the ledger to its outcome: runs the conversation, then relays.
+
+The conversation says what (connection/commands.py); this is how. Whatever happens, `end` is called once, with one
+outcome, and lets go of everything.
+"""
+
+import struct
+from _socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
+from _socket import socket as RawSocket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from penstock.base.bounds import DIAL_TARGETS, HANDSHAKE_BUFFER_BYTES, HANDSHAKE_READ_BYTES, LINGER_NS
+from penstock.base.clock import NS
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
+from penstock.config.plan import TargetPlan
+from penstock.connection.commands import (
+    Associate,
+    Await,
+    Bind,
+    ClientClosed,
+    Close,
+    Command,
+    Conversation,
+    Datagrams,
+    DeadlinePassed,
+    Describe,
+    Dial,
+    DialAny,
+    Dialed,
+    DialError,
+    DialFailed,
+    Exchange,
+    Need,
+    Peek,
+    Relay,
+    Send,
+    TooLong,
+    Until,
+)
+from penstock.connection.endings import ending
+from penstock.dataplane import dialer
+from penstock.dataplane.exchange import HttpExchange
+from penstock.dataplane.reactor import BROKEN, HANGUP, OUT, READABLE, URGENT
+from penstock.dataplane.relay import End
+from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, DIALED, PHASE, REQUESTS, SCOPE, TARGET_RX, TARGET_TX, pack_scope
+
+if TYPE_CHECKING:
+    from penstock.dataplane.listener import Listener
+    from penstock.dataplane.worker import Worker
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, zero seconds: the close is a reset (socket(7))."""
+
+FIRST_VISIT_NS = NS
+"""A new connection is first looked at after a second: most are gone by then, and the wheel holds no corpses for long."""
+
+VISIT_NS = 60 * NS
+"""Later looks are at most this far apart, so that a closed connection is not kept in memory by its idle timeout."""
+
+COMPLETED = COMPLETE.pack()
+CANCELLED = Outcome(EndedBy.ADMIN, Phase.DRAIN).pack()
+INTERNAL = EndedBy.INTERNAL
+
+
+class Connection:
+    """
+    One connection.
+
+    Args:
+        worker: Who owns it.
+        listener: Who accepted it.
+        sock: The accepted socket.
+        fd: Its descriptor.
+        row: Its row in the ledger.
+
+    Attributes:
+        seen: When a byte last moved; unit ns.
+        inbox: Bytes that the client sent and the conversation has not taken yet.
+        pending: Edges of the client's socket that nobody followed to their end yet.
+        detail: One line for the log, written to the ledger at the end.
+    """
+
+    __slots__ = (
+        "_closing", "_conversation", "_deadline", "_dial", "_dial_started", "_idle", "_reports", "_tries", "_visit", "_waiting",
+        "client", "described", "detail", "exchange", "extra", "inbox", "listener", "pending", "phase", "row", "seen",
+        "target", "target_pending", "worker",
+    )  # fmt: skip
+
+    def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int) -> None:
+        now = worker.reactor.now
+        self.worker, self.listener, self.row, self.seen = worker, listener, row, now
+        self.client = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
+        self.target: End | None = None
+        self.phase = Phase.NEGOTIATE
+        self.inbox = b""
+        self.pending = self.target_pending = 0
+        self.described: Describe | None = None
+        self.detail = ""
+        self.exchange: HttpExchange | None = None
+        self.extra: Any = None
+        self._conversation: Conversation | None = None
+        self._waiting: Need | Until | Peek | None = None
+        self._dial: dialer.Dial | None = None
+        self._dial_started = self._tries = self._closing = self._idle = 0
+        self._deadline = now + worker.handshake
+        self._visit = now + FIRST_VISIT_NS
+        worker.reactor.at(self._visit, self)
+
+    # The conversation ------------------------------------------------------------------------------------------------
+
+    def converse(self, conversation: Conversation) -> None:
+        """Run the conversation from its beginning."""
+        self._conversation = conversation
+        self.step(None)
+
+    def step(self, answer: Any, error: Exception | None = None) -> None:
+        """Resume the conversation with an answer or an error, and do what it says until it must wait."""
+        conversation = self._conversation
+        assert conversation is not None  # noqa: S101 - who steps has one
+        try:
+            while True:
+                command = conversation.send(answer) if error is None else conversation.throw(error)
+                answer = error = None
+                kind = type(command)
+                if kind is Need or kind is Until or kind is Peek:
+                    try:
+                        answer = self._take(command)
+                    except (ClientClosed, TooLong) as news:
+                        error = news
+                        continue
+                    if answer is None:
+                        self._wait(command)
+                        return
+                elif kind is Send:
+                    self.client.send(command.data)
+                    if not self.row:
+                        return
+                elif kind is Describe:
+                    self._describe(command)
+                else:
+                    HANDLERS[kind](self, command)
+                    return
+        except (ClientClosed, DeadlinePassed, TooLong, DialFailed) as news:
+            self.detail = self.detail or str(news)
+            self.close(ending(news, self.phase).pack())
+
+    def _describe(self, command: Describe) -> None:
+        if command != self.described:
+            self.described = command
+            self.worker.ledger.describe(self.row, command.destination, command.user, "")
+
+    def _take(self, command: Need | Until | Peek) -> bytes | None:
+        """Answer a wish for bytes from the inbox, reading what is there; None if more must come."""
+        while True:
+            inbox = self.inbox
+            if type(command) is Until:
+                end = inbox.find(command.delimiter) + len(command.delimiter)
+                found = end >= len(command.delimiter) and end <= command.limit
+                if not found and len(inbox) >= command.limit:
+                    raise TooLong(f"no end within {command.limit} bytes")
+            else:
+                end = command.count  # type: ignore[union-attr]
+                found = len(inbox) >= end
+            if found:
+                if type(command) is Peek:
+                    return inbox
+                self.inbox = inbox[end:]
+                return inbox[:end]
+            if not self.fill():
+                break
+        if self.client.eof:
+            raise ClientClosed(len(inbox))
+        return None
+
+    def _wait(self, command: Need | Until | Peek) -> None:
+        self._waiting = command
+        phase = Phase.DETECT if type(command) is Peek else Phase.NEGOTIATE
+        if self.exchange is None:
+            if phase is not self.phase:
+                self.enter(phase)
+        elif not self.inbox:
+            self.arm(self.worker.reactor.now + self.worker.keep_alive)
+
+    def fill(self) -> bool:
+        """Read what edges have announced, as far as the inbox has room. Returns whether anything came."""
+        client = self.client
+        came = False
+        while self.pending and len(self.inbox) < HANDSHAKE_BUFFER_BYTES:
+            try:
+                data = client.sock.recv(HANDSHAKE_READ_BYTES, MSG_DONTWAIT)
+            except BlockingIOError:
+                self.pending = 0
+                break
+            except OSError:
+                self.pending = 0
+                client.eof = True
+                break
+            if not data:
+                self.pending = 0
+                client.eof = True
+                break
+            came = True
+            self.worker.words[client.rx] += len(data)
+            self.inbox = self.inbox + data if self.inbox else data
+            if len(data) < HANDSHAKE_READ_BYTES and not self.pending & URGENT:
+                client.eof = bool(self.pending & HANGUP)
+                self.pending = 0
+        return came
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    def ready(self, fd: int, mask: int) -> None:
+        """React to an edge on the client's socket while the conversation runs."""
+        if mask & OUT and self.client.held is not None and not self.client.flush():
+            return
+        if not self.row or not mask & READABLE:
+            return
+        self.pending |= mask
+        if self._waiting is not None:
+            self._listen()
+        elif self._closing:
+            self._discard()
+        elif self._dial is None and self.exchange is not None:
+            self.exchange.client_ready(mask)
+        elif self.extra is not None:
+            self.extra.client_ready(mask)
+        elif mask & BROKEN:  # it will not even read what we could say
+            self.broken(self.client)
+
+    def _listen(self) -> None:
+        command, before = self._waiting, self.inbox
+        assert command is not None  # noqa: S101 - the caller looked
+        try:
+            answer = self._take(command)
+        except (ClientClosed, TooLong) as news:
+            self._waiting = None
+            self.step(None, news)
+            return
+        if answer is not None:
+            self._waiting = None
+            self.step(answer)
+        elif not before and self.inbox and self.exchange is not None:  # a next head has begun
+            self.arm(self.worker.reactor.now + self.worker.handshake)
+
+    def wake(self, now: int) -> None:
+        """Look whether a deadline has passed."""
+        if not self.row or now < self._visit:  # gone, or an earlier visit took this one's place
+            return
+        deadline = self.seen + self._idle if self._idle else self._deadline
+        if now < deadline:
+            self._visit = min(deadline, now + VISIT_NS)
+            self.worker.reactor.at(self._visit, self)
+        else:
+            self._visit = now + FIRST_VISIT_NS
+            self.worker.reactor.at(self._visit, self)
+            self._expire()
+
+    def arm(self, deadline: int) -> None:
+        """End this phase at `deadline`; unit ns."""
+        self._deadline, self._idle = deadline, 0
+        if deadline < self._visit:
+            self._visit = deadline
+            self.worker.reactor.at(deadline, self)
+
+    def arm_idle(self, idle: int) -> None:
+        """End this connection when no byte has moved for `idle`; unit ns."""
+        self._idle = idle
+        deadline = self.seen + idle
+        if deadline < self._visit:
+            self._visit = deadline
+            self.worker.reactor.at(deadline, self)
+
+    def _expire(self) -> None:
+        if self._waiting is not None:
+            self._waiting = None
+            self.step(None, DeadlinePassed(len(self.inbox)))
+        elif self._closing:
+            self.end(self._closing)
+        elif self._dial is not None:
+            self._dial.expire()
+        elif self.exchange is not None:
+            self.exchange.expire()
+        elif self.extra is not None:
+            self.extra.expire()
+        else:
+            self.detail = "idle"
+            self.end(Outcome(EndedBy.CLIENT_TIMEOUT, self.phase).pack())
+
+    def enter(self, phase: Phase) -> None:
+        """Tell the ledger how far this connection has come."""
+        self.phase = phase
+        self.worker.words[self.row + PHASE] = phase
+
+    # Dialing ---------------------------------------------------------------------------------------------------------
+
+    def _dial_target(self, command: Command) -> None:
+        self._tries, self._reports = min(len(self.listener.plan.targets), DIAL_TARGETS), False
+        self._dial_next()
+
+    def _dial_next(self) -> None:
+        self._tries -= 1
+        target = self.listener.next_target()
+        self._begin_dial(target.host, target.port, target)
+
+    def _dial_one(self, command: Dial) -> None:
+        self._tries, self._reports = 0, True
+        self._begin_dial(command.host, command.port, command.target)
+
+    def _begin_dial(self, host: str, port: int, target: TargetPlan | None) -> None:
+        worker = self.worker
+        self.enter(Phase.DIAL)
+        if target is not None:
+            worker.words[self.row + SCOPE] = pack_scope(self.listener.plan.id, target.id)
+        now = self._dial_started = worker.reactor.now
+        self.arm(now + worker.connect)
+        self._dial = dial = dialer.Dial(worker, self, host, port)
+        dial.start()
+
+    def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
+        """The target connection stands."""
+        self._dial = None
+        words, row = self.worker.words, self.row
+        words[row + DIALED] = self.worker.reactor.now - self._dial_started
+        words[row + REQUESTS] += 1
+        self.adopt(sock, fd, mask)
+        if self._reports:
+            local = sock.getsockname()
+            self.step(Dialed(local[0], local[1], *address))
+        else:
+            self.step(None)
+
+    def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
+        """Take a connected socket as the target's end."""
+        self.target = target = End(self, sock, fd, self.row + TARGET_RX, self.row + TARGET_TX)
+        target.watches_out = True
+        self.target_pending = mask
+        self.worker.reactor.table[fd] = target
+        return target
+
+    def dial_failed(self, error: DialError, detail: str) -> None:
+        """No address could be reached."""
+        self._dial = None
+        if self._tries > 0:
+            self._dial_next()
+        else:
+            self.detail = detail
+            self.step(None, DialFailed(error, detail))
+
+    # Relaying --------------------------------------------------------------------------------------------------------
+
+    def relay(self, command: Command | None = None) -> None:
+        """Connect the two ends, and let what came early go first."""
+        client, target = self.client, self.target
+        assert target is not None  # noqa: S101 - a conversation dials before it relays
+        self._let_go_of_conversation()
+        self.enter(Phase.RELAY)
+        self.seen = self.worker.reactor.now
+        self.arm_idle(self.worker.idle)
+        client.other, target.other = target, client
+        self.worker.reactor.table[client.fd] = client
+        inbox, pending = self.inbox, self.pending
+        self.inbox, self.pending, self.exchange = b"", 0, None
+        if inbox:
+            target.send(inbox)
+        if client.eof and self.row:
+            client.ended()
+        elif pending and self.row:
+            client.ready(client.fd, pending)
+        if self.target_pending & READABLE and self.row:
+            target.ready(target.fd, self.target_pending)
+
+    def half_closed(self) -> None:
+        """One end gets no more: the other one's silence is judged by its own timeout."""
+        self.arm_idle(self.worker.half_closed_idle)
+
+    def noticed(self, mask: int) -> None:
+        """Keep an edge of the target's socket until the relay begins."""
+        self.target_pending |= mask
+
+    def finish(self) -> None:
+        """Both ends have said all."""
+        self.end(COMPLETED)
+
+    def broken(self, end: End) -> None:
+        """An end was reset; the other one is reset too."""
+        if self.exchange is not None and end is not self.client and self._dial is None and self.target is None:
+            self.exchange.target_broken()
+            return
+        self.detail = self.detail or "connection reset"
+        other = end.other
+        if other is not None:
+            try:
+                other.sock.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+            except OSError:
+                pass
+        who = EndedBy.CLIENT if end is self.client else EndedBy.TARGET
+        self.end(Outcome(who, self.phase).pack())
+
+    # Ending ----------------------------------------------------------------------------------------------------------
+
+    def _close(self, command: Close) -> None:
+        self.detail = command.detail
+        self.close(command.outcome.pack())
+
+    def close(self, outcome: int) -> None:
+        """
+        End with `outcome` after what was sent has gone out.
+
+        A socket that is closed with unread bytes in it is reset, and the reset may overtake our last words. So we say
+        that we are done, and read on for a moment until the client closes (nginx's lingering_close).
+        """
+        client = self.client
+        if not self.row:
+            return
+        if client.held is None and (client.eof or (outcome == COMPLETED and not self.inbox)):
+            self.end(outcome)
+            return
+        self._let_go_of_conversation()
+        self._drop_target()
+        self._closing = outcome
+        self.arm(self.worker.reactor.now + LINGER_NS)
+        self.worker.reactor.table[client.fd] = self
+        if client.held is None:
+            self._say_goodbye()
+        else:
+            client.on_flushed = self._say_goodbye
+
+    def _say_goodbye(self) -> None:
+        try:
+            self.client.sock.shutdown(SHUT_WR)
+        except OSError:
+            self.end(self._closing)
+            return
+        self._discard()
+
+    def _discard(self) -> None:
+        """Read and count what the client still sends, and keep none of it."""
+        self.inbox = b""
+        self.fill()
+        self.inbox = b""
+        if self.client.eof:
+            self.end(self._closing)
+        elif self.pending:
+            self.worker.reactor.again(self, self.client.fd, self.pending)
+
+    def _drop_target(self) -> None:
+        if self._dial is not None:
+            self._dial.cancel()
+            self._dial = None
+        if self.exchange is not None:
+            self.exchange.abandon()
+            self.exchange = None
+        if self.extra is not None:
+            self.extra.close()
+            self.extra = None
+        target = self.target
+        if target is not None:
+            self.worker.reactor.bury(target.fd, target.sock)
+            target.other = None
+            target.connection = None  # type: ignore[assignment]
+            self.target = None
+
+    def _let_go_of_conversation(self) -> None:
+        conversation, self._conversation = self._conversation, None
+        self._waiting = None
+        if conversation is not None:
+            conversation.close()
+
+    def end(self, outcome: int) -> None:
+        """End now: write the outcome, close everything, let nothing point at us."""
+        row, worker, client = self.row, self.worker, self.client
+        if not row:
+            return
+        if self.detail:
+            described = self.described or Describe()
+            worker.ledger.describe(row, described.destination, described.user, self.detail)
+        worker.ledger.end(row, worker.reactor.now, outcome)
+        self.row = 0
+        worker.reactor.bury(client.fd, client.sock)
+        client.other = client.on_flushed = None
+        client.connection = None  # type: ignore[assignment]
+        self._drop_target()
+        self._let_go_of_conversation()
+        worker.ended()
+
+    def abort(self, who: EndedBy) -> None:
+        """End now, by the order of an operator or by our own fault."""
+        self.end(Outcome(who, self.phase).pack())
+
+    @property
+    def between_requests(self) -> bool:
+        """Whether this is an HTTP client that has said nothing of a next request: it may be closed at no loss."""
+        return self.exchange is not None and self._waiting is not None and not self.inbox
+
+    def _exchange(self, command: Exchange) -> None:
+        if self.exchange is None:
+            self.exchange = HttpExchange(self)
+            self.enter(Phase.RELAY)
+        self.exchange.begin(command)
+
+
+HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
+    Dial: Connection._dial_one,
+    DialAny: Connection._dial_target,
+    Relay: Connection.relay,
+    Exchange: Connection._exchange,
+    Close: Connection._close,
+}
+"""What is done about each command that the conversation cannot be resumed from at once."""

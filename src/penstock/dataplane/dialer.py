@@ -1,0 +1,168 @@
+"""
+Connecting without blocking: every address of a name is tried, a slow one is given a rival after 250 ms (RFC 8305).
+
+The first connection that stands wins; the others are closed. The owner is told once, `dialed` or `dial_failed`.
+"""
+
+import errno
+import os
+from _socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
+from _socket import TCP_NODELAY
+from _socket import socket as RawSocket
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from penstock.base.addresses import is_ip
+from penstock.base.bounds import HAPPY_EYEBALLS_NS, RESOLVER_ENTRIES
+from penstock.connection.commands import DialError
+from penstock.dataplane.reactor import BROKEN, EDGE_BOTH
+from penstock.dataplane.resolver import Answer
+from penstock.policy.addresses import interleave
+
+if TYPE_CHECKING:
+    from penstock.dataplane.worker import Worker
+
+NEW_STREAM = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+
+ERRORS = {
+    errno.ECONNREFUSED: DialError.REFUSED,
+    errno.ECONNRESET: DialError.REFUSED,
+    errno.ENETUNREACH: DialError.NETWORK_UNREACHABLE,
+    errno.EAFNOSUPPORT: DialError.NETWORK_UNREACHABLE,
+    errno.EHOSTUNREACH: DialError.HOST_UNREACHABLE,
+    errno.ETIMEDOUT: DialError.TIMEOUT,
+    errno.EMFILE: DialError.RESOURCE,
+    errno.ENFILE: DialError.RESOURCE,
+    errno.ENOBUFS: DialError.RESOURCE,
+    errno.ENOMEM: DialError.RESOURCE,
+    errno.EADDRNOTAVAIL: DialError.RESOURCE,
+    errno.EAGAIN: DialError.RESOURCE,
+}
+
+
+class Owner(Protocol):
+    """Who wants a connection."""
+
+    def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
+        """Take the connected socket, which the reactor watches already, and the events that came with its connection."""
+
+    def dial_failed(self, error: DialError, detail: str) -> None:
+        """Learn that no address could be reached."""
+
+
+class Dial:
+    """
+    One wish to be connected.
+
+    Args:
+        worker: Whose reactor, resolver and own addresses are used.
+        owner: Who is told.
+        host: Name or IP address.
+        port: 1 to 65535.
+    """
+
+    __slots__ = ("_addresses", "_attempts", "_detail", "_error", "_host", "_next", "_owner", "_port", "_worker")
+
+    def __init__(self, worker: "Worker", owner: Owner, host: str, port: int) -> None:
+        self._worker, self._owner, self._host, self._port = worker, owner, host, port
+        self._attempts: dict[int, tuple[RawSocket, str]] = {}
+        self._addresses: list[tuple[int, str]] = []
+        self._next = 0
+        self._error, self._detail = DialError.FAILED, ""
+
+    def start(self) -> None:
+        """Begin; the owner may be told before this returns."""
+        family = literal_family(self._host)
+        if family:
+            self._addresses.append((family, self._host))
+            self._try_next()
+        else:
+            self._worker.resolver.resolve(self._host, self._resolved)
+
+    def _resolved(self, answer: Answer) -> None:
+        if self._next < 0:
+            return  # cancelled meanwhile
+        if not answer.addresses:
+            self._tell_failure(DialError.UNRESOLVED, f"{self._host}: {answer.error}")
+            return
+        self._addresses = interleave(answer.addresses)
+        self._try_next()
+
+    def _try_next(self) -> None:
+        """Try addresses until one is under way."""
+        while self._next < len(self._addresses):
+            family, address = self._addresses[self._next]
+            self._next += 1
+            if self._attempt(family, address):
+                if self._next < len(self._addresses):
+                    self._worker.reactor.at(self._worker.reactor.now + HAPPY_EYEBALLS_NS, self)
+                return
+        if not self._attempts:
+            self._tell_failure(self._error, self._detail)
+
+    def _attempt(self, family: int, address: str) -> bool:
+        worker = self._worker
+        if worker.own.holds(address, self._port):
+            self._error, self._detail = DialError.LOOP, f"{address}:{self._port} is this proxy itself"
+            return False
+        try:
+            sock = RawSocket(family, NEW_STREAM, 0)
+        except OSError as error:
+            self._note(address, error.errno or 0)
+            return False
+        code = sock.connect_ex((address, self._port))
+        if code not in (errno.EINPROGRESS, 0):
+            self._note(address, code)
+            sock.close()
+            return False
+        fd = sock.fileno()
+        self._attempts[fd] = (sock, address)
+        worker.reactor.watch(fd, self, EDGE_BOTH)
+        return True
+
+    def _note(self, address: str, code: int) -> None:
+        self._error = ERRORS.get(code, DialError.FAILED)
+        self._detail = f"{address}:{self._port}: {os.strerror(code)}"
+
+    def ready(self, fd: int, mask: int) -> None:
+        """An attempt stands or has failed."""
+        sock, address = self._attempts.pop(fd)
+        if mask & BROKEN:
+            self._note(address, sock.getsockopt(SOL_SOCKET, SO_ERROR) or errno.ECONNRESET)
+            self._worker.reactor.bury(fd, sock)
+            self._try_next()
+            return
+        if self._attempts:
+            self.cancel()
+        self._next = -1
+        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        self._owner.dialed(sock, fd, mask, (address, self._port))
+
+    def wake(self, now: int) -> None:
+        """Give a slow attempt a rival."""
+        if self._attempts and self._next > 0:
+            self._try_next()
+
+    def expire(self) -> None:
+        """The connect timeout has passed."""
+        self.cancel()
+        self._owner.dial_failed(DialError.TIMEOUT, f"{self._host}:{self._port}: no answer in time")
+
+    def cancel(self) -> None:
+        """Close every attempt and tell nobody."""
+        self._next = -1
+        for fd, (sock, _) in self._attempts.items():
+            self._worker.reactor.bury(fd, sock)
+        self._attempts.clear()
+
+    def _tell_failure(self, error: DialError, detail: str) -> None:
+        self._next = -1
+        self._owner.dial_failed(error, detail)
+
+
+@lru_cache(RESOLVER_ENTRIES)
+def literal_family(host: str) -> int:
+    """Return AF_INET or AF_INET6 if `host` is an IP address, 0 if it is a name."""
+    if not is_ip(host):
+        return 0
+    return AF_INET6 if ":" in host else AF_INET

@@ -1,0 +1,333 @@
+"""
+One HTTP exchange after the other: request to a target connection, answer to the client, bodies streamed both ways.
+
+What belongs to a body and what the client gets of an answer is decided by protocols/http1; here bytes are moved and
+counted. An exchange is one object per client connection, begun anew for each request.
+
+Rules:
+- What an end does not take is held, and the other end is not read meanwhile.
+- The conversation is resumed after the last byte of the answer has gone out, so a client that pipelines without
+  reading is not read either.
+- A pooled connection may have died unseen. If not a byte of an answer has come and the request may be sent twice
+  (RFC 9110 section 9.2.2), it is sent once more, on a new connection.
+"""
+
+from _socket import MSG_DONTWAIT
+from _socket import socket as RawSocket
+from typing import TYPE_CHECKING
+
+from penstock.base.bounds import RELAY_BUFFER_BYTES, RELAY_ROUNDS
+from penstock.base.errors import RemoteError
+from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
+from penstock.connection.commands import DialError, DialFailed, Exchange
+from penstock.dataplane.dialer import Dial
+from penstock.dataplane.pool import Link
+from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE
+from penstock.dataplane.relay import BUFFER, THOROUGH, VIEW
+from penstock.metrics.ledger import DIALED, REQUESTS, TARGET_RX, TARGET_TX
+from penstock.protocols.http1 import ResponseReader
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+
+CLIENT_BROKE = Outcome(EndedBy.CLIENT, Phase.RELAY).pack()
+BODY_BROKE = Outcome(EndedBy.PROXY, Phase.RELAY, Reason.PROTOCOL).pack()
+TARGET_BROKE = Outcome(EndedBy.TARGET, Phase.RELAY).pack()
+TARGET_SILENT = Outcome(EndedBy.TARGET_TIMEOUT, Phase.RELAY).pack()
+
+
+class HttpExchange:
+    """
+    Carries exchanges for one client connection.
+
+    Args:
+        connection: The client's connection.
+    """
+
+    __slots__ = ("_began", "_command", "_connection", "_dial", "_heard", "_link", "_pending", "_reader", "_worker")
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection, self._worker = connection, connection.worker
+        self._command: Exchange | None = None
+        self._reader: ResponseReader | None = None
+        self._link: Link | None = None
+        self._dial: Dial | None = None
+        self._pending = self._began = 0
+        self._heard = False
+
+    def begin(self, command: Exchange) -> None:
+        """Send a request, on a pooled connection if there is one."""
+        self._command = command
+        connection, worker = self._connection, self._worker
+        connection.seen = worker.reactor.now
+        link = worker.pool.take((command.host, command.port))
+        if link is None:
+            self._dial_new()
+        else:
+            self._send_request(link)
+
+    def _dial_new(self) -> None:
+        connection, worker, command = self._connection, self._worker, self._command
+        assert command is not None  # noqa: S101 - set by begin
+        self._began = worker.reactor.now
+        connection.arm(self._began + worker.connect)
+        self._dial = dial = Dial(worker, self, command.host, command.port)
+        dial.start()
+
+    def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
+        """A new target connection stands."""
+        self._dial = None
+        command, worker, connection = self._command, self._worker, self._connection
+        assert command is not None  # noqa: S101 - set by begin
+        worker.words[connection.row + DIALED] = worker.reactor.now - self._began
+        link = Link(worker.pool, (command.host, command.port), sock, fd)
+        worker.reactor.table[fd] = link
+        self._send_request(link)
+        if mask & READABLE and self._link is link:
+            self.target_ready(mask)
+
+    def dial_failed(self, error: DialError, detail: str) -> None:
+        """No address could be reached."""
+        self._dial = None
+        self._connection.step(None, DialFailed(error, detail))
+
+    def _send_request(self, link: Link) -> None:
+        connection, command = self._connection, self._command
+        assert command is not None  # noqa: S101 - set by begin
+        row = connection.row
+        link.lend(connection, row + TARGET_RX, row + TARGET_TX)
+        self._link, self._pending, self._heard = link, 0, False
+        self._reader = ResponseReader(command.method, command.keep_alive, command.http_1_0)
+        self._worker.words[row + REQUESTS] += 1
+        connection.arm_idle(self._worker.idle)
+        link.send(command.head)
+        if not command.framing.done and self._link is link:
+            self._pump_request()
+
+    # Client to target ------------------------------------------------------------------------------------------------
+
+    def client_ready(self, mask: int) -> None:
+        """More of the request's body may be there; or the client is gone."""
+        command = self._command
+        if mask & ERROR:
+            self._connection.broken(self._connection.client)
+            return
+        self._connection.seen = self._worker.reactor.now
+        if self._link is not None and command is not None and not command.framing.done:
+            self._pump_request()
+
+    def _pump_request(self) -> None:
+        connection, link, command = self._connection, self._link, self._command
+        assert link is not None  # noqa: S101 - the callers looked
+        assert command is not None  # noqa: S101 - the callers looked
+        framing = command.framing
+        link.on_flushed = self._pump_request
+        try:
+            for _ in range(RELAY_ROUNDS):
+                if link.held is not None or self._link is not link:
+                    return
+                if not connection.inbox and not self._receive(framing.passthrough):
+                    break
+                if connection.inbox:
+                    used = framing.feed(connection.inbox)
+                    body, connection.inbox = connection.inbox[:used], connection.inbox[used:]
+                    link.send(body)
+                if framing.done:
+                    return
+        except RemoteError as error:
+            self._refuse(error)
+            return
+        if connection.client.eof:
+            connection.detail = "closed in the middle of a request body"
+            connection.end(CLIENT_BROKE)
+        elif connection.pending and link.held is None:
+            self._worker.reactor.again(connection, connection.client.fd, connection.pending)
+
+    def _receive(self, passthrough: int) -> bool:
+        """Read from the client: straight through while only the length matters, else into the inbox."""
+        connection, link, command = self._connection, self._link, self._command
+        if passthrough < RELAY_BUFFER_BYTES:
+            return connection.fill()
+        if not connection.pending:
+            return False
+        client = connection.client
+        try:
+            count = client.sock.recv_into(BUFFER, 0, MSG_DONTWAIT)
+        except BlockingIOError:
+            connection.pending = 0
+            return False
+        except OSError:
+            count = 0
+        client.eof = not count
+        if not count:
+            connection.pending = 0
+            return False
+        self._worker.words[client.rx] += count
+        connection.seen = self._worker.reactor.now
+        command.framing.skip(count)  # type: ignore[union-attr]
+        link.send(VIEW[:count])  # type: ignore[union-attr]
+        return True
+
+    # Target to client ------------------------------------------------------------------------------------------------
+
+    def target_ready(self, mask: int) -> None:
+        """React to an edge on the target's socket."""
+        link = self._link
+        assert link is not None  # noqa: S101 - a link that is lent has its exchange
+        if mask & OUT and link.held is not None and not link.flush():
+            return
+        if mask & READABLE and self._link is link:
+            self._pending |= mask
+            if self._connection.client.held is None:
+                self._pump_response()
+
+    def _pump_response(self) -> None:
+        connection, link, reader = self._connection, self._link, self._reader
+        if link is None or reader is None:
+            return
+        client = connection.client
+        connection.seen = self._worker.reactor.now
+        for _ in range(RELAY_ROUNDS):
+            limit = min(reader.passthrough, RELAY_BUFFER_BYTES)
+            try:
+                count = link.sock.recv_into(BUFFER, limit, MSG_DONTWAIT)
+            except BlockingIOError:
+                self._pending = 0
+                return
+            except OSError as error:
+                self._target_gone(error.strerror or "connection reset")
+                return
+            if not count:
+                self._target_gone("closed before its answer was complete")
+                return
+            self._heard = True
+            self._worker.words[link.rx] += count
+            if limit:
+                reader.skip(count)
+                client.send(VIEW[:count])
+            elif not self._translate(reader, count):
+                return
+            if not connection.row:
+                return
+            if reader.done or reader.upgraded:
+                self._answered()
+                return
+            if client.held is not None:
+                self._pending |= THOROUGH
+                client.on_flushed = self._pump_response
+                return
+            if count < (limit or RELAY_BUFFER_BYTES) and not self._pending & THOROUGH:
+                if self._pending & HANGUP:
+                    self._target_gone("closed before its answer was complete")
+                self._pending = 0
+                return
+        self._worker.reactor.again(link, link.fd, self._pending)
+
+    def _translate(self, reader: ResponseReader, count: int) -> bool:
+        """Give the client what it gets of the bytes in the buffer. Returns whether the answer is sound so far."""
+        try:
+            data = reader.feed(bytes(VIEW[:count]))
+        except RemoteError as error:
+            self._fail(TARGET_BROKE, DialError.FAILED, str(error))
+            return False
+        if data:
+            self._connection.client.send(data)
+        return True
+
+    def target_broken(self) -> None:
+        """The target takes no more; what it had said before may still be there."""
+        link, client = self._link, self._connection.client
+        if link is not None:
+            link.on_flushed = link.held = None
+            self._pending |= THOROUGH
+            if client.held is None:
+                self._pump_response()
+
+    def _target_gone(self, detail: str) -> None:
+        reader, link, command = self._reader, self._link, self._command
+        assert reader is not None  # noqa: S101 - the callers looked
+        assert link is not None  # noqa: S101 - the callers looked
+        assert command is not None  # noqa: S101 - the callers looked
+        if link.used and not self._heard and command.retriable:
+            self._bury_link()
+            self._dial_new()
+            return
+        try:
+            reader.eof()
+        except RemoteError as error:
+            self._fail(TARGET_BROKE, DialError.FAILED, f"{error}: {detail}")
+            return
+        self._answered()
+
+    # The end of an exchange ------------------------------------------------------------------------------------------
+
+    def _answered(self) -> None:
+        """The answer is complete: let the link wait for another, and the conversation go on."""
+        connection, reader, link, command = self._connection, self._reader, self._link, self._command
+        assert reader is not None  # noqa: S101 - the callers looked
+        assert link is not None  # noqa: S101 - the callers looked
+        assert command is not None  # noqa: S101 - the callers looked
+        if reader.upgraded:
+            self._upgrade(link, reader)
+            return
+        if connection.client.held is not None:
+            connection.client.on_flushed = self._answered
+            return
+        self._link = None
+        link.on_flushed = None
+        done = command.framing.done
+        if reader.reusable and done and link.held is None:
+            self._worker.pool.give(link)
+        else:
+            self._worker.reactor.bury(link.fd, link.sock)
+        connection.step(reader.keep_alive and done and not self._worker.draining)
+
+    def _upgrade(self, link: Link, reader: ResponseReader) -> None:
+        connection = self._connection
+        self._link = None
+        connection.adopt(link.sock, link.fd, self._pending | THOROUGH)
+        if reader.leftover:
+            connection.client.send(reader.leftover)
+        if connection.row:
+            connection.relay()
+
+    def _fail(self, outcome: int, error: DialError, detail: str) -> None:
+        """The exchange cannot be completed: an error answer while nothing was sent, else the end."""
+        connection, reader = self._connection, self._reader
+        self._bury_link()
+        if reader is not None and reader.started:
+            connection.detail = detail
+            connection.end(outcome)
+        else:
+            connection.step(None, DialFailed(error, detail))
+
+    def _refuse(self, error: RemoteError) -> None:
+        """The request's body is malformed: say so while nothing was sent, else end."""
+        connection, reader = self._connection, self._reader
+        self._bury_link()
+        if reader is not None and reader.started:
+            connection.detail = str(error)
+            connection.end(BODY_BROKE)
+        else:
+            connection.step(None, error)
+
+    def expire(self) -> None:
+        """The deadline has passed: of the dial, or of silence."""
+        if self._dial is not None:
+            self._dial.expire()
+        else:
+            self._fail(TARGET_SILENT, DialError.TIMEOUT, "no answer in time")
+
+    def _bury_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.on_flushed = None
+            link.connection = None  # type: ignore[assignment]
+            self._worker.reactor.bury(link.fd, link.sock)
+
+    def abandon(self) -> None:
+        """Close what is under way and tell nobody: the connection ends."""
+        if self._dial is not None:
+            self._dial.cancel()
+            self._dial = None
+        self._bury_link()

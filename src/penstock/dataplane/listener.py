@@ -1,0 +1,103 @@
+"""Accepting: from a listening socket to a row in the ledger and a conversation that runs."""
+
+import errno
+from _socket import SOCK_STREAM
+from _socket import socket as RawSocket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from penstock.base.addresses import pack_ip, unmap
+from penstock.base.bounds import ACCEPT_BATCH
+from penstock.config.plan import ListenerPlan, TargetPlan
+from penstock.connection.commands import Conversation, Facts
+from penstock.connection.registry import CONVERSATIONS
+from penstock.dataplane.connection import Connection
+from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
+from penstock.metrics.ledger import pack_scope
+from penstock.policy.balance import round_robin
+
+if TYPE_CHECKING:
+    from penstock.dataplane.worker import Worker
+
+OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Listener:
+    """
+    One listening socket of one worker.
+
+    Args:
+        worker: Who owns it.
+        plan: What it serves.
+        fd: A socket that is bound, listens and does not block.
+    """
+
+    def __init__(self, worker: "Worker", plan: ListenerPlan, fd: int) -> None:
+        self.worker, self.plan, self.fd = worker, plan, fd
+        self.sock = RawSocket(fileno=fd)
+        self._family = self.sock.family
+        self._scope = pack_scope(plan.id)
+        self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
+        self._targets = round_robin(plan.targets) if plan.targets else iter(())
+        self._batch = 1
+
+    def next_target(self) -> TargetPlan:
+        """Return the target whose turn it is."""
+        return next(self._targets)
+
+    def listen(self) -> None:
+        """Begin to accept. Level-triggered: what is left in the backlog announces itself again."""
+        self.worker.reactor.watch(self.fd, self, LEVEL_IN)
+
+    def pause(self) -> None:
+        """Leave clients in the backlog."""
+        self.worker.reactor.epoll.modify(self.fd, 0)
+
+    def resume(self) -> None:
+        """Accept again."""
+        self.worker.reactor.epoll.modify(self.fd, LEVEL_IN)
+
+    def close(self) -> None:
+        """Accept no more; the supervisor's copy of the socket decides whether the port stays open."""
+        self.worker.reactor.bury(self.fd, self.sock)
+
+    def ready(self, fd: int, mask: int) -> None:
+        """
+        Accept clients.
+
+        An accept that finds nobody costs a system call and an exception, and one accept a turn would starve a full
+        backlog: so the batch doubles while it is filled, and begins again at one.
+        """
+        worker = self.worker
+        for _ in range(self._batch):
+            if worker.full():
+                return
+            try:
+                client_fd, address = self.sock._accept()  # type: ignore[attr-defined]
+            except BlockingIOError:
+                self._batch = 1
+                return
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    worker.pause(error.strerror or "out of descriptors")
+                return  # the client gave up before it was accepted
+            self._welcome(client_fd, address)
+        self._batch = min(self._batch * 2, ACCEPT_BATCH)
+
+    def _welcome(self, fd: int, address: tuple[str, int]) -> None:
+        worker = self.worker
+        sock = RawSocket(self._family, SOCK_STREAM, 0, fd)
+        if address and type(address) is tuple:
+            host, port = unmap(address[0]), address[1]
+        else:
+            host, port = "-", 0  # a Unix socket's client has no address
+        row = worker.ledger.open(worker.reactor.now, self._scope, pack_ip(host), port)
+        if not row:  # worker.full() keeps rows in reserve; without one the connection could not be counted
+            sock.close()
+            return
+        connection = Connection(worker, self, sock, fd, row)
+        worker.reactor.watch(fd, connection, EDGE_IN)
+        try:
+            connection.converse(self._converse(Facts(host, port), self.plan))
+        except Exception as error:
+            worker.crashed(connection, error)

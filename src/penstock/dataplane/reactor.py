@@ -1,0 +1,221 @@
+"""
+The worker's loop: edge-triggered epoll, a timer wheel, and closes that wait for the end of the turn.
+
+Rules:
+- A handler is told `ready(fd, mask)` once per edge. It reads or writes until the socket would block, or asks to be
+  called `again` after the others had their turn; nobody tells it twice.
+- A socket given to `bury` is closed when the turn is over. Until then its number is not used again, so an event that
+  was already fetched for it can reach nobody else.
+- A timer is an object with `wake(now)`. It is woken once, never early, at most one slot late; it asks whether it is
+  still meant, so nobody has to cancel it.
+Source: docs/decisions/0001-edge-triggered-reactor.md.
+"""
+
+import os
+import select
+import time
+from _socket import socket as RawSocket
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Protocol
+
+IN = select.EPOLLIN
+OUT = select.EPOLLOUT
+HANGUP = select.EPOLLRDHUP
+URGENT = select.EPOLLPRI
+ERROR = select.EPOLLERR
+BROKEN = select.EPOLLHUP | select.EPOLLERR
+READABLE = IN | HANGUP | BROKEN
+
+EDGE_IN = IN | HANGUP | URGENT | select.EPOLLET
+EDGE_BOTH = EDGE_IN | OUT
+LEVEL_IN = IN
+
+EVENTS = 256
+"""Events fetched in one turn; HAProxy's tune.maxpollevents is 200."""
+
+SLOT_BITS = 26
+"""A slot of the timer wheel is 2**26 ns, 67 ms: at most fifteen wake-ups a second for whatever number of timers."""
+
+FOREVER = 1 << 62
+"""A deadline that no clock reaches; unit ns."""
+
+
+class Handler(Protocol):
+    """Who is told about a descriptor."""
+
+    def ready(self, fd: int, mask: int) -> None:
+        """React to the events in `mask` on `fd`."""
+
+
+class Timer(Protocol):
+    """Who is woken at a time."""
+
+    def wake(self, now: int) -> None:
+        """React to the time `now`; unit ns."""
+
+
+class Reactor:
+    """
+    Tells handlers about descriptors and timers about time.
+
+    Args:
+        on_crash: Called with a handler and its exception when one escapes; the loop goes on.
+        monotonic_ns: Where the time comes from.
+
+    Attributes:
+        now: Time of this turn; unit ns. Good enough for every deadline and stamp, and costs nothing to read.
+        table: Handler by descriptor. A handler may put another in its place.
+    """
+
+    __slots__ = (
+        "_again",
+        "_clock",
+        "_due",
+        "_graves",
+        "_on_crash",
+        "_posted",
+        "_running",
+        "_slots",
+        "_waker",
+        "epoll",
+        "now",
+        "table",
+    )
+
+    def __init__(
+        self,
+        on_crash: Callable[[object, Exception], None],
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._clock, self._on_crash = monotonic_ns, on_crash
+        self.now = monotonic_ns()
+        self.epoll = select.epoll()
+        self.table: dict[int, Handler] = {}
+        self._slots: dict[int, list[Timer]] = {}
+        self._due: list[int] = []
+        self._graves: list[RawSocket] = []
+        self._again: list[tuple[Handler, int, int]] = []
+        self._posted: deque[Callable[[], None]] = deque()
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._running = False
+        self.watch(self._waker, _Waker(self._waker), EDGE_IN)
+
+    def watch(self, fd: int, handler: Handler, mask: int) -> None:
+        """Tell `handler` about events of `mask` on `fd` from now on."""
+        self.table[fd] = handler
+        self.epoll.register(fd, mask)
+
+    def bury(self, fd: int, sock: RawSocket) -> None:
+        """Tell nobody about `fd` any more, and close its socket when this turn is over."""
+        self.table.pop(fd, None)
+        self._graves.append(sock)
+
+    def again(self, handler: Handler, fd: int, mask: int) -> None:
+        """Call `handler.ready(fd, mask)` in the next turn, unless another one is told about `fd` by then."""
+        self._again.append((handler, fd, mask))
+
+    def at(self, deadline: int, timer: Timer) -> None:
+        """Wake `timer` once `deadline` has passed; unit ns."""
+        slot = (deadline >> SLOT_BITS) + 1
+        bucket = self._slots.get(slot)
+        if bucket is None:
+            bucket = self._slots[slot] = []
+            heappush(self._due, slot)
+        bucket.append(timer)
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Call `callback` in this loop soon. The one method that other threads may use."""
+        self._posted.append(callback)
+        os.eventfd_write(self._waker, 1)
+
+    def stop(self) -> None:
+        """Return from `run` when this turn is over."""
+        self._running = False
+
+    def run(self) -> None:
+        """Turn until `stop`."""
+        self._running = True
+        while self._running:
+            self.turn(-1)
+
+    def turn(self, limit: float) -> None:
+        """
+        Fetch events once and tell everybody.
+
+        Args:
+            limit: Longest wait for an event; unit s; -1 for no limit.
+        """
+        table = self.table
+        events = self.epoll.poll(self._patience(limit), EVENTS)
+        self.now = self._clock()
+        for fd, mask in events:
+            handler = table.get(fd)
+            if handler is not None:
+                try:
+                    handler.ready(fd, mask)
+                except Exception as error:  # a bug in one connection is not the others' end
+                    self._on_crash(handler, error)
+        if self._again or self._posted:
+            self._catch_up()
+        if self._due and self._due[0] <= self.now >> SLOT_BITS:
+            self._wake_timers()
+        if self._graves:
+            graves, self._graves = self._graves, []
+            for sock in graves:
+                sock.close()
+
+    def _patience(self, limit: float) -> float:
+        if self._again or self._posted:
+            return 0
+        if not self._due:
+            return limit
+        wait = ((self._due[0] << SLOT_BITS) - self._clock()) / 1e9
+        wait = max(wait, 0)
+        return wait if limit < 0 else min(wait, limit)
+
+    def _catch_up(self) -> None:
+        again, self._again = self._again, []
+        for handler, fd, mask in again:
+            if self.table.get(fd) is handler:
+                try:
+                    handler.ready(fd, mask)
+                except Exception as error:
+                    self._on_crash(handler, error)
+        for _ in range(len(self._posted)):
+            callback = self._posted.popleft()
+            try:
+                callback()
+            except Exception as error:
+                self._on_crash(callback, error)
+
+    def _wake_timers(self) -> None:
+        now = self.now
+        current = now >> SLOT_BITS
+        while self._due and self._due[0] <= current:
+            for timer in self._slots.pop(heappop(self._due)):
+                try:
+                    timer.wake(now)
+                except Exception as error:
+                    self._on_crash(timer, error)
+
+    def close(self) -> None:
+        """Close every socket given to `bury`, and the loop's own descriptors."""
+        for sock in self._graves:
+            sock.close()
+        self._graves.clear()
+        self.epoll.close()
+        os.close(self._waker)
+
+
+class _Waker:
+    """Empties the eventfd that `post` writes to; what was posted runs at the end of the turn."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def ready(self, fd: int, mask: int) -> None:
+        os.eventfd_read(self._fd)

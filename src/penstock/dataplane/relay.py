@@ -1,0 +1,187 @@
+"""
+Moving bytes between the two ends of a connection: one shared buffer, both sides counted on every chunk.
+
+Rules:
+- What an end does not take is held, and nothing more is read from the other end until it went out: memory per
+  connection is bounded by one buffer, and the kernel's window tells the sender.
+- An end of file is passed on (half-close) after everything before it; a reset is passed on as a reset.
+- After `RELAY_ROUNDS` buffers the others get their turn.
+- A read that is shorter than the buffer has emptied the socket, so no second read asks for EAGAIN; with a hang-up in
+  the same event it was the last one (HAProxy draws the same conclusion). Urgent data may end a read early: then we ask.
+"""
+
+from _socket import MSG_DONTWAIT, SHUT_WR
+from _socket import socket as RawSocket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from penstock.base.bounds import RELAY_BUFFER_BYTES, RELAY_ROUNDS
+from penstock.dataplane.reactor import EDGE_BOTH, ERROR, HANGUP, OUT, READABLE, URGENT
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+
+BUFFER: Final = bytearray(RELAY_BUFFER_BYTES)
+"""Shared by all connections of a process: nothing stays in it between two events. One thread runs a data plane."""
+
+VIEW: Final = memoryview(BUFFER)
+
+THOROUGH = URGENT
+"""Read until the socket would block: after urgent data, and where an earlier edge was not followed at once."""
+
+
+class End:
+    """
+    One end of a connection, client or target.
+
+    Args:
+        connection: The connection that it is an end of.
+        sock: Its socket; every call on it is made not to block.
+        fd: The socket's descriptor.
+        rx: Ledger word that counts what is received from it.
+        tx: Ledger word that counts what is sent to it.
+
+    Attributes:
+        other: The end that its bytes go to, once there is one.
+        held: Bytes that its socket did not take yet; None for none.
+        eof: It will send no more.
+        shut: We will send it no more.
+        on_flushed: Called once when `held` has gone out, before reading goes on.
+    """
+
+    __slots__ = ("connection", "eof", "fd", "held", "on_flushed", "other", "rx", "shut", "sock", "tx", "watches_out")
+
+    def __init__(self, connection: "Connection", sock: RawSocket, fd: int, rx: int, tx: int) -> None:
+        self.connection, self.sock, self.fd, self.rx, self.tx = connection, sock, fd, rx, tx
+        self.other: End | None = None
+        self.held: bytes | memoryview | None = None
+        self.on_flushed: Callable[[], None] | None = None
+        self.eof = self.shut = self.watches_out = False
+
+    def ready(self, fd: int, mask: int) -> None:
+        """React to an edge while the connection relays."""
+        if mask & OUT and self.held is not None and not self.flush():
+            return
+        if mask & READABLE:
+            other = self.other
+            if other is None:
+                self.connection.noticed(mask)
+            elif other.held is None and not self.eof:
+                self.pump(other, mask)
+            elif mask & ERROR:
+                self.connection.broken(self)
+
+    def pump(self, sink: "End", mask: int) -> None:
+        """Move bytes to `sink` until this end is empty, `sink` is full, or the others must have their turn."""
+        connection = self.connection
+        worker = connection.worker
+        words, receive = worker.words, self.sock.recv_into
+        connection.seen = worker.reactor.now
+        for _ in range(RELAY_ROUNDS):
+            try:
+                count = receive(BUFFER, 0, MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                connection.broken(self)
+                return
+            if not count:
+                self.ended()
+                return
+            words[self.rx] += count
+            try:
+                sent = sink.sock.send(VIEW[:count], MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                connection.broken(sink)
+                return
+            words[sink.tx] += sent
+            if sent < count:
+                sink.hold(bytes(VIEW[sent:count]))
+                return
+            if count < RELAY_BUFFER_BYTES and not mask & THOROUGH:
+                if mask & HANGUP:
+                    self.ended()
+                return
+        worker.reactor.again(self, self.fd, mask)
+
+    def ended(self) -> None:
+        """Note that this end sends no more, and pass it on."""
+        self.eof = True
+        other = self.other
+        if other is None or other.held is not None:
+            return  # passed on after the flush
+        if other.eof and self.held is None:
+            self.connection.finish()  # both are done: the close says the rest
+        else:
+            other.shut_down()
+
+    def shut_down(self) -> None:
+        """Tell this end that it will get no more."""
+        if not self.shut:
+            self.shut = True
+            self.connection.half_closed()
+            try:
+                self.sock.shutdown(SHUT_WR)
+            except OSError:
+                self.connection.broken(self)
+
+    def send(self, data: bytes | memoryview) -> bool:
+        """Send all of `data`, holding what the socket does not take now. Returns whether everything went out."""
+        if self.held is not None:
+            self.held = bytes(self.held) + data
+            return False
+        try:
+            sent = self.sock.send(data, MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.connection.broken(self)
+            return False
+        self.connection.worker.words[self.tx] += sent
+        if sent < len(data):
+            self.hold(bytes(data[sent:]))
+            return False
+        return True
+
+    def hold(self, rest: bytes) -> None:
+        """Keep what the socket did not take, and ask to be told when it takes more."""
+        self.held = rest
+        if not self.watches_out:  # asked for on the first short send: most sockets never see one
+            self.watches_out = True
+            self.connection.worker.reactor.epoll.modify(self.fd, EDGE_BOTH)
+
+    def flush(self) -> bool:
+        """Send what is held; then go on with what waited for it. Returns whether everything went out."""
+        held = self.held
+        assert held is not None  # noqa: S101 - the callers looked
+        connection = self.connection
+        try:
+            sent = self.sock.send(held, MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            connection.broken(self)
+            return False
+        connection.worker.words[self.tx] += sent
+        connection.seen = connection.worker.reactor.now
+        if sent < len(held):
+            self.held = memoryview(held)[sent:]  # no copy: a slow reader may take it in many bites
+            return False
+        self.held = None
+        self._went_out()
+        return True
+
+    def _went_out(self) -> None:
+        callback, other = self.on_flushed, self.other
+        if callback is not None:
+            self.on_flushed = None
+            callback()
+        elif other is not None:
+            if not other.eof:
+                other.pump(self, THOROUGH)
+            elif self.eof and other.held is None:
+                self.connection.finish()
+            else:
+                self.shut_down()

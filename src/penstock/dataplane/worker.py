@@ -1,0 +1,273 @@
+"""
+A worker: one reactor, one ledger, and the listeners that the supervisor handed over.
+
+It says and is told little (dataplane/orders.py). When its supervisor dies it ends too: nobody would read its ledger.
+"""
+
+import argparse
+import gc
+import os
+import resource
+import signal
+import socket
+import traceback
+
+import msgspec
+
+from penstock.base.bounds import DESCRIPTOR_RESERVE
+from penstock.base.clock import NS
+from penstock.base.outcomes import EndedBy
+from penstock.config.plan import WorkerPlan
+from penstock.dataplane import orders
+from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
+from penstock.dataplane.listener import Listener
+from penstock.dataplane.locality import OwnAddresses
+from penstock.dataplane.pool import Pool
+from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
+from penstock.dataplane.resolver import Resolver
+from penstock.metrics.ledger import H_ACCEPTED, H_PAUSES, STATE, Ledger
+
+HOUSEKEEPING_NS = NS
+
+TRACEBACK_CHARS = 8_192
+"""The end of a traceback that a notice carries."""
+
+RESUME_SHARE = 0.95
+"""Accepting goes on when this share of the limit is in use, so that it does not flutter around it."""
+
+
+class Worker:
+    """
+    Serves the listeners of a plan.
+
+    Args:
+        plan: What to serve.
+        ledger_fd: The ledger to write; `plan.ledger_rows` rows.
+        control: The worker's end of `orders.pair()`.
+        listeners: Descriptor by listener id; each is bound, listens and does not block. The worker owns them.
+        number: Which worker of the node this is, for notices.
+    """
+
+    def __init__(
+        self, plan: WorkerPlan, ledger_fd: int, control: socket.socket, listeners: dict[int, int], number: int
+    ) -> None:
+        self.plan, self.number, self._control = plan, number, control
+        self.reactor = Reactor(self.crashed)
+        self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
+        self.words = self.ledger.words
+        self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
+        self.pool = Pool(self.reactor, plan.timeouts.pool_idle)
+        self.own = OwnAddresses(plan.own_addresses)
+        timeouts = plan.timeouts
+        self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
+        self.idle, self.half_closed_idle = timeouts.idle or FOREVER, timeouts.half_closed or FOREVER
+        self.keep_alive = timeouts.http_keep_alive or FOREVER
+        self.draining = self._paused = self._attentive = False
+        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
+        self._limit = self._fair_share()
+        self.listeners = [Listener(self, each, listeners[each.id]) for each in plan.listeners]
+
+    def _fair_share(self) -> int:
+        share = -(-self.plan.connections // max(self.plan.workers, 1))
+        return max(1, min(share, self._descriptors // 2, self.plan.ledger_rows))
+
+    def run(self) -> None:
+        """Serve until told to end. Blocks."""
+        self.reactor.watch(self._control.fileno(), self, EDGE_IN)
+        for listener in self.listeners:
+            listener.listen()
+        self._housekeep(self.reactor.now)
+        self.report(orders.Ready(os.getpid()))
+        self.reactor.run()
+        self._close()
+
+    def _close(self) -> None:
+        for connection in self._connections():
+            connection.abort(EndedBy.ADMIN)
+        self.pool.close()
+        self.resolver.close()
+        self.reactor.close()
+        self.ledger.close()
+        self._control.close()
+
+    def _connections(self) -> list[Connection]:
+        """Return every open connection: each has its client's descriptor in the table."""
+        found = []
+        for handler in list(self.reactor.table.values()):
+            connection = handler if type(handler) is Connection else getattr(handler, "connection", None)
+            if connection is not None and connection.row:
+                found.append(connection)
+        return list(dict.fromkeys(found))
+
+    # Orders ----------------------------------------------------------------------------------------------------------
+
+    def ready(self, fd: int, mask: int) -> None:
+        """Read what the supervisor says; its end of file is its death."""
+        while True:
+            try:
+                packet = self._control.recv(orders.PACKET_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self.reactor.stop()
+                return
+            self._obey(orders.parse_order(packet))
+
+    def _obey(self, order: orders.Order) -> None:
+        if isinstance(order, orders.Stop):
+            self.reactor.stop()
+        elif isinstance(order, orders.Drain):
+            self._drain(order.deadline_ns)
+        else:
+            self.report(orders.Closed(order.serial, self._cut(order.serial)))
+
+    def _cut(self, serial: int) -> bool:
+        for connection in self._connections():
+            if self.words[connection.row + STATE] >> 2 == serial:
+                connection.detail = "closed by the operator"
+                connection.abort(EndedBy.ADMIN)
+                return True
+        return False
+
+    def report(self, report: orders.Report) -> None:
+        """Tell the supervisor; what it does not read in time is not worth waiting for."""
+        try:
+            self._control.send(orders.serialize(report), socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+
+    # Drain -----------------------------------------------------------------------------------------------------------
+
+    def _drain(self, deadline: int) -> None:
+        if self.draining:
+            return
+        self.draining = self._attentive = True
+        for listener in self.listeners:
+            listener.close()
+        for connection in self._connections():
+            if connection.between_requests:
+                connection.end(COMPLETED)
+        self.reactor.at(deadline, _DrainDeadline(self))
+        self._look()
+
+    def cut_all(self) -> None:
+        """End what still runs at the drain's deadline."""
+        for connection in self._connections():
+            connection.end(CANCELLED)
+
+    # Limits ----------------------------------------------------------------------------------------------------------
+
+    def full(self) -> bool:
+        """Return whether no further connection fits; accepting then pauses until one does."""
+        if self.ledger.open_rows >= self._limit:
+            self.pause(f"{self.ledger.open_rows} connections are open")
+        elif len(self.reactor.table) + 2 > self._descriptors:
+            self.pause(f"{len(self.reactor.table)} descriptors are in use")
+        return self._paused
+
+    def pause(self, detail: str) -> None:
+        """Leave new clients in the backlog until there is room."""
+        if self._paused:
+            return
+        self._paused = self._attentive = True
+        self.words[H_PAUSES] += 1
+        for listener in self.listeners:
+            listener.pause()
+        self.report(orders.Notice("warning", "accept paused", detail))
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._attentive = self.draining
+        for listener in self.listeners:
+            listener.resume()
+        self.report(orders.Notice("info", "accept resumed", f"{self.ledger.open_rows} connections are open"))
+
+    def ended(self) -> None:
+        """A connection has ended."""
+        if self._attentive:
+            self._look()
+
+    def _look(self) -> None:
+        if self.draining:
+            if not self.ledger.open_rows:
+                self.report(orders.Drained())
+                self.reactor.stop()
+        elif self.ledger.open_rows <= self._limit * RESUME_SHARE and self._has_descriptors():
+            self._resume()
+
+    def _has_descriptors(self) -> bool:
+        return len(self.reactor.table) + 2 <= self._descriptors * RESUME_SHARE
+
+    def wake(self, now: int) -> None:
+        """Do what is due once a second."""
+        self._housekeep(now)
+
+    def _housekeep(self, now: int) -> None:
+        self.ledger.collect()
+        self.words[H_ACCEPTED] = self.ledger.serial
+        if self._attentive and not self.draining:
+            self._look()
+        self.reactor.at(now + HOUSEKEEPING_NS, self)
+
+    def crashed(self, owner: object, error: Exception) -> None:
+        """A bug escaped from a handler: end that connection as internal, tell the supervisor, go on."""
+        connection = owner
+        while connection is not None and not isinstance(connection, Connection):
+            connection = getattr(connection, "connection", None)
+        text = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]
+        self.report(orders.Notice("error", "internal error", text))
+        if connection is not None:
+            try:
+                connection.abort(EndedBy.INTERNAL)
+            except Exception as second:
+                self.report(orders.Notice("error", "internal error", repr(second)))
+
+
+class _DrainDeadline:
+    """Ends what still runs when the drain has lasted long enough."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def wake(self, now: int) -> None:
+        self._worker.cut_all()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a worker process with the descriptors that the supervisor passed to it."""
+    parser = argparse.ArgumentParser(prog="penstock.dataplane.worker")
+    for name in ("plan", "ledger", "control", "number"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--listeners", required=True, help="ID=FD,ID=FD")
+    given = parser.parse_args(arguments)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(ignored, signal.SIG_IGN)  # they reach the whole group; the supervisor decides
+    plan = msgspec.json.decode(_read_all(given.plan), type=WorkerPlan)
+    listeners = dict(map(int, pair.split("=")) for pair in given.listeners.split(",") if pair)
+    worker = Worker(plan, given.ledger, socket.socket(fileno=given.control), listeners, given.number)
+    tune_garbage_collector()
+    worker.run()
+
+
+def tune_garbage_collector() -> None:
+    """
+    Keep the collector off the path of a byte.
+
+    Connections let go of their cycles themselves, so it finds nothing; with ten thousand idle ones a full collection
+    would take tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+
+
+def _read_all(fd: int) -> bytes:
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+if __name__ == "__main__":
+    main()
