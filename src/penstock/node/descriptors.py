@@ -27,6 +27,4 @@ def shortage(plan: WorkerPlan, limit: int) -> str | None:
     if needed <= limit:
         return None
     room = max(0, limit - len(plan.listeners) - DESCRIPTOR_RESERVE) // 2 * max(1, plan.workers)
-    return (
-        f"{limit} descriptors a process hold {room} of {plan.connections} connections; LimitNOFILE={needed} holds all"
-    )
+    return f"{limit} descriptors hold {room} of {plan.connections} connections; LimitNOFILE={needed} holds all"

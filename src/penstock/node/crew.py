@@ -1,0 +1,262 @@
+"""Keeps every worker's seat taken: starts them, replaces the dead, and sees them out at the end."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from penstock.base.clock import NS, Clock
+from penstock.base.errors import StartError
+from penstock.dataplane import orders
+from penstock.node.backoff import Backoff, Respawn
+from penstock.node.log import NOTICE_LINES, Allowance, Log
+from penstock.node.processes import Life, NoticeSink, Outfit, ProcessLife
+from penstock.node.threads import ThreadLife
+
+READY_SECONDS = 10.0
+"""From spawn until a worker accepts. It takes 0.1 s; a machine that swaps may need seconds. nginx waits for ever."""
+
+STOP_SECONDS = 2.0
+"""From an order that a worker must obey at once until it is killed."""
+
+PARK_NS = NS
+"""A worker that will be away longer hands its share of new connections to the others."""
+
+
+class Folds(Protocol):
+    """The part of the sampler that follows workers."""
+
+    def attach(self, generation: int, fd: int) -> None:
+        """Begin to read the ledger of a life."""
+
+    def detach(self, generation: int) -> None:
+        """Read the ledger of a life that ended one last time, and end what it left open."""
+
+
+Birth = Callable[[int, int, Outfit, Clock, NoticeSink], Life]
+
+
+class Crew:
+    """
+    All workers of a node.
+
+    Args:
+        outfit: What each is given.
+        workers: How many processes; 0 for one thread.
+        folds: Follows their ledgers.
+        clock: Gives the time.
+        log: Where their lives are told.
+        on_respawn: Called when a dead one has been replaced.
+        birth: How one begins; None for the usual way.
+    """
+
+    def __init__(
+        self,
+        outfit: Outfit,
+        workers: int,
+        folds: Folds,
+        clock: Clock,
+        log: Log,
+        *,
+        on_respawn: Callable[[], None] = lambda: None,
+        birth: Birth | None = None,
+    ) -> None:
+        self._outfit = outfit
+        self._seats = max(1, workers)
+        self._birth: Birth = birth or (ProcessLife if workers else ThreadLife)
+        self._folds = folds
+        self._clock = clock
+        self._log = log
+        self._on_respawn = on_respawn
+        self._lives: dict[int, Life] = {}
+        self._generation = 0
+        self._keepers: list[asyncio.Task[None]] = []
+        self._ending = asyncio.Event()
+        self._notices = Allowance(NOTICE_LINES)
+
+    # What it is like -------------------------------------------------------------------------------------------------
+
+    @property
+    def serves(self) -> bool:
+        """Return whether at least one worker accepts."""
+        return not self._ending.is_set() and any(life.serves for life in self._lives.values())
+
+    @property
+    def lives(self) -> tuple[Life, ...]:
+        """Return the workers that live, oldest first."""
+        return tuple(self._lives.values())
+
+    async def close_connection(self, generation: int, serial: int) -> bool:
+        """Close a connection of the worker of this generation; returns whether there was one."""
+        life = self._lives.get(generation)
+        return life is not None and await life.close_connection(serial)
+
+    # Beginning -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """
+        Start every worker and wait until all accept.
+
+        Raises:
+            StartError: If one cannot be started, dies or is not ready in time; none is left running then.
+        """
+        try:
+            born = [self._hire(number) for number in range(self._seats)]
+            await asyncio.gather(*(_until_ready(life) for life in born))
+        except OSError as error:
+            await self._give_up()
+            raise StartError(f"a worker could not be started: {error.strerror or error}") from error
+        except BaseException:
+            await self._give_up()
+            raise
+        self._keepers = [asyncio.create_task(self._keep(life)) for life in born]
+
+    async def _give_up(self) -> None:
+        self._ending.set()
+        for life in self.lives:
+            life.kill()
+        if self._lives:
+            await asyncio.wait([life.ended for life in self.lives], timeout=STOP_SECONDS)
+        for life in self.lives:
+            self._bury(life)
+
+    def _hire(self, number: int) -> Life:
+        for listener in self._outfit.listeners:
+            listener.unpark(number)
+        self._generation += 1
+        life = self._birth(self._generation, number, self._outfit, self._clock, self._take_notice)
+        try:
+            self._folds.attach(life.generation, life.ledger)
+        except OSError:
+            life.kill()
+            life.bury()
+            raise
+        self._lives[life.generation] = life
+        return life
+
+    # Replacing -------------------------------------------------------------------------------------------------------
+
+    async def _keep(self, life: Life) -> None:
+        backoff = Backoff()
+        heir: Life | None = life
+        while heir is not None:
+            how = await heir.ended
+            self._bury(heir)
+            if self._ending.is_set():
+                return
+            respawn = backoff.died(heir.started_ns, self._clock.monotonic_ns())
+            self._tell_death(heir.number, how, respawn, worker_pid=heir.pid)
+            heir = await self._succeed(heir.number, backoff, respawn)
+
+    async def _succeed(self, number: int, backoff: Backoff, respawn: Respawn) -> Life | None:
+        while await self._pause(number, respawn.delay_ns):
+            try:
+                life = self._hire(number)
+            except OSError as error:
+                now = self._clock.monotonic_ns()
+                respawn = backoff.died(now, now)
+                self._tell_death(number, f"not started: {error.strerror or error}", respawn)
+                continue
+            self._on_respawn()
+            asyncio.get_running_loop().call_later(READY_SECONDS, _kill_unless_ready, life)
+            life.ready.add_done_callback(partial(self._welcome, life))
+            return life
+        return None
+
+    def _welcome(self, heir: Life, ready: asyncio.Future[None]) -> None:
+        if not ready.cancelled():
+            self._log.info("worker ready", worker=heir.number, worker_pid=heir.pid)
+
+    async def _pause(self, number: int, delay_ns: int) -> bool:
+        """Wait before the next start; returns False if the node ends meanwhile."""
+        if self._ending.is_set():
+            return False
+        if not delay_ns:
+            return True
+        if delay_ns > PARK_NS and self.serves:
+            for listener in self._outfit.listeners:
+                listener.park(number)
+        try:
+            await asyncio.wait_for(self._ending.wait(), delay_ns / NS)
+        except TimeoutError:
+            return True
+        return False
+
+    def _bury(self, life: Life) -> None:
+        """Fold what it left; then nothing of it is left but what it counted."""
+        self._lives.pop(life.generation, None)
+        try:
+            self._folds.detach(life.generation)
+        except Exception as error:  # a ledger that cannot be read must not cost the node a worker
+            self._log.error("last fold failed", worker=life.number, detail=repr(error))
+        life.bury()
+
+    def _tell_death(self, number: int, how: str, respawn: Respawn, **more: Any) -> None:
+        if not respawn.say:
+            return
+        fields = {"worker": number, **more, "how": how, "next_start_in": f"{respawn.delay_ns / NS:g}s"}
+        if respawn.loops:
+            self._log.error("worker keeps dying", **fields, deaths=respawn.deaths)
+        else:
+            self._log.warning("worker died", **fields)
+
+    def _take_notice(self, life: Life, notice: orders.Notice) -> None:
+        if not self._notices.take(self._clock.monotonic_ns()):
+            return
+        say = getattr(self._log, notice.level, self._log.info)
+        if skipped := self._notices.take_skipped():
+            self._log.warning("notices left out", count=skipped)
+        fields = {"detail": notice.detail} if notice.detail else {}
+        say(notice.event, worker=life.number, **fields)
+
+    # Ending ----------------------------------------------------------------------------------------------------------
+
+    async def drain(self, deadline_ns: int) -> None:
+        """
+        Stop accepting, let connections finish until the deadline, and see every worker out.
+
+        Args:
+            deadline_ns: Monotonic time at which what still runs is cut; unit ns.
+        """
+        self._ending.set()
+        for life in self.lives:
+            life.send(orders.Drain(deadline_ns))
+        self._close_listeners()
+        left = max(0, deadline_ns - self._clock.monotonic_ns()) / NS
+        await self._see_out(left + STOP_SECONDS)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End every connection and worker now."""
+        self._ending.set()
+        self._close_listeners()
+        for life in self.lives:
+            life.send(orders.Stop())
+        await self._see_out(STOP_SECONDS)
+        for life in self.lives:
+            life.kill()
+        await self._see_out(STOP_SECONDS)
+        for keeper in self._keepers:
+            keeper.cancel()
+
+    async def _see_out(self, seconds: float) -> None:
+        if self._keepers:
+            await asyncio.wait(self._keepers, timeout=seconds)
+
+    def _close_listeners(self) -> None:
+        for listener in self._outfit.listeners:
+            listener.close()
+
+
+async def _until_ready(life: Life) -> None:
+    waiting: tuple[asyncio.Future[Any], ...] = (life.ready, life.ended)
+    await asyncio.wait(waiting, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    if life.ended.done():
+        raise StartError(f"worker {life.number} ended before it was ready: {life.ended.result()}")
+    if not life.ready.done():
+        raise StartError(f"worker {life.number} was not ready within {READY_SECONDS:g} s")
+
+
+def _kill_unless_ready(life: Life) -> None:
+    if not life.ready.done() and not life.ended.done():
+        life.kill()

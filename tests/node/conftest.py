@@ -1,0 +1,108 @@
+"""What the tests of the supervisor's hands share: fake workers, a log that is kept, and waiting without sleeping."""
+
+import asyncio
+import io
+import json
+import socket
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from penstock.base.clock import SystemClock
+from penstock.config.plan import ListenerPlan, WorkerPlan
+from penstock.node.crew import Crew
+from penstock.node.log import make_log
+from penstock.node.processes import Outfit
+from penstock.node.sockets import open_listeners
+
+FAKE = str(Path(__file__).with_name("fake_worker.py"))
+
+PATIENCE = 15.0
+"""Seconds until a condition that should hold soon is given up, on a machine that is busy with other tests."""
+
+
+async def until(condition, patience=PATIENCE):
+    """Wait until `condition()` is true and return what it returned."""
+    async with asyncio.timeout(patience):
+        while not (found := condition()):
+            await asyncio.sleep(0.002)
+        return found
+
+
+class KeptLog:
+    """A log and the events that were written to it."""
+
+    def __init__(self, level="debug"):
+        self.stream = io.StringIO()
+        self.log = make_log(level, "json", self.stream)
+
+    def events(self, name=None):
+        """Return the events of this name, or all."""
+        found = [json.loads(line) for line in self.stream.getvalue().splitlines()]
+        return [event for event in found if name in (None, event["event"])]
+
+
+class Folds:
+    """Follows ledgers by name only."""
+
+    def __init__(self):
+        self.attached, self.detached = [], []
+
+    def attach(self, generation, fd):
+        """Note it."""
+        self.attached.append(generation)
+
+    def detach(self, generation):
+        """Note it."""
+        self.detached.append(generation)
+
+
+class Stage:
+    """A crew of fake workers behind one listener on loopback."""
+
+    def __init__(self, workers=1, vice="none", birth=None):
+        self.kept, self.folds, self.respawns = KeptLog(), Folds(), 0
+        plan = ListenerPlan(id=7, name="web", protocol="tcp", host="127.0.0.1", port=0)
+        self.listeners = open_listeners([plan], workers)
+        self.port = self.listeners[0].plan.port
+        plan = WorkerPlan(listeners=(self.listeners[0].plan,), ledger_rows=1_000, workers=workers)
+        self.outfit = Outfit(plan, self.listeners, ("-P", FAKE, vice))
+        self.clock = SystemClock()
+        self.crew = Crew(
+            self.outfit, workers, self.folds, self.clock, self.kept.log, on_respawn=self.count, birth=birth
+        )
+
+    def count(self):
+        """Count a respawn."""
+        self.respawns += 1
+
+    def connect(self):
+        """Return a new client, connected, that gives up a read after a while."""
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+
+    async def greet(self, client):
+        """Return the process id that the worker behind this client greets it with."""
+        return int((await asyncio.to_thread(client.recv, 100)).decode())
+
+
+@pytest.fixture
+def kept():
+    """Return a log that keeps its events."""
+    return KeptLog()
+
+
+@pytest.fixture
+def stage():
+    """Return a context manager that runs a crew of fake workers and leaves none behind."""
+
+    @asynccontextmanager
+    async def run(*args, **kwargs):
+        built = Stage(*args, **kwargs)
+        try:
+            await built.crew.start()
+            yield built
+        finally:
+            await built.crew.stop()
+
+    return run

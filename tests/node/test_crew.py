@@ -1,0 +1,252 @@
+"""Every seat taken: who dies is replaced, and nobody else notices."""
+
+import asyncio
+import os
+import signal
+from contextlib import ExitStack, closing
+
+import pytest
+
+from penstock.base.clock import NS
+from penstock.base.errors import StartError
+from penstock.dataplane import orders
+from penstock.node import crew
+
+from .conftest import Stage, until
+
+
+def connect_all(it, stack, count):
+    """Return so many clients, closed with the stack."""
+    return [stack.enter_context(closing(it.connect())) for _ in range(count)]
+
+
+def test_every_seat_serves(stage):
+    """Each worker accepts, and each has a ledger that is followed."""
+
+    async def go():
+        async with stage(2) as it:
+            assert it.crew.serves
+            assert it.folds.attached == [1, 2]
+            with ExitStack() as stack:
+                pids = {await it.greet(client) for client in connect_all(it, stack, 64)}
+            assert pids == {life.pid for life in it.crew.lives}
+
+    asyncio.run(go())
+
+
+def test_a_killed_worker_is_replaced_and_the_others_go_on(stage):
+    """After kill -9 of one worker the other's connections stand, and a new one serves within a second."""
+
+    async def go():
+        async with stage(2) as it:
+            with ExitStack() as stack:
+                clients = {client: await it.greet(client) for client in connect_all(it, stack, 64)}
+                victim, other = it.crew.lives
+                died_at = it.clock.monotonic_ns()
+                os.kill(victim.pid, signal.SIGKILL)
+                await until(lambda: len(it.crew.lives) == 2 and victim not in it.crew.lives)
+                heir = it.crew.lives[-1]
+                await asyncio.wait_for(heir.ready, 10)
+                assert it.clock.monotonic_ns() - died_at < NS
+                assert (heir.number, heir.generation) == (victim.number, 3)
+                for client in (c for c, pid in clients.items() if pid == other.pid):
+                    client.setblocking(False)
+                    with pytest.raises(BlockingIOError):
+                        client.recv(1)
+                assert heir.pid in {await it.greet(client) for client in connect_all(it, stack, 64)}
+            assert (it.folds.detached, it.respawns) == ([1], 1)
+            (event,) = it.kept.events("worker died")
+            assert (event["worker_pid"], event["how"]) == (victim.pid, "killed by SIGKILL")
+            await until(lambda: it.kept.events("worker ready"))
+
+    asyncio.run(go())
+
+
+def test_queued_connections_survive(stage):
+    """Connections that the kernel had queued for a dead worker are served by its successor."""
+
+    async def go():
+        async with stage(1) as it:
+            (victim,) = it.crew.lives
+            os.kill(victim.pid, signal.SIGSTOP)  # accepts no more: what comes now waits in the queue
+            with ExitStack() as stack:
+                clients = connect_all(it, stack, 20)
+                os.kill(victim.pid, signal.SIGKILL)
+                pids = {await it.greet(client) for client in clients}
+            assert pids == {it.crew.lives[0].pid}
+            assert victim.pid not in pids
+
+    asyncio.run(go())
+
+
+def test_a_crash_loop_slows_down_and_ends_with_the_node(stage):
+    """A worker that dies again and again is started later each time; the node can still be stopped at once."""
+
+    async def go():
+        async with stage(1, "frail") as it:
+            for _ in range(4):
+                with closing(it.connect()) as client:
+                    await it.greet(client)
+                    client.send(b"die")
+                    assert client.recv(1) == b""
+            await until(lambda: len(it.folds.detached) == 4)
+            delays = [event["next_start_in"] for event in it.kept.events("worker died")]
+            assert delays == ["0s", "0.1s"]
+            (event,) = it.kept.events("worker keeps dying")
+            assert (event["deaths"], event["next_start_in"]) == (3, "0.2s")
+            await asyncio.wait_for(it.crew.stop(), 5)
+            assert it.crew.lives == ()
+
+    asyncio.run(go())
+
+
+def test_a_parked_seat_sends_clients_to_the_others(stage, monkeypatch):
+    """While a worker is away for long every client is served by the others, and its seat is taken again later."""
+    monkeypatch.setattr(crew, "PARK_NS", 0)
+    monkeypatch.setattr("penstock.node.backoff.FIRST_NS", NS // 2)
+
+    async def go():
+        async with stage(2) as it:
+            for _ in range(2):
+                life = next(life for life in it.crew.lives if life.number == 0 and life.serves)
+                os.kill(life.pid, signal.SIGKILL)
+                await until(lambda life=life: life not in it.crew.lives)
+                if len(it.folds.detached) == 1:
+                    await until(lambda: any(life.number == 0 and life.serves for life in it.crew.lives))
+            with ExitStack() as stack:
+                pids = {await it.greet(client) for client in connect_all(it, stack, 32)}
+                assert len(pids) == 1
+                await until(lambda: sum(life.serves for life in it.crew.lives) == 2)
+                pids = {await it.greet(client) for client in connect_all(it, stack, 64)}
+                assert len(pids) == 2
+
+    asyncio.run(go())
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(stage, monkeypatch):
+    """A machine out of processes costs a line in the log and a delay, not the node."""
+
+    async def go():
+        async with stage(1) as it:
+            birth, failures = it.crew._birth, []
+
+            def fail_once(*args):
+                if not failures:
+                    failures.append(args)
+                    raise BlockingIOError(11, "Resource temporarily unavailable")
+                return birth(*args)
+
+            it.crew._birth = fail_once
+            os.kill(it.crew.lives[0].pid, signal.SIGKILL)
+            with closing(it.connect()) as client:
+                assert await it.greet(client) > 0
+            assert "Resource temporarily unavailable" in it.kept.events("worker died")[1]["how"]
+
+    asyncio.run(go())
+
+
+def test_a_fold_that_fails_costs_no_worker(stage):
+    """A ledger that cannot be read is said, and the seat is taken again all the same."""
+
+    async def go():
+        async with stage(1) as it:
+            it.folds.detach = lambda generation: 1 // 0
+            (victim,) = it.crew.lives
+            os.kill(victim.pid, signal.SIGKILL)
+            with closing(it.connect()) as client:
+                assert await it.greet(client) != victim.pid
+            assert "ZeroDivisionError" in it.kept.events("last fold failed")[0]["detail"]
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("vice", "line"),
+    [("stillborn", "ended before it was ready: exit 3"), ("mute", "was not ready within 0.5 s")],
+)
+def test_a_bad_start_is_an_error_and_leaves_nobody(monkeypatch, vice, line):
+    """If a worker dies or stays mute at start, the start fails with the reason, and no process is left."""
+    monkeypatch.setattr(crew, "READY_SECONDS", 0.5)
+
+    async def go():
+        it = Stage(2, vice)
+        with pytest.raises(StartError, match=line):
+            await it.crew.start()
+        assert it.crew.lives == ()
+        assert sorted(it.folds.detached) == [1, 2]
+        await it.crew.stop()
+
+    asyncio.run(go())
+
+
+def test_drain_lets_connections_finish(stage):
+    """During a drain nobody is accepted, who is there is served until he goes, and then the workers are gone."""
+
+    async def go():
+        async with stage(2) as it:
+            with closing(it.connect()) as client:
+                await it.greet(client)
+                drain = asyncio.create_task(it.crew.drain(it.clock.monotonic_ns() + 60 * NS))
+                await until(lambda: not it.crew.serves)
+                await until(lambda: len(it.crew.lives) == 1)  # the worker without a connection has gone
+                with pytest.raises(ConnectionRefusedError):
+                    await until(lambda: it.connect().close())
+                assert not drain.done()
+                client.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    client.recv(1)
+            await asyncio.wait_for(drain, 10)
+            assert it.crew.lives == ()
+            assert it.kept.events("worker died") == []
+
+    asyncio.run(go())
+
+
+def test_drain_ends_at_its_deadline(stage):
+    """A client that never goes is cut at the deadline."""
+
+    async def go():
+        async with stage(1) as it:
+            with closing(it.connect()) as client:
+                await it.greet(client)
+                await asyncio.wait_for(it.crew.drain(it.clock.monotonic_ns() + NS // 10), 10)
+                assert client.recv(1) == b""
+
+    asyncio.run(go())
+
+
+def test_a_worker_that_obeys_nothing_is_killed(stage, monkeypatch):
+    """A stop does not depend on the worker's good will."""
+    monkeypatch.setattr(crew, "STOP_SECONDS", 0.1)
+
+    async def go():
+        async with stage(1, "stubborn") as it:
+            (life,) = it.crew.lives
+            await it.crew.drain(it.clock.monotonic_ns())
+            assert life.ended.result() == "killed by SIGKILL"
+
+    asyncio.run(go())
+
+
+def test_notices_are_logged_and_bounded(stage):
+    """What workers say reaches the log with the worker's number, at most so many lines a second."""
+
+    async def go():
+        async with stage(1) as it:
+            await until(lambda: it.kept.events("hello"))
+            (life,) = it.crew.lives
+            for _ in range(1_000):
+                it.crew._take_notice(life, orders.Notice("error", "internal error", "x"))
+            assert 0 < len(it.kept.events("internal error")) <= 3 * crew.NOTICE_LINES
+
+    asyncio.run(go())
+
+
+def test_a_death_before_the_close_is_no_connection(stage):
+    """A connection of a generation that is no more cannot be closed."""
+
+    async def go():
+        async with stage(1) as it:
+            assert not await it.crew.close_connection(99, 1)
+
+    asyncio.run(go())
