@@ -1,0 +1,55 @@
+"""What stands behind the proxies: nginx with one small answer, iperf3, or an echo that holds connections. Pure."""
+
+import sys
+
+from bench.proxies import LOOPBACK, Launch, Place, nginx_command
+from bench.scenarios import Idle, Iperf, Load
+
+ANSWER = b"sixteen bytes..."
+"""The body that the HTTP origin answers with: small, so that a round measures the proxy's own work per unit."""
+
+
+def origin_for(load: Load, place: Place) -> Launch:
+    """
+    Choose the origin of a load.
+
+    Args:
+        load: What the clients will do.
+        place: Where the origin listens; its target and kind are unused.
+
+    Returns:
+        What starts it.
+    """
+    match load:
+        case Iperf():
+            return Launch(("iperf3", "-s", "-B", LOOPBACK, "-p", str(place.port)))
+        case Idle():
+            return Launch((sys.executable, "-m", "bench.idle", "origin", f"{LOOPBACK}:{place.port}"))
+        case _:
+            return http_origin(place)
+
+
+def http_origin(place: Place) -> Launch:
+    """Return one nginx worker that answers every request alike, for ever on one connection, and logs nothing."""
+    config = f"""\
+daemon off;
+worker_processes 1;
+pid {place.directory}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    client_body_temp_path {place.directory};
+    proxy_temp_path {place.directory};
+    fastcgi_temp_path {place.directory};
+    uwsgi_temp_path {place.directory};
+    scgi_temp_path {place.directory};
+    server {{
+        listen {LOOPBACK}:{place.port} backlog=4096;
+        location / {{ return 200 "{ANSWER.decode()}"; }}
+    }}
+}}
+"""
+    return Launch(nginx_command(place.directory), {"nginx.conf": config})

@@ -1,0 +1,231 @@
+"""Rounds: every proxy of a scenario under the same load, one after the other, again and again."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from bench import loads, proc
+from bench.figures import Sample
+from bench.loads import Done
+from bench.machine import Cores, idle_connections
+from bench.origins import origin_for
+from bench.proxies import LOOPBACK, PROXIES
+from bench.scenarios import DIRECT, Effort, Idle, Iperf, Load, Scenario
+from bench.servers import ROOT, ServerError, new_place, serving
+
+SETTLE_S = 0.05
+"""After a load, until the last connections have been closed by the proxy too."""
+
+REST_S = 2.5
+"""After the connections of the memory scenario stand: two ticks of a sampler, and buffers that are given back late."""
+
+CONNECTIONS = 1_024
+"""Client connections that a proxy is set up for where a load opens a few dozen."""
+
+Tell = Callable[[Sample], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    What holds for all scenarios of a run.
+
+    Args:
+        effort: How long and how much.
+        cores: Which core does what.
+        tell: Called with each sample as it comes.
+        skipped: Called with who is left out of what, and why.
+    """
+
+    effort: Effort
+    cores: Cores
+    tell: Tell
+    skipped: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """
+    A proxy that is up.
+
+    Args:
+        name: Its name.
+        port: Where it listens.
+        pid: Its first process; 0 for `direct`, which has none.
+    """
+
+    name: str
+    port: int
+    pid: int
+
+
+def run_scenario(scenario: Scenario, run: Run) -> list[Sample]:
+    """
+    Run all rounds of one scenario.
+
+    Args:
+        scenario: What to run, with the proxies that are to take part.
+        run: How.
+
+    Returns:
+        All samples, those with errors too.
+    """
+    rounds = memory_rounds if isinstance(scenario.load, Idle) else load_rounds
+    samples = []
+    for sample in rounds(scenario, run):
+        run.tell(sample)
+        samples.append(sample)
+    return samples
+
+
+def load_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
+    """
+    Start everybody once, warm each up, then load them in turn.
+
+    Args:
+        scenario: One whose load does work.
+        run: How.
+
+    Yields:
+        One sample for each proxy and round, in order.
+
+    Raises:
+        ServerError: If the origin does not come up.
+    """
+    with ExitStack() as stack:
+        origin = stack.enter_context(new_place(0, scenario.kind, CONNECTIONS))
+        stack.enter_context(serving(origin_for(scenario.load, origin), origin, run.cores.load))
+        there = line_up(stack, scenario, origin.port, run)
+        warm = replace(run.effort, seconds=1.0, gigabytes=1, handshakes=500)
+        for one in there:
+            loads.run(scenario.load, warm, one.port, origin.port)
+        for number in range(1, run.effort.rounds + 1):
+            for one in there:
+                yield loaded(Sample(scenario.name, one.name, number, {}), one, scenario.load, run, origin.port)
+
+
+def line_up(stack: ExitStack, scenario: Scenario, origin: int, run: Run) -> list[Standing]:
+    """Start all proxies of a scenario; one that does not start is left out and told of."""
+    there = []
+    for name in scenario.proxies:
+        try:
+            there.append(Standing(name, origin, 0) if name == DIRECT else start(stack, name, scenario, origin, run))
+        except ServerError as failure:
+            run.skipped(f"{name} in {scenario.name}: did not start: {failure}")
+    return there
+
+
+def start(stack: ExitStack, name: str, scenario: Scenario, origin: int, run: Run) -> Standing:
+    """Start one proxy for as long as the stack lasts."""
+    connections = run.effort.idle if isinstance(scenario.load, Idle) else CONNECTIONS
+    place = stack.enter_context(new_place(origin, scenario.kind, connections))
+    pid = stack.enter_context(serving(PROXIES[name].launch(place), place, run.cores.proxy))
+    return Standing(name, place.port, pid)
+
+
+def loaded(blank: Sample, proxy: Standing, load: Load, run: Run, origin: int) -> Sample:
+    """
+    Measure one proxy under one load.
+
+    Args:
+        blank: The sample to fill in.
+        proxy: The one to load.
+        load: What to send.
+        run: How.
+        origin: The origin's port.
+
+    Returns:
+        The sample with `cpu` (unit us per unit of work, for iperf3 ms per GB), `rate` (units/s), and latencies if the
+        load tells them.
+    """
+    before = clocks(proxy.pid, run.cores.proxy)
+    done = loads.run(load, run.effort, proxy.port, origin)
+    time.sleep(SETTLE_S)
+    length, busy, used = (
+        after - earlier for after, earlier in zip(clocks(proxy.pid, run.cores.proxy), before, strict=True)
+    )
+    if not done.units:
+        return replace(blank, errors=done.errors or "no work done")
+    values = {"rate": done.units / max(done.seconds, 1e-9), **done.latency}
+    if proxy.pid:
+        values["cpu"] = used * (1e3 if isinstance(load, Iperf) else 1e6) / done.units
+    return replace(blank, values=values, errors=complaints(done, proxy.name), others=max(0.0, busy - used) / length)
+
+
+def complaints(done: Done, name: str) -> str:
+    """Say what makes a load's figures unusable: errors, and cuts by a proxy that is not known for them."""
+    known = name in PROXIES and PROXIES[name].cuts and done.cuts <= done.units
+    cuts = [f"{done.cuts} connections cut"] if done.cuts and not known else []
+    return ", ".join([*filter(None, [done.errors]), *cuts])
+
+
+def clocks(pid: int, core: int | None) -> tuple[float, float, float]:
+    """Read the wall, the core and the proxy: monotonic time, busy time, CPU time; unit s; 0 where there is nothing."""
+    busy = proc.core_busy_s(core) if core is not None else 0.0
+    return time.monotonic(), busy, proc.cpu_s(pid) if pid else 0.0
+
+
+def memory_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
+    """
+    Start one proxy at a time afresh, and let connections rest in it.
+
+    Args:
+        scenario: The memory scenario.
+        run: How.
+
+    Yields:
+        One sample for each proxy and round, in order.
+    """
+    effort = replace(run.effort, idle=idle_connections(run.effort.idle))
+    run = replace(run, effort=effort)
+    for number in range(1, effort.idle_rounds + 1):
+        for name in scenario.proxies:
+            blank = Sample(scenario.name, name, number, {})
+            try:
+                yield rested(blank, scenario, run)
+            except ServerError as failure:
+                yield replace(blank, errors=f"did not start: {failure}")
+
+
+def rested(blank: Sample, scenario: Scenario, run: Run) -> Sample:
+    """
+    Measure what resting connections cost one proxy.
+
+    Args:
+        blank: The sample to fill in; it names the proxy.
+        scenario: The memory scenario.
+        run: How.
+
+    Returns:
+        The sample with `bytes` (growth per connection), `before` (unit 1e6 bytes) and `held` (connections).
+
+    Raises:
+        ServerError: If the proxy or the origin does not come up.
+    """
+    wanted = run.effort.idle
+    with ExitStack() as stack:
+        origin = stack.enter_context(new_place(0, scenario.kind, wanted))
+        stack.enter_context(serving(origin_for(scenario.load, origin), origin, run.cores.load))
+        proxy = start(stack, blank.proxy, scenario, origin.port, run)
+        time.sleep(REST_S)
+        before = proc.pss_bytes(proxy.pid)
+        held, after = _rest(proxy, wanted)
+    errors = "" if held == wanted else f"{held} of {wanted} connections stood"
+    return replace(
+        blank, values={"bytes": (after - before) / max(held, 1), "before": before / 1e6, "held": held}, errors=errors
+    )
+
+
+def _rest(proxy: Standing, wanted: int) -> tuple[int, int]:
+    argv = [sys.executable, "-m", "bench.idle", "clients", f"{LOOPBACK}:{proxy.port}", "--count", str(wanted)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as clients:
+        try:
+            assert clients.stdout is not None
+            held = int((clients.stdout.readline().split() or ["0"])[0])
+            time.sleep(REST_S)
+            return held, proc.pss_bytes(proxy.pid)
+        finally:
+            clients.kill()

@@ -1,0 +1,264 @@
+"""What is measured: each scenario is one frozen value, and nothing here touches a process or a socket."""
+
+from dataclasses import dataclass
+
+PENSTOCK = "penstock"
+DIRECT = "direct"
+"""No proxy at all: the load talks to the origin. What a latency is compared with."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """
+    One number that a round yields.
+
+    Args:
+        key: Its name in samples and results.
+        heading: Its name on the page, with the unit.
+        digits: Digits behind the point on the page.
+    """
+
+    key: str
+    heading: str
+    digits: int = 1
+
+
+@dataclass(frozen=True)
+class Bound:
+    """
+    What Penstock's first metric has to stay within.
+
+    Args:
+        reference: The proxy that it is divided by, round by round; None for the figure itself.
+        most: The highest median that holds.
+    """
+
+    reference: str | None
+    most: float
+
+
+@dataclass(frozen=True)
+class Wrk:
+    """
+    wrk with a number of connections for the seconds of the effort.
+
+    Args:
+        connections: Open at a time; unit connections.
+        close: Whether each request has a connection of its own.
+        absolute: Whether the request line carries the whole URL, as to a forward proxy.
+    """
+
+    connections: int
+    close: bool = False
+    absolute: bool = False
+
+
+@dataclass(frozen=True)
+class Iperf:
+    """
+    One iperf3 stream over the gigabytes of the effort.
+
+    Args:
+        reverse: Whether the bytes run from the origin to the client.
+    """
+
+    reverse: bool
+
+
+@dataclass(frozen=True)
+class Handshakes:
+    """
+    Connections that ask the proxy for the origin, fetch one small page and end.
+
+    Args:
+        protocol: How they ask: `socks5` or `connect`.
+        concurrency: Open at a time; unit connections.
+    """
+
+    protocol: str
+    concurrency: int
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Connections that moved one byte each way and then rest, in the number of the effort."""
+
+
+Load = Wrk | Iperf | Handshakes | Idle
+
+
+@dataclass(frozen=True)
+class Effort:
+    """
+    How long and how much.
+
+    Args:
+        rounds: Rounds over all proxies of a scenario.
+        seconds: Length of one wrk or handshake load; unit s.
+        gigabytes: Bytes of one iperf3 load; unit 1e9 bytes.
+        handshakes: Most connections of one handshake load.
+        idle: Resting connections, as far as the descriptor limit allows.
+        idle_rounds: Rounds of the memory scenario: memory hardly varies, and 10,000 connections take their time.
+    """
+
+    rounds: int = 5
+    seconds: float = 3.0
+    gigabytes: int = 4
+    handshakes: int = 15_000
+    idle: int = 10_000
+    idle_rounds: int = 3
+
+
+QUICK = Effort(rounds=3, seconds=1.0, gigabytes=1, handshakes=4_000, idle=2_000, idle_rounds=1)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """
+    One table of the page.
+
+    Args:
+        name: The word for `--only` and for the results.
+        title: The heading on the page.
+        about: One paragraph: what a unit is and how the proxies are set up.
+        kind: What the proxies speak: `tcp`, `http` or `socks5`.
+        load: What is sent through them.
+        proxies: Who takes part, Penstock first; one round visits them in this order.
+        metrics: What is reported; the first is the one that ratios and bounds are about.
+        references: Whom everybody is divided by, round by round.
+        bounds: What Penstock has to stay within.
+    """
+
+    name: str
+    title: str
+    about: str
+    kind: str
+    load: Load
+    proxies: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    references: tuple[str, ...]
+    bounds: tuple[Bound, ...] = ()
+
+
+RATE = Metric("rate", "units/s", 0)
+PER_CONNECTION = Metric("cpu", "CPU us per connection")
+PER_REQUEST = Metric("cpu", "CPU us per request")
+PER_GIGABYTE = Metric("cpu", "CPU ms per GB", 0)
+TCP = (PENSTOCK, "haproxy", "nginx")
+HTTP = (PENSTOCK, "haproxy", "tinyproxy")
+
+SCENARIOS = (
+    Scenario(
+        "tcp-short",
+        "TCP, short connections",
+        "wrk with `Connection: close`, 32 at a time: dial the origin, carry one request and one answer, close.",
+        "tcp",
+        Wrk(32, close=True),
+        TCP,
+        (PER_CONNECTION, RATE),
+        ("haproxy",),
+        (Bound("haproxy", 1.25),),
+    ),
+    Scenario(
+        "tcp-request",
+        "TCP, kept-alive requests",
+        "wrk over 32 lasting connections; the proxy carries bytes and sees no HTTP.",
+        "tcp",
+        Wrk(32),
+        TCP,
+        (PER_REQUEST, RATE),
+        ("haproxy",),
+        (Bound("haproxy", 1.15),),
+    ),
+    Scenario(
+        "tcp-upload",
+        "TCP, bulk from client to target",
+        "One iperf3 stream through the proxy.",
+        "tcp",
+        Iperf(reverse=False),
+        TCP,
+        (PER_GIGABYTE, Metric("rate", "GB/s", 2)),
+        ("haproxy",),
+        (Bound("haproxy", 0.75),),
+    ),
+    Scenario(
+        "tcp-download",
+        "TCP, bulk from target to client",
+        "One iperf3 stream through the proxy, reversed.",
+        "tcp",
+        Iperf(reverse=True),
+        TCP,
+        (PER_GIGABYTE, Metric("rate", "GB/s", 2)),
+        ("haproxy",),
+        (Bound("haproxy", 0.75),),
+    ),
+    Scenario(
+        "http-request",
+        "HTTP forward, kept-alive requests",
+        "wrk over 32 lasting connections, absolute-form requests. HAProxy runs `mode http` with the origin as its only "
+        "server, since it has no forward mode; tinyproxy ends the connection after each answer.",
+        "http",
+        Wrk(32, absolute=True),
+        HTTP,
+        (PER_REQUEST, RATE),
+        ("haproxy", "tinyproxy"),
+        (Bound("haproxy", 1.6), Bound("tinyproxy", 1.0)),
+    ),
+    Scenario(
+        "http-short",
+        "HTTP forward, short connections",
+        "wrk with `Connection: close`, 32 at a time, absolute-form requests; the target side may be kept alive.",
+        "http",
+        Wrk(32, close=True, absolute=True),
+        HTTP,
+        (PER_REQUEST, RATE),
+        ("haproxy", "tinyproxy"),
+    ),
+    Scenario(
+        "http-connect",
+        "HTTP CONNECT, short connections",
+        "A tunnel for each connection, one request and one answer through it, then close; 32 at a time.",
+        "http",
+        Handshakes("connect", 32),
+        (PENSTOCK, "tinyproxy"),
+        (PER_CONNECTION, RATE),
+        ("tinyproxy",),
+    ),
+    Scenario(
+        "socks5-connect",
+        "SOCKS5 CONNECT, short connections",
+        "No authentication, CONNECT to an IPv4 address, one request and one answer, then close; 32 at a time.",
+        "socks5",
+        Handshakes("socks5", 32),
+        (PENSTOCK, "microsocks", "danted"),
+        (PER_CONNECTION, RATE),
+        ("danted", "microsocks"),
+        (Bound("danted", 1.0), Bound("microsocks", 1.3)),
+    ),
+    Scenario(
+        "latency",
+        "TCP, latency of a kept-alive request",
+        "wrk over 4 lasting connections, each with one request under way; `direct` is the same load without a proxy.",
+        "tcp",
+        Wrk(4),
+        (*TCP, DIRECT),
+        (Metric("p50", "p50 us", 0), Metric("p99", "p99 us", 0), RATE),
+        ("haproxy", DIRECT),
+    ),
+    Scenario(
+        "memory",
+        "TCP, memory of idle connections",
+        "Connections that moved one byte each way and rest. Growth of the proportional set size (PSS) of all processes "
+        "of the proxy, shared memory included; socket buffers belong to the kernel and are not in it.",
+        "tcp",
+        Idle(),
+        TCP,
+        (
+            Metric("bytes", "bytes per connection", 0),
+            Metric("before", "MB before", 1),
+            Metric("held", "connections", 0),
+        ),
+        ("haproxy",),
+        (Bound(None, 4096),),
+    ),
+)

@@ -1,0 +1,63 @@
+"""Command lines and configurations of the contestants."""
+
+from pathlib import Path
+
+import pytest
+from bench.origins import ANSWER, origin_for
+from bench.proxies import PROXIES, Place
+from bench.scenarios import Handshakes, Idle, Iperf, Wrk
+
+KINDS = {"penstock": "tcp", "haproxy": "http", "nginx": "tcp", "microsocks": "socks5", "danted": "socks5"}
+
+
+def place(kind, connections=1024):
+    """A place with telling ports."""
+    return Place(Path("/nowhere"), 1111, 2222, 3333, kind, connections)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_listens_where_it_is_told(name):
+    """Every contestant is given its port, and names only files that it writes or that lie in its directory."""
+    launch = PROXIES[name].launch(place(KINDS.get(name, "http")))
+    said = " ".join(launch.argv) + "".join(launch.files.values())
+    assert "1111" in said
+    assert all(
+        Path(part).name in launch.files for part in launch.argv if part.startswith("/nowhere/") and "pid" not in part
+    )
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_penstock_forward_kinds_have_no_target(kind):
+    """A forward proxy is told its target by the client, and Penstock runs one worker with an admin door."""
+    argv = PROXIES["penstock"].launch(place(kind)).argv
+    assert argv[1:] == (kind, "--listen", "127.0.0.1:1111", "--workers", "1", "--admin", "127.0.0.1:3333")
+
+
+def test_penstock_tcp_has_its_target():
+    """A TCP proxy is told its target."""
+    argv = PROXIES["penstock"].launch(place("tcp")).argv
+    assert argv[argv.index("--target") + 1] == "127.0.0.1:2222"
+
+
+def test_rivals_are_set_up_for_the_connections():
+    """HAProxy counts connections, nginx both ends of each."""
+    assert "maxconn 9000" in PROXIES["haproxy"].launch(place("tcp", 9000)).files["haproxy.cfg"]
+    assert "worker_connections 18064" in PROXIES["nginx"].launch(place("tcp", 9000)).files["nginx.conf"]
+
+
+@pytest.mark.parametrize(
+    ("load", "program"),
+    [(Wrk(1), "nginx"), (Handshakes("socks5", 1), "nginx"), (Iperf(reverse=False), "iperf3"), (Idle(), "bench.idle")],
+)
+def test_origin_fits_the_load(load, program):
+    """Each load has its origin, listening on the place's port."""
+    launch = origin_for(load, place("tcp"))
+    assert program in launch.argv
+    assert "1111" in " ".join(launch.argv) + "".join(launch.files.values())
+
+
+def test_http_origin_answers():
+    """The HTTP origin answers with its small body and logs nothing."""
+    config = origin_for(Wrk(1), place("http")).files["nginx.conf"]
+    assert f'return 200 "{ANSWER.decode()}"' in config
+    assert "access_log off" in config
