@@ -1,0 +1,43 @@
+"""What the pages say is what the code does."""
+
+import re
+import tomllib
+
+import pytest
+
+from penstock.base.outcomes import Reason
+from penstock.cli.main import COMMANDS
+from penstock.metrics.catalog import FAMILIES
+
+
+@pytest.fixture(scope="session")
+def words(root):
+    """The page of words."""
+    return (root / "docs/words.md").read_text()
+
+
+def test_every_metric_is_on_the_page(words):
+    """docs/words.md lists exactly the metric families that a node serves, each with its type and labels."""
+    listed = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([\w, ]*?) ?\| .+ \|$", words, re.M)
+    assert sorted(listed) == sorted((each.name, each.kind, ", ".join(each.labels)) for each in FAMILIES)
+
+
+def test_every_reason_is_on_the_page(words):
+    """docs/words.md gives the closed list of reasons, in its order."""
+    assert f"`{', '.join(Reason)}`" in words
+
+
+def test_every_command_is_in_the_readme(root):
+    """README.md shows every command of the command line."""
+    readme = (root / "README.md").read_text()
+    assert [name for name in COMMANDS if not re.search(rf"\bpenstock {name}\b", readme)] == []
+
+
+def test_sample_configurations_are_toml(texts):
+    """Every sample configuration, in a file or on a page, can be parsed."""
+    pages = {path: text for path, text in texts.items() if path.suffix == ".md"}
+    samples = [block for text in pages.values() for block in re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)]
+    samples += [text for path, text in texts.items() if path.parts[0] == "deploy" and path.suffix == ".toml"]
+    assert len(samples) >= 2
+    for sample in samples:
+        assert tomllib.loads(sample)["listener"]
