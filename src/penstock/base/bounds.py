@@ -10,8 +10,8 @@ HANDSHAKE_BUFFER_BYTES = 65_536
 buffer; 64 KiB leaves room for a pipelined body behind a full head."""
 
 HANDSHAKE_READ_BYTES = 16_384
-"""Read at once while a conversation runs; nearly every head and every SOCKS message fits, and a bytes object of this size
-costs no system call."""
+"""Read at once while a conversation runs: nearly every head and every SOCKS message fits, and a bytes object of this
+size costs no system call."""
 
 LINGER_NS = 2_000_000_000
 """How long we read on after our last words, so that no reset overtakes them; nginx's lingering_timeout is 5 s."""
@@ -19,7 +19,8 @@ LINGER_NS = 2_000_000_000
 # HTTP ---------------------------------------------------------------------------------------------------------------
 
 HTTP_REQUEST_LINE_BYTES = 8_192
-"""Longest request line, 414 beyond it. RFC 9112 section 3 recommends at least 8000; Apache's LimitRequestLine is 8190."""
+"""Longest request line, 414 beyond it. RFC 9112 section 3 recommends at least 8000; Apache's LimitRequestLine is
+8190."""
 
 HTTP_HEAD_BYTES = 32_768
 """Longest head, 431 beyond it. nginx takes 32 KiB (4 x 8 KiB), HAProxy 16 KiB less its reserve."""
@@ -28,7 +29,7 @@ HTTP_HEADERS = 128
 """Header lines in one head, 431 beyond it. Apache's LimitRequestFields is 100, HAProxy's tune.http.maxhdr 101."""
 
 HTTP_CHUNK_LINE_BYTES = 256
-"""Longest chunk-size line with its extensions. llhttp has no bound, h11 takes 16 digits; extensions are unused in the wild."""
+"""Longest chunk-size line with its extensions. llhttp has no bound, h11 takes 16 digits; nobody uses extensions."""
 
 HTTP_TRAILER_BYTES = 8_192
 """Trailers of one chunked body together. As Go's net/http, which bounds trailers by its header buffer."""
@@ -41,13 +42,22 @@ SOCKS4_FIELD_BYTES = 255
 UDP_DATAGRAM_BYTES = 65_535
 """The longest UDP payload there is, and so the buffer of an association."""
 
+UDP_ROUNDS = 64
+"""Datagrams carried for one association before others get their turn; QUIC stacks read about as many in one go."""
+
+UDP_NAMES_WAITING = 16
+"""Datagrams of one association held while their destination's name is looked up; as many as a client's first burst."""
+
+BIND_NS = 120_000_000_000
+"""How long a BIND waits for its connection; an FTP server connects at once, a person takes a while."""
+
 UDP_TARGETS = 1_024
-"""Remote addresses that one UDP association may talk to; Dante keeps a list of similar size."""
+"""Remote addresses that one UDP association may hear from; beyond it the one written to longest ago is forgotten."""
 
 # Relay --------------------------------------------------------------------------------------------------------------
 
 RELAY_BUFFER_BYTES = 262_144
-"""One receive buffer, shared by all connections of a worker; 256 KiB measured best of 16 KiB to 1 MiB (HOUSE, fast path)."""
+"""One receive buffer, shared by all connections of a worker; 256 KiB measured best of 16 KiB to 1 MiB."""
 
 RELAY_ROUNDS = 4
 """Buffers moved for one connection before others get their turn: at most 1 MiB, about 300 us of a core."""

@@ -27,4 +27,4 @@ class AddressError(PenstockError, ValueError):
 
 
 class StartError(PenstockError):
-    """A node could not start: a port in use, a descriptor limit, a missing privilege. The message is for the operator."""
+    """A node could not start: a port in use, a missing privilege. The message is for the operator."""

@@ -6,13 +6,12 @@ outcome, and lets go of everything.
 """
 
 import struct
-from _socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
+from _socket import SO_LINGER, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from penstock.base.bounds import DIAL_TARGETS, HANDSHAKE_BUFFER_BYTES, HANDSHAKE_READ_BYTES, LINGER_NS
-from penstock.base.clock import NS
+from penstock.base.bounds import DIAL_TARGETS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.config.plan import TargetPlan
 from penstock.connection.commands import (
@@ -41,10 +40,25 @@ from penstock.connection.commands import (
 )
 from penstock.connection.endings import ending
 from penstock.dataplane import dialer
+from penstock.dataplane.bind import Binding
+from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.exchange import HttpExchange
-from penstock.dataplane.reactor import BROKEN, HANGUP, OUT, READABLE, URGENT
+from penstock.dataplane.farewell import Farewell
+from penstock.dataplane.inbox import Inbox
+from penstock.dataplane.reactor import BROKEN, OUT, READABLE
 from penstock.dataplane.relay import End
-from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, DIALED, PHASE, REQUESTS, SCOPE, TARGET_RX, TARGET_TX, pack_scope
+from penstock.dataplane.udp import Association
+from penstock.metrics.ledger import (
+    CLIENT_RX,
+    CLIENT_TX,
+    DIALED,
+    PHASE,
+    REQUESTS,
+    SCOPE,
+    TARGET_RX,
+    TARGET_TX,
+    pack_scope,
+)
 
 if TYPE_CHECKING:
     from penstock.dataplane.listener import Listener
@@ -53,18 +67,11 @@ if TYPE_CHECKING:
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: the close is a reset (socket(7))."""
 
-FIRST_VISIT_NS = NS
-"""A new connection is first looked at after a second: most are gone by then, and the wheel holds no corpses for long."""
-
-VISIT_NS = 60 * NS
-"""Later looks are at most this far apart, so that a closed connection is not kept in memory by its idle timeout."""
-
 COMPLETED = COMPLETE.pack()
 CANCELLED = Outcome(EndedBy.ADMIN, Phase.DRAIN).pack()
-INTERNAL = EndedBy.INTERNAL
 
 
-class Connection:
+class Connection(Deadlines):
     """
     One connection.
 
@@ -73,40 +80,39 @@ class Connection:
         listener: Who accepted it.
         sock: The accepted socket.
         fd: Its descriptor.
-        row: Its row in the ledger.
+        row: Its row in the ledger; 0 once it has ended.
+        host: The client's IP address; `-` on a Unix socket.
 
     Attributes:
-        seen: When a byte last moved; unit ns.
-        inbox: Bytes that the client sent and the conversation has not taken yet.
-        pending: Edges of the client's socket that nobody followed to their end yet.
+        inbox: What the client has sent and the conversation has not taken yet.
+        exchange: Carries HTTP exchanges, once there was one.
+        extra: A SOCKS BIND or UDP association.
         detail: One line for the log, written to the ledger at the end.
     """
 
     __slots__ = (
-        "_closing", "_conversation", "_deadline", "_dial", "_dial_started", "_idle", "_reports", "_tries", "_visit", "_waiting",
-        "client", "described", "detail", "exchange", "extra", "inbox", "listener", "pending", "phase", "row", "seen",
-        "target", "target_pending", "worker",
+        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_reports", "_target_pending", "_tries",
+        "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "row", "target",
+        "worker",
     )  # fmt: skip
 
-    def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int) -> None:
-        now = worker.reactor.now
-        self.worker, self.listener, self.row, self.seen = worker, listener, row, now
-        self.client = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
-        self.target: End | None = None
+    def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
+        super().__init__(worker.reactor, worker.reactor.now + worker.handshake)
+        self.worker, self.listener, self.row, self.host = worker, listener, row, host
+        self.client = client = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
+        self.inbox = Inbox(client, worker.words)
         self.phase = Phase.NEGOTIATE
-        self.inbox = b""
-        self.pending = self.target_pending = 0
-        self.described: Describe | None = None
         self.detail = ""
+        self.target: End | None = None
         self.exchange: HttpExchange | None = None
-        self.extra: Any = None
+        self.extra: Binding | Association | None = None
         self._conversation: Conversation | None = None
         self._waiting: Need | Until | Peek | None = None
+        self._described: Describe | None = None
+        self._farewell: Farewell | None = None
         self._dial: dialer.Dial | None = None
-        self._dial_started = self._tries = self._closing = self._idle = 0
-        self._deadline = now + worker.handshake
-        self._visit = now + FIRST_VISIT_NS
-        worker.reactor.at(self._visit, self)
+        self._dial_started = self._tries = self._target_pending = 0
+        self._reports = False
 
     # The conversation ------------------------------------------------------------------------------------------------
 
@@ -119,6 +125,7 @@ class Connection:
         """Resume the conversation with an answer or an error, and do what it says until it must wait."""
         conversation = self._conversation
         assert conversation is not None  # noqa: S101 - who steps has one
+        command: Any
         try:
             while True:
                 command = conversation.send(answer) if error is None else conversation.throw(error)
@@ -126,7 +133,7 @@ class Connection:
                 kind = type(command)
                 if kind is Need or kind is Until or kind is Peek:
                     try:
-                        answer = self._take(command)
+                        answer = self.inbox.take(command)
                     except (ClientClosed, TooLong) as news:
                         error = news
                         continue
@@ -147,32 +154,9 @@ class Connection:
             self.close(ending(news, self.phase).pack())
 
     def _describe(self, command: Describe) -> None:
-        if command != self.described:
-            self.described = command
+        if command != self._described:
+            self._described = command
             self.worker.ledger.describe(self.row, command.destination, command.user, "")
-
-    def _take(self, command: Need | Until | Peek) -> bytes | None:
-        """Answer a wish for bytes from the inbox, reading what is there; None if more must come."""
-        while True:
-            inbox = self.inbox
-            if type(command) is Until:
-                end = inbox.find(command.delimiter) + len(command.delimiter)
-                found = end >= len(command.delimiter) and end <= command.limit
-                if not found and len(inbox) >= command.limit:
-                    raise TooLong(f"no end within {command.limit} bytes")
-            else:
-                end = command.count  # type: ignore[union-attr]
-                found = len(inbox) >= end
-            if found:
-                if type(command) is Peek:
-                    return inbox
-                self.inbox = inbox[end:]
-                return inbox[:end]
-            if not self.fill():
-                break
-        if self.client.eof:
-            raise ClientClosed(len(inbox))
-        return None
 
     def _wait(self, command: Need | Until | Peek) -> None:
         self._waiting = command
@@ -180,34 +164,8 @@ class Connection:
         if self.exchange is None:
             if phase is not self.phase:
                 self.enter(phase)
-        elif not self.inbox:
+        elif not self.inbox.data:
             self.arm(self.worker.reactor.now + self.worker.keep_alive)
-
-    def fill(self) -> bool:
-        """Read what edges have announced, as far as the inbox has room. Returns whether anything came."""
-        client = self.client
-        came = False
-        while self.pending and len(self.inbox) < HANDSHAKE_BUFFER_BYTES:
-            try:
-                data = client.sock.recv(HANDSHAKE_READ_BYTES, MSG_DONTWAIT)
-            except BlockingIOError:
-                self.pending = 0
-                break
-            except OSError:
-                self.pending = 0
-                client.eof = True
-                break
-            if not data:
-                self.pending = 0
-                client.eof = True
-                break
-            came = True
-            self.worker.words[client.rx] += len(data)
-            self.inbox = self.inbox + data if self.inbox else data
-            if len(data) < HANDSHAKE_READ_BYTES and not self.pending & URGENT:
-                client.eof = bool(self.pending & HANGUP)
-                self.pending = 0
-        return came
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -217,11 +175,9 @@ class Connection:
             return
         if not self.row or not mask & READABLE:
             return
-        self.pending |= mask
+        self.inbox.pending |= mask
         if self._waiting is not None:
             self._listen()
-        elif self._closing:
-            self._discard()
         elif self._dial is None and self.exchange is not None:
             self.exchange.client_ready(mask)
         elif self.extra is not None:
@@ -230,10 +186,10 @@ class Connection:
             self.broken(self.client)
 
     def _listen(self) -> None:
-        command, before = self._waiting, self.inbox
+        command, before = self._waiting, self.inbox.data
         assert command is not None  # noqa: S101 - the caller looked
         try:
-            answer = self._take(command)
+            answer = self.inbox.take(command)
         except (ClientClosed, TooLong) as news:
             self._waiting = None
             self.step(None, news)
@@ -241,43 +197,21 @@ class Connection:
         if answer is not None:
             self._waiting = None
             self.step(answer)
-        elif not before and self.inbox and self.exchange is not None:  # a next head has begun
+        elif not before and self.inbox.data and self.exchange is not None:  # a next head has begun
             self.arm(self.worker.reactor.now + self.worker.handshake)
 
-    def wake(self, now: int) -> None:
-        """Look whether a deadline has passed."""
-        if not self.row or now < self._visit:  # gone, or an earlier visit took this one's place
-            return
-        deadline = self.seen + self._idle if self._idle else self._deadline
-        if now < deadline:
-            self._visit = min(deadline, now + VISIT_NS)
-            self.worker.reactor.at(self._visit, self)
-        else:
-            self._visit = now + FIRST_VISIT_NS
-            self.worker.reactor.at(self._visit, self)
-            self._expire()
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return not self.row
 
-    def arm(self, deadline: int) -> None:
-        """End this phase at `deadline`; unit ns."""
-        self._deadline, self._idle = deadline, 0
-        if deadline < self._visit:
-            self._visit = deadline
-            self.worker.reactor.at(deadline, self)
-
-    def arm_idle(self, idle: int) -> None:
-        """End this connection when no byte has moved for `idle`; unit ns."""
-        self._idle = idle
-        deadline = self.seen + idle
-        if deadline < self._visit:
-            self._visit = deadline
-            self.worker.reactor.at(deadline, self)
-
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """React to the deadline of the phase."""
         if self._waiting is not None:
             self._waiting = None
-            self.step(None, DeadlinePassed(len(self.inbox)))
-        elif self._closing:
-            self.end(self._closing)
+            self.step(None, DeadlinePassed(len(self.inbox.data)))
+        elif self._farewell is not None:
+            self.end(self._farewell.outcome)
         elif self._dial is not None:
             self._dial.expire()
         elif self.exchange is not None:
@@ -335,7 +269,7 @@ class Connection:
         """Take a connected socket as the target's end."""
         self.target = target = End(self, sock, fd, self.row + TARGET_RX, self.row + TARGET_TX)
         target.watches_out = True
-        self.target_pending = mask
+        self._target_pending = mask
         self.worker.reactor.table[fd] = target
         return target
 
@@ -360,16 +294,19 @@ class Connection:
         self.arm_idle(self.worker.idle)
         client.other, target.other = target, client
         self.worker.reactor.table[client.fd] = client
-        inbox, pending = self.inbox, self.pending
-        self.inbox, self.pending, self.exchange = b"", 0, None
-        if inbox:
-            target.send(inbox)
+        early, pending = self.inbox.data, self.inbox.pending
+        self.inbox.data, self.inbox.pending, self.exchange = b"", 0, None
+        if self.extra is not None:
+            self.extra.close()
+            self.extra = None
+        if early:
+            target.send(early)
         if client.eof and self.row:
             client.ended()
         elif pending and self.row:
             client.ready(client.fd, pending)
-        if self.target_pending & READABLE and self.row:
-            target.ready(target.fd, self.target_pending)
+        if self._target_pending & READABLE and self.row:
+            target.ready(target.fd, self._target_pending)
 
     def half_closed(self) -> None:
         """One end gets no more: the other one's silence is judged by its own timeout."""
@@ -377,7 +314,7 @@ class Connection:
 
     def noticed(self, mask: int) -> None:
         """Keep an edge of the target's socket until the relay begins."""
-        self.target_pending |= mask
+        self._target_pending |= mask
 
     def finish(self) -> None:
         """Both ends have said all."""
@@ -405,45 +342,17 @@ class Connection:
         self.close(command.outcome.pack())
 
     def close(self, outcome: int) -> None:
-        """
-        End with `outcome` after what was sent has gone out.
-
-        A socket that is closed with unread bytes in it is reset, and the reset may overtake our last words. So we say
-        that we are done, and read on for a moment until the client closes (nginx's lingering_close).
-        """
+        """End with `outcome` after what was sent has gone out."""
         client = self.client
         if not self.row:
             return
-        if client.held is None and (client.eof or (outcome == COMPLETED and not self.inbox)):
+        if client.held is None and (client.eof or (outcome == COMPLETED and not self.inbox.data)):
             self.end(outcome)
             return
         self._let_go_of_conversation()
         self._drop_target()
-        self._closing = outcome
-        self.arm(self.worker.reactor.now + LINGER_NS)
-        self.worker.reactor.table[client.fd] = self
-        if client.held is None:
-            self._say_goodbye()
-        else:
-            client.on_flushed = self._say_goodbye
-
-    def _say_goodbye(self) -> None:
-        try:
-            self.client.sock.shutdown(SHUT_WR)
-        except OSError:
-            self.end(self._closing)
-            return
-        self._discard()
-
-    def _discard(self) -> None:
-        """Read and count what the client still sends, and keep none of it."""
-        self.inbox = b""
-        self.fill()
-        self.inbox = b""
-        if self.client.eof:
-            self.end(self._closing)
-        elif self.pending:
-            self.worker.reactor.again(self, self.client.fd, self.pending)
+        self._farewell = Farewell(self, outcome)
+        self._farewell.start()
 
     def _drop_target(self) -> None:
         if self._dial is not None:
@@ -474,7 +383,7 @@ class Connection:
         if not row:
             return
         if self.detail:
-            described = self.described or Describe()
+            described = self._described or Describe()
             worker.ledger.describe(row, described.destination, described.user, self.detail)
         worker.ledger.end(row, worker.reactor.now, outcome)
         self.row = 0
@@ -492,7 +401,7 @@ class Connection:
     @property
     def between_requests(self) -> bool:
         """Whether this is an HTTP client that has said nothing of a next request: it may be closed at no loss."""
-        return self.exchange is not None and self._waiting is not None and not self.inbox
+        return self.exchange is not None and self._waiting is not None and not self.inbox.data
 
     def _exchange(self, command: Exchange) -> None:
         if self.exchange is None:
@@ -500,12 +409,37 @@ class Connection:
             self.enter(Phase.RELAY)
         self.exchange.begin(command)
 
+    # SOCKS BIND and UDP ASSOCIATE ------------------------------------------------------------------------------------
+
+    def _bind(self, command: Bind) -> None:
+        self.extra = Binding(self, command.host)
+        self.extra.start()
+
+    def _await(self, command: Await) -> None:
+        assert isinstance(self.extra, Binding)  # noqa: S101 - a conversation binds before it awaits
+        self.extra.wait()
+
+    def _associate(self, command: Associate) -> None:
+        self.extra = Association(self, command)
+        self.extra.start()
+
+    def _carry_datagrams(self, command: Datagrams) -> None:
+        assert isinstance(self.extra, Association)  # noqa: S101 - a conversation associates first
+        self._let_go_of_conversation()
+        self.extra.carry()
+        if self.inbox.pending:
+            self.extra.client_ready(self.inbox.pending)
+
 
 HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     Dial: Connection._dial_one,
     DialAny: Connection._dial_target,
     Relay: Connection.relay,
     Exchange: Connection._exchange,
+    Bind: Connection._bind,
+    Await: Connection._await,
+    Associate: Connection._associate,
+    Datagrams: Connection._carry_datagrams,
     Close: Connection._close,
 }
 """What is done about each command that the conversation cannot be resumed from at once."""

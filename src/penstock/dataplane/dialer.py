@@ -6,8 +6,17 @@ The first connection that stands wins; the others are closed. The owner is told 
 
 import errno
 import os
-from _socket import AF_INET, AF_INET6, IPPROTO_TCP, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET
-from _socket import TCP_NODELAY
+from _socket import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_TCP,
+    SO_ERROR,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    TCP_NODELAY,
+)
 from _socket import socket as RawSocket
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -44,7 +53,7 @@ class Owner(Protocol):
     """Who wants a connection."""
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
-        """Take the connected socket, which the reactor watches already, and the events that came with its connection."""
+        """Take the connected socket, which the reactor watches already, and the events that came with it."""
 
     def dial_failed(self, error: DialError, detail: str) -> None:
         """Learn that no address could be reached."""

@@ -126,12 +126,13 @@ class HttpExchange:
             for _ in range(RELAY_ROUNDS):
                 if link.held is not None or self._link is not link:
                     return
-                if not connection.inbox and not self._receive(framing.passthrough):
+                if not connection.inbox.data and not self._receive(framing.passthrough):
                     break
-                if connection.inbox:
-                    used = framing.feed(connection.inbox)
-                    body, connection.inbox = connection.inbox[:used], connection.inbox[used:]
-                    link.send(body)
+                data = connection.inbox.data
+                if data:
+                    used = framing.feed(data)
+                    connection.inbox.data = data[used:]
+                    link.send(data[:used])
                 if framing.done:
                     return
         except RemoteError as error:
@@ -140,27 +141,27 @@ class HttpExchange:
         if connection.client.eof:
             connection.detail = "closed in the middle of a request body"
             connection.end(CLIENT_BROKE)
-        elif connection.pending and link.held is None:
-            self._worker.reactor.again(connection, connection.client.fd, connection.pending)
+        elif connection.inbox.pending and link.held is None:
+            self._worker.reactor.again(connection, connection.client.fd, connection.inbox.pending)
 
     def _receive(self, passthrough: int) -> bool:
         """Read from the client: straight through while only the length matters, else into the inbox."""
         connection, link, command = self._connection, self._link, self._command
         if passthrough < RELAY_BUFFER_BYTES:
-            return connection.fill()
-        if not connection.pending:
+            return connection.inbox.fill()
+        if not connection.inbox.pending:
             return False
         client = connection.client
         try:
             count = client.sock.recv_into(BUFFER, 0, MSG_DONTWAIT)
         except BlockingIOError:
-            connection.pending = 0
+            connection.inbox.pending = 0
             return False
         except OSError:
             count = 0
         client.eof = not count
         if not count:
-            connection.pending = 0
+            connection.inbox.pending = 0
             return False
         self._worker.words[client.rx] += count
         connection.seen = self._worker.reactor.now

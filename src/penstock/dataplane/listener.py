@@ -95,7 +95,7 @@ class Listener:
         if not row:  # worker.full() keeps rows in reserve; without one the connection could not be counted
             sock.close()
             return
-        connection = Connection(worker, self, sock, fd, row)
+        connection = Connection(worker, self, sock, fd, row, host)
         worker.reactor.watch(fd, connection, EDGE_IN)
         try:
             connection.converse(self._converse(Facts(host, port), self.plan))

@@ -66,8 +66,8 @@ PACKET_BYTES = 65_536
 """Longest packet; the longest that is sent, a notice with a traceback, is cut at a quarter of it."""
 
 _encode = msgspec.json.Encoder().encode
-_orders = msgspec.json.Decoder(Order)
-_reports = msgspec.json.Decoder(Report)
+_orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
+_reports: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

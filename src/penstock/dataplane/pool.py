@@ -77,9 +77,7 @@ class Pool:
 
     def give(self, link: Link) -> None:
         """Let a link wait; beyond the bounds it is closed instead."""
-        links = self._links.get(link.destination)
-        if links is None:
-            links = self._links[link.destination] = []
+        links = self._links.setdefault(link.destination, [])
         if len(links) >= POOL_PER_DESTINATION or self.count >= POOL_CONNECTIONS:
             self._reactor.bury(link.fd, link.sock)
             return

@@ -1,5 +1,5 @@
 """
-Names to addresses without blocking the reactor: threads that call getaddrinfo, one lookup per name at a time, and a cache.
+Names to addresses without blocking the reactor: threads that call getaddrinfo, one lookup a name at a time, a cache.
 
 getaddrinfo honours /etc/hosts, nsswitch and the search list, as every other program of the machine does; it tells no
 TTL, so answers serve for a configured time. Source: docs/decisions/0005-resolver-threads.md.

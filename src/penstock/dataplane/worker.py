@@ -245,7 +245,8 @@ def main(arguments: list[str] | None = None) -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)  # they reach the whole group; the supervisor decides
     plan = msgspec.json.decode(_read_all(given.plan), type=WorkerPlan)
-    listeners = dict(map(int, pair.split("=")) for pair in given.listeners.split(",") if pair)
+    pairs = (pair.split("=") for pair in given.listeners.split(",") if pair)
+    listeners = {int(number): int(fd) for number, fd in pairs}
     worker = Worker(plan, given.ledger, socket.socket(fileno=given.control), listeners, given.number)
     tune_garbage_collector()
     worker.run()
