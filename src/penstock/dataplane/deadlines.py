@@ -1,0 +1,75 @@
+"""
+Deadlines of one connection on the reactor's wheel: one at a time, moved for the price of an attribute.
+
+Moving a deadline later costs nothing: the visit that was planned finds that it came too early and plans another.
+Idleness is judged by `seen`, which the relay stamps, so no chunk touches a timer.
+"""
+
+from typing import TYPE_CHECKING
+
+from penstock.base.clock import NS
+
+if TYPE_CHECKING:
+    from penstock.dataplane.reactor import Reactor
+
+FIRST_VISIT_NS = NS
+"""A new connection is first looked at after a second: most are gone by then, and the wheel holds no corpses."""
+
+VISIT_NS = 60 * NS
+"""Later looks are at most this far apart, so that no closed connection is kept in memory by its idle timeout."""
+
+
+class Deadlines:
+    """
+    What ends by itself.
+
+    Args:
+        reactor: Whose wheel and time are used.
+        deadline: First deadline; unit ns.
+
+    Attributes:
+        seen: When a byte last moved; unit ns.
+    """
+
+    __slots__ = ("_deadline", "_idle", "_reactor", "_visit", "seen")
+
+    def __init__(self, reactor: "Reactor", deadline: int) -> None:
+        self._reactor, self.seen = reactor, reactor.now
+        self._deadline, self._idle = deadline, 0
+        self._visit = reactor.now + FIRST_VISIT_NS
+        reactor.at(self._visit, self)
+
+    def arm(self, deadline: int) -> None:
+        """Expire at `deadline`; unit ns."""
+        self._deadline, self._idle = deadline, 0
+        if deadline < self._visit:
+            self._visit = deadline
+            self._reactor.at(deadline, self)
+
+    def arm_idle(self, idle: int) -> None:
+        """Expire when no byte has moved for `idle`; unit ns."""
+        self._idle = idle
+        deadline = self.seen + idle
+        if deadline < self._visit:
+            self._visit = deadline
+            self._reactor.at(deadline, self)
+
+    def wake(self, now: int) -> None:
+        """Look whether the deadline has passed."""
+        if now < self._visit or self.gone:  # an earlier visit took this one's place
+            return
+        deadline = self.seen + self._idle if self._idle else self._deadline
+        due = now >= deadline
+        self._visit = now + FIRST_VISIT_NS if due else min(deadline, now + VISIT_NS)
+        self._reactor.at(self._visit, self)
+        if due:
+            self.expire()
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is nothing left to end."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """React to the deadline."""
+        raise NotImplementedError

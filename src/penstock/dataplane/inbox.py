@@ -1,0 +1,96 @@
+"""What a client has sent and its conversation has not taken yet: bounded, and the same for every split of the bytes."""
+
+from _socket import MSG_DONTWAIT
+
+from penstock.base.bounds import HANDSHAKE_BUFFER_BYTES, HANDSHAKE_READ_BYTES
+from penstock.connection.commands import ClientClosed, Need, Peek, TooLong, Until
+from penstock.dataplane.reactor import HANGUP, URGENT
+from penstock.dataplane.relay import End
+
+
+class Inbox:
+    """
+    Reads a client while a conversation asks for bytes.
+
+    Args:
+        client: The client's end.
+        words: The ledger's words, which count what is read.
+
+    Attributes:
+        data: Bytes not taken yet.
+        pending: Edges of the client's socket that nobody followed to their end yet.
+    """
+
+    __slots__ = ("_client", "_words", "data", "pending")
+
+    def __init__(self, client: End, words: memoryview) -> None:
+        self._client, self._words = client, words
+        self.data = b""
+        self.pending = 0
+
+    def take(self, command: Need | Until | Peek) -> bytes | None:
+        """
+        Answer a wish for bytes, reading what is there.
+
+        Returns:
+            The bytes, or None if more must come.
+
+        Raises:
+            ClientClosed: If no more will come.
+            TooLong: If there is no delimiter within the limit.
+        """
+        while True:
+            end = self._find(command)
+            if end:
+                data = self.data
+                if type(command) is Peek:
+                    return data
+                self.data = data[end:]
+                return data[:end]
+            if not self.fill():
+                break
+        if self._client.eof:
+            raise ClientClosed(len(self.data))
+        return None
+
+    def _find(self, command: Need | Until | Peek) -> int:
+        """Return where the wanted bytes end; 0 if they are not all there."""
+        data = self.data
+        if type(command) is Until:
+            begin = data.find(command.delimiter)
+            end = begin + len(command.delimiter)
+            if begin >= 0 and end <= command.limit:
+                return end
+            if len(data) >= command.limit:
+                raise TooLong(f"no end within {command.limit} bytes", len(data))
+            return 0
+        return command.count if len(data) >= command.count else 0  # type: ignore[union-attr]
+
+    def fill(self) -> bool:
+        """Read what edges have announced, as far as there is room. Returns whether anything came."""
+        client = self._client
+        before = len(self.data)
+        while self.pending and len(self.data) < HANDSHAKE_BUFFER_BYTES:
+            try:
+                data = client.sock.recv(HANDSHAKE_READ_BYTES, MSG_DONTWAIT)
+            except BlockingIOError:
+                self.pending = 0
+                break
+            except OSError:  # a reset: it will say no more
+                data = b""
+            if not data:
+                self.pending = 0
+                client.eof = True
+                break
+            self._words[client.rx] += len(data)
+            self.data = self.data + data if self.data else data
+            if len(data) < HANDSHAKE_READ_BYTES and not self.pending & URGENT:
+                client.eof = bool(self.pending & HANGUP)
+                self.pending = 0
+        return len(self.data) > before
+
+    def discard(self) -> None:
+        """Read and count what is there, and keep none of it."""
+        self.data = b""
+        self.fill()
+        self.data = b""
