@@ -2,6 +2,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test lint style floors types bench soak requirements clean
 
 help: ## list the targets
