@@ -6,6 +6,7 @@ from functools import partial
 
 from penstock.node.threads import ThreadLife
 
+from .conftest import until
 from .fake_worker import serve
 
 
@@ -38,6 +39,7 @@ def test_a_thread_that_fails_is_replaced(stage, capsys):
         async with stage(0, birth=partial(ThreadLife, serve=dying_once)) as it:
             (first,) = it.crew.lives
             first.kill()
+            await until(lambda: it.kept.events("worker died"))
             with closing(it.connect()) as client:
                 assert await it.greet(client) > 0
             assert it.kept.events("worker died")[0]["how"] == "ValueError: lived long enough"
