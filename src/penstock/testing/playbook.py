@@ -140,8 +140,8 @@ def dials(
     return asks(Dial, {"host": host, "port": port, "target": target}, answer)
 
 
-def dials_any(answer: Dialed | Exception = DIALED) -> asks:
-    """Return the line: it dials one of the listener's targets and is answered so."""
+def dials_any(answer: Exception | None = None) -> asks:
+    """Return the line: it dials one of the listener's targets and is answered so; nobody asks which it became."""
     return asks(DialAny, answer=answer)
 
 

@@ -20,6 +20,7 @@ from penstock.connection.commands import (
     Datagrams,
     DeadlinePassed,
     Describe,
+    DialAny,
     Dialed,
     Exchange,
     Need,
@@ -217,4 +218,6 @@ def improvise(
 def _yes(command: Command) -> Any:
     if isinstance(command, Bind | Associate):
         return BOUND
+    if isinstance(command, DialAny):
+        return None
     return True if isinstance(command, Exchange) else DIALED

@@ -1,0 +1,161 @@
+"""
+The SOCKS5 conversation (RFC 1928, RFC 1929): greeting, login where users are configured, one request, its reply.
+
+A client that speaks SOCKS4 is handed over to that conversation.
+
+What goes wrong and what the client hears:
+- A first byte that is no version of SOCKS, a greeting without methods: nothing, for there is no word to say it in.
+- No method that will do: method 0xFF. A wrong login: status 1. Either ends as `auth`.
+- A request that is none: reply 1; an unknown address type: 8; an unknown command: 7. They end as `protocol`.
+- A dial that fails: the reply of `_REPLIES`.
+"""
+
+from collections.abc import Generator, Mapping
+from typing import Any, NoReturn, cast
+
+from penstock.base.addresses import is_ip
+from penstock.base.errors import RemoteError
+from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import ListenerPlan
+from penstock.connection.commands import (
+    Associate,
+    Await,
+    Bind,
+    Bound,
+    Close,
+    Command,
+    Conversation,
+    Datagrams,
+    Describe,
+    Dial,
+    Dialed,
+    DialError,
+    DialFailed,
+    Facts,
+    Need,
+    Relay,
+    Send,
+)
+from penstock.connection.endings import ending
+from penstock.connection.socks4 import socks4
+from penstock.policy.credentials import verify
+from penstock.protocols import socks4 as version4
+from penstock.protocols import socks5 as wire
+
+_AUTH = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)
+_PROTOCOL = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
+
+# A command is a value: those that every connection uses are made once.
+_NEEDS = tuple(Need(count) for count in range(260))  # a name of 255 bytes and a port are the most
+_GREETING_HEAD = _NEEDS[wire.GREETING_HEAD]
+_LOGIN_HEAD = _NEEDS[wire.LOGIN_HEAD]
+_REQUEST_HEAD = _NEEDS[wire.REQUEST_HEAD]
+_NO_LOGIN, _PASSWORD, _NOT_ACCEPTABLE = (
+    Send(wire.serialize_method(method)) for method in (wire.NO_LOGIN, wire.PASSWORD, wire.NOT_ACCEPTABLE)
+)
+_LOGIN_RIGHT, _LOGIN_WRONG = (Send(wire.serialize_login_reply(success)) for success in (True, False))
+_FAILURES = tuple(Send(wire.serialize_reply(reply)) for reply in range(wire.ADDRESS_TYPE_NOT_SUPPORTED + 1))
+_FAILED = _FAILURES[wire.FAILED]
+_COMMAND = _FAILURES[wire.COMMAND_NOT_SUPPORTED]
+_ADDRESS_TYPE = _FAILURES[wire.ADDRESS_TYPE_NOT_SUPPORTED]
+_AWAIT, _RELAY, _DATAGRAMS = Await(), Relay(), Datagrams()
+
+_REPLIES = {
+    DialError.REFUSED: wire.REFUSED,
+    DialError.NETWORK_UNREACHABLE: wire.NETWORK_UNREACHABLE,
+    DialError.HOST_UNREACHABLE: wire.HOST_UNREACHABLE,
+    DialError.UNRESOLVED: wire.HOST_UNREACHABLE,  # the RFC has no word for names; this one sends nobody looking here
+    DialError.TIMEOUT: wire.TTL_EXPIRED,  # so that a client can tell silence from an answer of "unreachable"
+    DialError.LOOP: wire.NOT_ALLOWED,
+    DialError.RESOURCE: wire.FAILED,
+    DialError.FAILED: wire.FAILED,
+}
+
+
+def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
+    """
+    Serve one SOCKS client.
+
+    Args:
+        facts: Of the connection; not asked.
+        listener: Whose users may log in; without users nobody is asked for a login.
+    """
+    head = yield _GREETING_HEAD
+    if head[0] == version4.VERSION:
+        yield from socks4(facts, listener, head)
+        return
+    methods = yield _NEEDS[wire.parse_greeting_head(head)]
+    user = ""
+    if listener.users:
+        user = yield from _login(methods, listener.users)
+    elif wire.NO_LOGIN in methods:
+        yield _NO_LOGIN
+    else:
+        yield from _refuse(_NOT_ACCEPTABLE, _AUTH, "the client insists on a login, and this listener has no users")
+    head = yield _REQUEST_HEAD
+    try:
+        command, kind, size = wire.parse_request_head(head)
+        host, port = wire.parse_address(kind, head[4:] + (yield _NEEDS[size]))
+    except wire.AddressTypeError as error:
+        yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, str(error))
+    except RemoteError as error:
+        yield from _refuse(_FAILED, _PROTOCOL, str(error))
+    yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", user)
+    try:
+        if command == wire.CONNECT:
+            yield from _connect(host, port)
+        elif command == wire.BIND:
+            yield from _bind(host, port)
+        elif command == wire.ASSOCIATE:
+            yield from _associate(host, port)
+    except DialFailed as failed:
+        yield from _refuse(_FAILURES[_REPLIES[failed.error]], ending(failed, Phase.DIAL), str(failed))
+    yield from _refuse(_COMMAND, _PROTOCOL, f"the command is {command:#04x}, which is none")
+
+
+def _connect(host: str, port: int) -> Conversation:
+    if not port:
+        yield from _refuse(_FAILED, _PROTOCOL, "the port is 0")
+    dialed: Dialed = yield Dial(host, port)
+    yield Send(wire.serialize_reply(wire.SUCCEEDED, dialed.local_host, dialed.local_port))
+    yield _RELAY
+
+
+def _bind(host: str, port: int) -> Conversation:
+    """Serve a BIND: the first reply says where we listen, the second who came (RFC 1928 section 6)."""
+    if not is_ip(host):
+        yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, "BIND takes the IP address of who will connect, not a name")
+    bound: Bound = yield Bind(host, port)
+    yield Send(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
+    dialed: Dialed = yield _AWAIT
+    yield Send(wire.serialize_reply(wire.SUCCEEDED, dialed.remote_host, dialed.remote_port))
+    yield _RELAY
+
+
+def _associate(host: str, port: int) -> Conversation:
+    """Serve a UDP ASSOCIATE: address and port are where the client will send from (RFC 1928 section 7)."""
+    if not is_ip(host):
+        yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, "UDP ASSOCIATE takes the client's own IP address, not a name")
+    bound: Bound = yield Associate(host, port)
+    yield Send(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
+    yield _DATAGRAMS
+
+
+def _login(methods: bytes, users: Mapping[str, str]) -> Generator[Command, Any, str]:
+    """Demand user and password (RFC 1929) and return the user."""
+    if wire.PASSWORD not in methods:
+        yield from _refuse(_NOT_ACCEPTABLE, _AUTH, "the client offers no login by user and password")
+    yield _PASSWORD
+    name = yield _NEEDS[wire.parse_login_head((yield _LOGIN_HEAD)) + 1]
+    password = (yield _NEEDS[name[-1]]) if name[-1] else b""
+    user = verify(users, name[:-1], password)
+    if user is None:
+        yield from _refuse(_LOGIN_WRONG, _AUTH, "wrong user or password")
+    yield _LOGIN_RIGHT
+    return cast(str, user)
+
+
+def _refuse(reply: Send, outcome: Outcome, detail: str) -> Generator[Command, Any, NoReturn]:
+    yield reply
+    yield Close(outcome, detail)
+    raise AssertionError  # nobody resumes a conversation after its last word
