@@ -64,5 +64,5 @@ _METHODS = (
     b"COPY ", b"LOCK ", b"MOVE ", b"MKCOL ", b"PROPFIND", b"PROPPATC", b"UNLOCK ",
     b"PRI * HT",
 )  # fmt: skip
-"""Methods of RFC 9110 and 5789, WebDAV's (RFC 4918), and the preface of HTTP/2 (RFC 9113), which HTTP refuses in its own
-words. Not any token and a space: SMTP's `EHLO ` and FTP's `USER ` look like that too."""
+"""Methods of RFC 9110 and 5789, WebDAV's (RFC 4918), and the preface of HTTP/2 (RFC 9113), which HTTP is to refuse.
+Not any token and a space: SMTP's `EHLO ` and FTP's `USER ` look like that too."""
