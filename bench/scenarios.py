@@ -103,7 +103,7 @@ class Effort:
 
     rounds: int = 5
     seconds: float = 3.0
-    gigabytes: int = 4
+    gigabytes: int = 8
     handshakes: int = 15_000
     idle: int = 10_000
     idle_rounds: int = 3
