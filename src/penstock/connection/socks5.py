@@ -84,14 +84,17 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     if head[0] == version4.VERSION:
         yield from socks4(facts, listener, head)
         return
-    methods = yield _NEEDS[wire.parse_greeting_head(head)]
     user = ""
-    if listener.users:
-        user = yield from _login(methods, listener.users)
-    elif wire.NO_LOGIN in methods:
-        yield _NO_LOGIN
-    else:
-        yield from _refuse(_NOT_ACCEPTABLE, _AUTH, "the client insists on a login, and this listener has no users")
+    try:
+        methods = yield _NEEDS[wire.parse_greeting_head(head)]
+        if listener.users:
+            user = yield from _login(methods, listener.users)
+        elif wire.NO_LOGIN in methods:
+            yield _NO_LOGIN
+        else:
+            yield from _refuse(_NOT_ACCEPTABLE, _AUTH, "the client insists on a login, and this listener has no users")
+    except RemoteError as error:
+        yield Close(_PROTOCOL, str(error))
     head = yield _REQUEST_HEAD
     try:
         command, kind, size = wire.parse_request_head(head)
