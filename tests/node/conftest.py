@@ -1,22 +1,25 @@
 """What the tests of the supervisor's hands share: fake workers, a log that is kept, and waiting without sleeping."""
 
 import asyncio
+import http.client
 import io
 import json
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
 from penstock.base.clock import SystemClock
-from penstock.config.plan import ListenerPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, NodePlan, WorkerPlan
 from penstock.node.crew import Crew
 from penstock.node.log import make_log
 from penstock.node.processes import Outfit
 from penstock.node.sockets import open_listeners
 
 FAKE = str(Path(__file__).with_name("fake_worker.py"))
+
+FAKE_COMMAND = ("-P", FAKE, "none")
 
 PATIENCE = 15.0
 """Seconds until a condition that should hold soon is given up, on a machine that is busy with other tests."""
@@ -84,6 +87,46 @@ class Stage:
     async def greet(self, client):
         """Return the process id that the worker behind this client greets it with."""
         return int((await asyncio.to_thread(client.recv, 100)).decode())
+
+
+class Asked(http.client.HTTPConnection):
+    """One request to an admin door, on a Unix socket or TCP; host and port, or path and 0."""
+
+    def connect(self):
+        """Connect to whichever it is."""
+        if not self.host.startswith("/"):
+            return super().connect()
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        return self.sock.connect(self.host)
+
+
+async def ask(door, path, method="GET"):
+    """Return status and body that a door, an Endpoint or a socket's path, answers with."""
+
+    def go():
+        asked = Asked(door, timeout=PATIENCE) if isinstance(door, str) else Asked(*door, timeout=PATIENCE)
+        with closing(asked):
+            asked.request(method, path, headers={"Host": "localhost"})
+            answer = asked.getresponse()
+            return answer.status, answer.read().decode()
+
+    return await asyncio.to_thread(go)
+
+
+@pytest.fixture
+def node_plan(tmp_path):
+    """Return a function that makes the plan of a node with one tcp listener, all on free ports."""
+
+    def make(**changes):
+        web = ListenerPlan(id=7, name="web", protocol="tcp", host="127.0.0.1", port=0)
+        fields = {
+            "name": "test", "workers": 2, "admin": ("127.0.0.1", 0), "socket_path": str(tmp_path / "run" / "node.sock"),
+            "worker": WorkerPlan(listeners=(web,), ledger_rows=1_000, connections=100),
+        }  # fmt: skip
+        return NodePlan(**fields | changes)
+
+    return make
 
 
 @pytest.fixture

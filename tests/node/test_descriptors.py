@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from penstock.config.plan import WorkerPlan
-from penstock.node.descriptors import shortage
+from penstock.node.descriptors import raise_limit, shortage
 
 
 def test_enough_is_no_shortage():
@@ -29,3 +29,10 @@ def test_soft_limit_is_raised_to_the_hard_one():
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=30)
     hard = str(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     assert said.stdout.split() == [hard, hard, hard]
+
+
+def test_a_limit_that_cannot_be_raised_is_kept(monkeypatch):
+    """Where the kernel refuses the hard limit, the soft one stands and nothing fails."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 10**9))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: (_ for _ in ()).throw(ValueError("exceeds fs.nr_open")))
+    assert raise_limit() == 100

@@ -9,8 +9,10 @@ from penstock.config.plan import WorkerPlan
 def raise_limit() -> int:
     """Raise this process's soft limit to its hard one, as nginx and HAProxy do; returns the limit that now holds."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # fs.nr_open was lowered below the hard limit
+        return soft
     return hard
 
 

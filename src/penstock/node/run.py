@@ -1,0 +1,90 @@
+"""A node as the business of a whole process: signals in, exit code out."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+from penstock.base.errors import StartError
+from penstock.config.plan import NodePlan
+from penstock.node.log import Log, make_log
+from penstock.node.processes import COMMAND
+from penstock.node.supervisor import Addresses, Supervisor
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+"""Exit codes: ended as asked, with all connections finished or at the deadline; not started; cut short by a second
+signal."""
+
+
+def run(
+    plan: NodePlan,
+    *,
+    on_ready: Callable[[Addresses], None] | None = None,
+    log: Log | None = None,
+    command: tuple[str, ...] = COMMAND,
+) -> int:
+    """
+    Run a node until a signal, or an order at its admin door, ends it. Blocks; for the main thread only.
+
+    Args:
+        plan: All that it is told.
+        on_ready: Called once with the real addresses, when all workers accept.
+        log: Where it says what happens; None for standard error as the plan says.
+        command: What starts a worker process, after the interpreter.
+
+    Returns:
+        The exit code.
+    """
+    log = log or make_log(plan.log_level, plan.log_format)
+    return asyncio.run(_run(Supervisor(plan, log=log, command=command), log, on_ready))
+
+
+async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses], None] | None) -> int:
+    signals = Signals(supervisor, log)
+    try:
+        await supervisor.start()
+        if on_ready is not None:
+            on_ready(supervisor.addresses)
+        await supervisor.wait()
+    except StartError as error:
+        log.error("not started", why=str(error))
+        return FAILED
+    except asyncio.CancelledError:
+        if not signals.insisted:
+            raise
+    finally:
+        await supervisor.stop()
+    return INTERRUPTED if signals.insisted else OK
+
+
+class Signals:
+    """
+    What signals mean to a node: TERM and INT drain, a second one ends it now, HUP and USR1 explain themselves.
+
+    Args:
+        supervisor: The node.
+        log: Where they are told.
+
+    Attributes:
+        insisted: Whether a second signal came.
+    """
+
+    def __init__(self, supervisor: Supervisor, log: Log) -> None:
+        self._supervisor, self._log = supervisor, log
+        self._main = asyncio.current_task()
+        self._asked: set[asyncio.Task[None]] = set()
+        self.insisted = False
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, number)
+        loop.add_signal_handler(signal.SIGHUP, log.warning, "reload is not supported by this release: restart instead")
+        loop.add_signal_handler(signal.SIGUSR1, log.info, "logs go to standard error: nothing to reopen")
+
+    def _end(self, number: signal.Signals) -> None:
+        if not self._asked:
+            self._log.info("asked to end", signal=number.name, next="a second signal ends every connection now")
+            self._asked.add(asyncio.create_task(self._supervisor.drain()))
+        elif not self.insisted:
+            self.insisted = True
+            self._log.warning("asked to end now", signal=number.name)
+            if self._main is not None:
+                self._main.cancel()  # wherever it is: starting or waiting; it stops the supervisor on its way out

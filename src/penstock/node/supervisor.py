@@ -1,0 +1,269 @@
+"""
+The supervisor: binds, starts the workers, ticks once a second, opens the doors, and sees everything out in order.
+
+Start: descriptors, listeners and admin port bound (whatever is in use fails here), workers ready, doors open.
+End: no longer ready, workers drain, a last tick, doors closed. The doors stay open while workers drain, so that an
+operator sees how many connections are left.
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+import penstock
+from penstock.base.addresses import Endpoint
+from penstock.base.clock import NS, Clock, SystemClock
+from penstock.base.errors import StartError
+from penstock.config.plan import NodePlan
+from penstock.metrics.live import SERIAL_BITS
+from penstock.metrics.registry import Registry
+from penstock.metrics.snapshot import Snapshot
+from penstock.node.crew import Crew
+from penstock.node.descriptors import raise_limit, shortage
+from penstock.node.door import Door
+from penstock.node.log import Log, TroubleLog, make_log
+from penstock.node.processes import COMMAND, Outfit
+from penstock.node.sampler import Sampler
+from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
+
+SHORTEST_TICK_NS = NS // 10
+"""A timer may wake a moment before the second that it was set to; the tick then belongs to the next one."""
+
+
+class Addresses(NamedTuple):
+    """
+    Where a running node is reached.
+
+    Args:
+        listeners: Real address of each listener by name.
+        admin: The admin door's; None for none.
+        socket_path: The command line's Unix socket.
+    """
+
+    listeners: Mapping[str, Endpoint]
+    admin: Endpoint | None
+    socket_path: str
+
+
+class Supervisor:
+    """
+    One node. It is what `node.admin` calls a Node.
+
+    Args:
+        plan: All that it is told.
+        log: Where it says what happens; None for standard error as the plan says.
+        clock: Gives the time.
+        command: What starts a worker process, after the interpreter.
+    """
+
+    def __init__(
+        self, plan: NodePlan, *, log: Log | None = None, clock: Clock | None = None, command: tuple[str, ...] = COMMAND
+    ) -> None:
+        self.plan = plan
+        self._log = log or make_log(plan.log_level, plan.log_format)
+        self._clock = clock or SystemClock()
+        self._command = command
+        self._troubles = TroubleLog(self._log)
+        self._resources = ExitStack()
+        self._door: Door | None = None
+        self._ticker: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._started, self._done = asyncio.Event(), asyncio.Event()
+        self._addresses: Addresses | None = None
+        self._sampler: Sampler
+        self._crew: Crew
+
+    # What the doors ask ----------------------------------------------------------------------------------------------
+
+    @property
+    def addresses(self) -> Addresses:
+        """Return where the node is reached; valid once `start` has returned."""
+        if self._addresses is None:
+            raise RuntimeError("the node has not started")
+        return self._addresses
+
+    @property
+    def admin_token(self) -> str | None:
+        """Return the token that is demanded on TCP; None for none."""
+        return self.plan.admin_token
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest snapshot; valid once `start` has returned."""
+        return self._sampler.snapshot
+
+    async def close_connection(self, number: int) -> bool:
+        """End the connection with this id; returns whether there was one."""
+        generation, serial = number >> SERIAL_BITS, number & (1 << SERIAL_BITS) - 1
+        return await self._crew.close_connection(generation, serial)
+
+    async def drain(self) -> None:
+        """Begin to drain, and return at once; a second call changes nothing."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._drain())
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether new connections are served, and why not."""
+        state = self._sampler.state
+        if state != "serving":
+            return False, f"the node is {state}"
+        return (True, "") if self._crew.serves else (False, "no worker accepts")
+
+    # Beginning -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """
+        Bind, start the workers, open the doors.
+
+        Raises:
+            StartError: With one line for the operator; nothing is left running or bound.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            if self._ending is not None:
+                self._ending.cancel()
+            await self._close()
+            raise
+        self._ticker = asyncio.create_task(self._tick_every_second())
+        self._sampler.state = "serving"
+        self._tick()
+        self._say_ready()
+        self._started.set()
+
+    async def _start(self) -> None:
+        limit = raise_limit()
+        listeners = open_listeners(self.plan.worker.listeners, self.plan.workers)
+        for each in listeners:
+            self._resources.callback(each.close)
+        admin, local = self._open_door_sockets()
+        self._settle(listeners, admin)
+        if warning := shortage(self.plan.worker, limit):
+            self._log.warning("too few file descriptors", detail=warning)
+        await self._crew.start()
+        self._door = Door(self, admin, local.socket)
+        await self._door.start()
+
+    def _open_door_sockets(self) -> tuple[socket.socket | None, UnixSocket]:
+        admin = None
+        if self.plan.admin is not None:
+            admin = open_admin(*self.plan.admin)
+            self._resources.callback(admin.close)
+        path = Path(self.plan.socket_path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"command socket: {path.parent} cannot be made: {error.strerror}") from error
+        local = UnixSocket(str(path), "command socket", 0o600)
+        self._resources.callback(local.close)
+        return admin, local
+
+    def _settle(self, listeners: tuple[OpenListener, ...], admin: socket.socket | None) -> None:
+        """Put the real addresses into the plan, and build what depends on them."""
+        plans = tuple(each.plan for each in listeners)
+        door = None if admin is None else endpoint_of(admin)
+        own = {*self.plan.worker.own_addresses, *((each.host, each.port) for each in plans if each.port)}
+        own |= {door} if door else set()
+        worker = replace(self.plan.worker, listeners=plans, workers=self.plan.workers, own_addresses=tuple(sorted(own)))
+        self.plan = replace(self.plan, worker=worker, admin=door)
+        self._addresses = Addresses(
+            listeners=MappingProxyType({each.name: Endpoint(each.host, each.port) for each in plans}),
+            admin=Endpoint(*door) if door else None,
+            socket_path=self.plan.socket_path,
+        )
+        registry = Registry(self.plan, self._clock.monotonic_ns())
+        self._sampler = Sampler(self._clock, registry)
+        outfit = Outfit(worker, listeners, self._command)
+        self._crew = Crew(
+            outfit, self.plan.workers, self._sampler, self._clock, self._log, on_respawn=registry.respawned
+        )
+
+    def _say_ready(self) -> None:
+        addresses = self.addresses
+        for plan in self.plan.worker.listeners:
+            self._log.info("listening", listener=plan.name, protocol=plan.protocol, address=str(plan))
+        self._log.info(
+            "node ready",
+            node=self.plan.name,
+            version=penstock.__version__,
+            workers=self.plan.workers,
+            admin=str(addresses.admin or "off"),
+            socket=addresses.socket_path,
+        )
+
+    # Each second -----------------------------------------------------------------------------------------------------
+
+    async def _tick_every_second(self) -> None:
+        while True:
+            await asyncio.sleep(until_tick(self._clock.wall_ns()) / NS)
+            self._tick()
+
+    def _tick(self) -> None:
+        try:
+            snapshot = self._sampler.tick()
+        except Exception as error:  # numbers that stand still are better than a proxy that does
+            self._log.error("tick failed", detail=repr(error))
+            return
+        self._troubles.tell(snapshot.troubles, snapshot.troubles_left_out)
+        if self._ending is not None and snapshot.totals.active:
+            self._log.info(f"drain: {snapshot.totals.active} connections left")
+
+    # Ending ----------------------------------------------------------------------------------------------------------
+
+    async def wait(self) -> None:
+        """Return when everything has ended."""
+        await self._done.wait()
+
+    async def stop(self) -> None:
+        """End every connection now, and return when everything has ended. A drain under way is cut short."""
+        if not self._started.is_set():
+            return
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._finish())
+        else:
+            await self._crew.stop()
+        await self._done.wait()
+
+    async def _drain(self) -> None:
+        await self._started.wait()
+        seconds = self.plan.worker.timeouts.drain
+        self._sampler.state = "draining"
+        self._tick()
+        self._log.info("draining", connections=self.snapshot().totals.active, at_most=f"{seconds / NS:g}s")
+        await self._crew.drain(self._clock.monotonic_ns() + seconds)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        self._sampler.state = "draining"
+        try:
+            await self._close()
+        except Exception as error:  # whoever waits for the end must not wait for ever
+            self._log.error("not everything ended well", detail=repr(error))
+        finally:
+            self._done.set()
+        totals = self.snapshot().totals
+        self._log.info(
+            "node ended", connections=totals.connections, bytes_in=totals.bytes_in, bytes_out=totals.bytes_out
+        )
+
+    async def _close(self) -> None:
+        """Let go of everything, in any state that `start` may have been left in."""
+        if self._addresses is not None:
+            await self._crew.stop()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._tick()  # the last one: all that the workers left is in it
+        if self._door is not None:
+            await self._door.stop()
+        self._resources.close()
+
+
+def until_tick(wall_ns: int) -> int:
+    """Return the time from now until the tick, which comes with each wall second; unit ns."""
+    left = NS - wall_ns % NS
+    return left if left >= SHORTEST_TICK_NS else left + NS
