@@ -65,6 +65,15 @@ RELAY_ROUNDS = 4
 HELD_BYTES = RELAY_BUFFER_BYTES
 """What is held for an end that does not read: what was read in the round that its socket refused, and no more."""
 
+BULK_BYTES = 4_194_304
+"""A flow that has moved this much by the time of a look at it is bulk: a page and its pictures are less."""
+
+PIPE_BYTES = 1_048_576
+"""Room in one pipe: the most that a process without privileges may ask for (/proc/sys/fs/pipe-max-size)."""
+
+PIPES = 64
+"""Pipes of one worker: 64 MiB, what a user without privileges gets in all (/proc/sys/fs/pipe-user-pages-soft)."""
+
 # Dialing ------------------------------------------------------------------------------------------------------------
 
 HAPPY_EYEBALLS_NS = 250_000_000

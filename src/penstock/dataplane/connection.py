@@ -205,6 +205,12 @@ class Connection(Deadlines):
         """Whether it has ended."""
         return not self.row
 
+    def visited(self) -> None:
+        """Look whether the flow has become bulk."""
+        if self.client.other is not None:
+            words, row = self.worker.words, self.row
+            self.worker.pipes.consider(self, words[row + CLIENT_RX] + words[row + TARGET_RX])
+
     def expire(self) -> None:
         """React to the deadline of the phase."""
         if self._waiting is not None:
@@ -367,9 +373,16 @@ class Connection(Deadlines):
         target = self.target
         if target is not None:
             self.worker.reactor.bury(target.fd, target.sock)
+            if target.pipe is not None:
+                self._give_pipes_back(target)
             target.other = None
             target.connection = None  # type: ignore[assignment]
             self.target = None
+
+    def _give_pipes_back(self, end: End) -> None:
+        assert end.pipe is not None  # noqa: S101 - the callers looked
+        self.worker.pipes.give(end.pipe)
+        end.pipe = end.held = None
 
     def _let_go_of_conversation(self) -> None:
         conversation, self._conversation = self._conversation, None
@@ -388,6 +401,8 @@ class Connection(Deadlines):
         worker.ledger.end(row, worker.reactor.now, outcome)
         self.row = 0
         worker.reactor.bury(client.fd, client.sock)
+        if client.pipe is not None:
+            self._give_pipes_back(client)
         client.other = client.on_flushed = None
         client.connection = None  # type: ignore[assignment]
         self._drop_target()

@@ -58,6 +58,7 @@ class Deadlines:
         """Look whether the deadline has passed."""
         if now < self._visit or self.gone:  # an earlier visit took this one's place
             return
+        self.visited()
         deadline = self.seen + self._idle if self._idle else self._deadline
         due = now >= deadline
         self._visit = now + FIRST_VISIT_NS if due else min(deadline, now + VISIT_NS)
@@ -69,6 +70,9 @@ class Deadlines:
     def gone(self) -> bool:
         """Whether there is nothing left to end."""
         raise NotImplementedError
+
+    def visited(self) -> None:
+        """Do what can wait for such a visit."""
 
     def expire(self) -> None:
         """React to the deadline."""

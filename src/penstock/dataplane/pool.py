@@ -30,26 +30,26 @@ class Link(End):
     Attributes:
         since: When it was given back; unit ns.
         used: Whether it has carried an exchange before.
+        idle: Whether it waits in the pool, and belongs to no connection.
     """
 
-    __slots__ = ("destination", "pool", "since", "used")
+    __slots__ = ("destination", "idle", "pool", "since", "used")
 
     def __init__(self, pool: "Pool", destination: Destination, sock: RawSocket, fd: int) -> None:
         super().__init__(None, sock, fd, 0, 0)  # type: ignore[arg-type]
         self.pool, self.destination, self.since, self.used = pool, destination, 0, False
-        self.watches_out = True
+        self.watches_out = self.idle = True
 
     def lend(self, connection: "Connection", rx: int, tx: int) -> None:
         """Count its bytes in that connection's row from now on."""
-        self.connection, self.rx, self.tx = connection, rx, tx
+        self.connection, self.rx, self.tx, self.idle = connection, rx, tx, False
 
     def ready(self, fd: int, mask: int) -> None:
         """Tell the exchange; an idle link that stirs is closed: it ends, or speaks out of turn."""
-        connection = self.connection
-        if connection is None:
+        if self.idle:
             self.pool.drop(self)
         else:
-            connection.exchange.target_ready(mask)  # type: ignore[union-attr]
+            self.connection.exchange.target_ready(mask)  # type: ignore[union-attr]
 
 
 class Pool:
@@ -82,7 +82,7 @@ class Pool:
             self._reactor.bury(link.fd, link.sock)
             return
         link.connection = None  # type: ignore[assignment]
-        link.since, link.used = self._reactor.now, True
+        link.since, link.used, link.idle = self._reactor.now, True, True
         links.append(link)
         self.count += 1
         if not self._sweeping:

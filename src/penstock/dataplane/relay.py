@@ -16,7 +16,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from penstock.base.bounds import RELAY_BUFFER_BYTES, RELAY_ROUNDS
+from penstock.dataplane import splice
 from penstock.dataplane.reactor import EDGE_BOTH, ERROR, HANGUP, OUT, READABLE, URGENT
+from penstock.dataplane.splice import Pipe
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -43,18 +45,22 @@ class End:
 
     Attributes:
         other: The end that its bytes go to, once there is one.
-        held: Bytes that its socket did not take yet; None for none.
+        held: Bytes that its socket did not take yet, or the pipe that they are in; None for none.
+        pipe: Through which its bytes go to the other end, once the flow has proved to be bulk.
         eof: It will send no more.
         shut: We will send it no more.
         on_flushed: Called once when `held` has gone out, before reading goes on.
     """
 
-    __slots__ = ("connection", "eof", "fd", "held", "on_flushed", "other", "rx", "shut", "sock", "tx", "watches_out")
+    __slots__ = (
+        "connection", "eof", "fd", "held", "on_flushed", "other", "pipe", "rx", "shut", "sock", "tx", "watches_out",
+    )  # fmt: skip
 
     def __init__(self, connection: "Connection", sock: RawSocket, fd: int, rx: int, tx: int) -> None:
         self.connection, self.sock, self.fd, self.rx, self.tx = connection, sock, fd, rx, tx
         self.other: End | None = None
-        self.held: bytes | memoryview | None = None
+        self.held: bytes | memoryview | Pipe | None = None
+        self.pipe: Pipe | None = None
         self.on_flushed: Callable[[], None] | None = None
         self.eof = self.shut = self.watches_out = False
 
@@ -73,6 +79,9 @@ class End:
 
     def pump(self, sink: "End", mask: int) -> None:
         """Move bytes to `sink` until this end is empty, `sink` is full, or the others must have their turn."""
+        if self.pipe is not None:
+            splice.pump(self, sink, self.pipe, mask)
+            return
         connection = self.connection
         worker = connection.worker
         words, receive = worker.words, self.sock.recv_into
@@ -130,6 +139,7 @@ class End:
     def send(self, data: bytes | memoryview) -> bool:
         """Send all of `data`, holding what the socket does not take now. Returns whether everything went out."""
         if self.held is not None:
+            assert not isinstance(self.held, Pipe)  # noqa: S101 - pipes carry relays, and relays do not send
             self.held = bytes(self.held) + data
             return False
         try:
@@ -145,7 +155,7 @@ class End:
             return False
         return True
 
-    def hold(self, rest: bytes) -> None:
+    def hold(self, rest: bytes | Pipe) -> None:
         """Keep what the socket did not take, and ask to be told when it takes more."""
         self.held = rest
         if not self.watches_out:  # asked for on the first short send: most sockets never see one
@@ -157,6 +167,13 @@ class End:
         held = self.held
         assert held is not None  # noqa: S101 - the callers looked
         connection = self.connection
+        connection.seen = connection.worker.reactor.now
+        if isinstance(held, Pipe):
+            self.held = None
+            if not splice.drain(held, self):
+                return False
+            self._went_out()
+            return True
         try:
             sent = self.sock.send(held, MSG_DONTWAIT)
         except BlockingIOError:
@@ -165,7 +182,6 @@ class End:
             connection.broken(self)
             return False
         connection.worker.words[self.tx] += sent
-        connection.seen = connection.worker.reactor.now
         if sent < len(held):
             self.held = memoryview(held)[sent:]  # no copy: a slow reader may take it in many bites
             return False

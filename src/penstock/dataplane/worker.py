@@ -25,6 +25,7 @@ from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.pool import Pool
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
 from penstock.dataplane.resolver import Resolver
+from penstock.dataplane.splice import Pipes
 from penstock.metrics.ledger import H_ACCEPTED, H_PAUSES, STATE, Ledger
 
 HOUSEKEEPING_NS = NS
@@ -57,6 +58,7 @@ class Worker:
         self.words = self.ledger.words
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle)
+        self.pipes = Pipes(plan.splice)
         self.own = OwnAddresses(plan.own_addresses)
         timeouts = plan.timeouts
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
@@ -85,6 +87,7 @@ class Worker:
         for connection in self._connections():
             connection.abort(EndedBy.ADMIN)
         self.pool.close()
+        self.pipes.close()
         self.resolver.close()
         self.reactor.close()
         self.ledger.close()
