@@ -1,0 +1,366 @@
+"""
+The supervisor's side of a ledger: what grew since the last reading.
+
+Invariants, by number in the code:
+1. The state of every row is copied before any counter. The worker writes counters first and the state last, so a row
+   that was seen ended has its final counters.
+2. A row that shows the ended word of the last fold is skipped whole: its counters may already be those of the next
+   connection, which is just being opened there.
+3. A row whose serial number changed starts from zero: all that it counts is growth.
+4. Growth is never below zero, so totals never go back, whatever a dying worker left.
+5. TICK advances only after a whole fold. A row that ended at tick T is read by the fold that begins at T + 1 at the
+   latest, and is opened again at T + 2 at the earliest.
+6. A row that is between free and open belongs to nobody: it is left for the next fold.
+7. A dead worker's open rows are ended here, as internal, in the last fold; a second last fold finds nothing.
+8. A connection counts for a target once its dial is over (phase relay, or the end), and then with all its bytes. So it
+   does not matter in which second the worker named the target.
+
+Source: docs/decisions/0003-ledger.md.
+"""
+
+import mmap
+import os
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.base.addresses import unpack_ip
+from penstock.base.outcomes import EndedBy, Outcome, Phase, unpack
+from penstock.metrics.ledger import (
+    CLIENT_RX,
+    ENDED,
+    H_HIGH,
+    H_MAGIC,
+    H_OVERFLOWS,
+    H_PAUSES,
+    H_PID,
+    H_TICK,
+    HEADER_WORDS,
+    IP_HIGH,
+    IP_LOW,
+    MAGIC,
+    OPEN,
+    OUTCOME,
+    PHASE,
+    PORT,
+    REQUESTS,
+    REST,
+    ROW_WORDS,
+    SCOPE,
+    STARTED,
+    STATE,
+    TEXT,
+    TEXT_BYTES,
+)
+
+Words = NDArray[np.uint64]
+Mask = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+"""Counters are signed in the supervisor: 2**63 bytes are 23 years at 100 Gbit/s, and differences may be looked at."""
+
+COUNTERS = REQUESTS - CLIENT_RX + 1
+
+OPENED, CLOSED, BYTES_IN, BYTES_OUT, FROM_TARGET, TO_TARGET, ASKED = range(2 + COUNTERS)
+"""Rows of a table of sums: connections begun and ended, the four byte counters, requests. Active is the difference
+of the first two."""
+
+COLUMNS = 2 + COUNTERS
+
+TROUBLES = 100
+"""Ended connections that one fold describes for the log; the rest is counted. A terminal shows about fifty."""
+
+LOST = Outcome(EndedBy.INTERNAL, Phase.RELAY)
+"""How a connection ends whose worker died."""
+
+_KIND, _SERIAL = np.uint64(3), np.uint64(2)
+"""In a state word: which bits are the kind, and how far the serial number is shifted."""
+
+_ID = 0xFFFF
+"""What `pack_scope` gives to each id."""
+
+
+class Texts(NamedTuple):
+    """What the worker knows of a connection in words; empty for unknown."""
+
+    destination: str = ""
+    user: str = ""
+    detail: str = ""
+
+
+class Trouble(NamedTuple):
+    """
+    A connection that was refused or went wrong.
+
+    Args:
+        serial: Its number in its worker.
+        outcome: The word that it ended with.
+        listener: Id of its listener.
+        target: Id of its target, 0 for none.
+        client: `ip:port`, or `-`.
+        age_ns: From accept to end; unit ns.
+        texts: What is known in words.
+    """
+
+    serial: int
+    outcome: Outcome
+    listener: int
+    target: int
+    client: str
+    age_ns: int
+    texts: Texts
+
+
+class Rows(NamedTuple):
+    """
+    Rows that were open or newly ended, copied; shapes (n,) and (n, ROW_WORDS).
+
+    Args:
+        position: Which row of the ledger each is.
+        serial: The connection's number in its worker.
+        open: Whether it was open.
+        words: All words of the row; the state in them may be younger than `serial` and `open`.
+    """
+
+    position: NDArray[np.intp]
+    serial: Words
+    open: Mask
+    words: Words
+
+
+class Growth(NamedTuple):
+    """
+    What happened in one worker since the last fold.
+
+    Args:
+        listeners: Growth by listener; shape (COLUMNS, highest id + 1), each >= 0.
+        targets: Growth by target, of connections that have one; same shape.
+        outcomes: How many ended with each outcome.
+        pauses: How often accepting paused.
+        overflows: Connections that found no free row.
+        rows: What was read, for views of live connections.
+        troubles: The first `TROUBLES` connections that ended badly.
+        left_out: How many more there were.
+    """
+
+    listeners: Numbers
+    targets: Numbers
+    outcomes: dict[Outcome, int]
+    pauses: int
+    overflows: int
+    rows: Rows
+    troubles: list[Trouble]
+    left_out: int
+
+
+class LedgerReader:
+    """
+    Reads one worker's ledger.
+
+    Args:
+        fd: Descriptor of the ledger; may be closed afterwards.
+        generation: Number of the worker's incarnation, 1 or more, never used twice by a node.
+
+    Attributes:
+        rows: How many rows the ledger has.
+
+    Cost: memory of 56 bytes a row that was ever used.
+    """
+
+    def __init__(self, fd: int, generation: int) -> None:
+        size = os.fstat(fd).st_size
+        self.generation = generation
+        self.rows = (size - HEADER_WORDS * 8) // (ROW_WORDS * 8 + TEXT_BYTES)
+        self._map = mmap.mmap(fd, size, prot=mmap.PROT_READ)
+        self._tick = memoryview(mmap.mmap(fd, HEADER_WORDS * 8)).cast("Q")  # writable, and nothing but the header
+        self._header: Words = np.frombuffer(self._map, np.uint64, HEADER_WORDS)
+        words = np.frombuffer(self._map, np.uint64, self.rows * ROW_WORDS, HEADER_WORDS * 8)
+        self._rows: Words = words.reshape(self.rows, ROW_WORDS)
+        self._texts = (HEADER_WORDS + self.rows * ROW_WORDS) * 8
+        self._state: Words = np.zeros(self.rows, np.uint64)
+        self._base: Numbers = np.zeros((self.rows, COUNTERS), np.int64)
+        self._target: Numbers = np.zeros(self.rows, np.int64)
+        self._pauses = self._overflows = 0
+
+    @property
+    def pid(self) -> int:
+        """Process that writes this ledger; 0 while it has not begun."""
+        return int(self._header[H_PID])
+
+    def fold(self, *, dead: bool = False) -> Growth:
+        """
+        Return what grew since the last fold.
+
+        Args:
+            dead: Whether the worker is no more: its open rows are ended (invariant 7).
+
+        Cost: O(rows ever used + rows open), once per second; `tests/metrics/test_fold.py` holds the bound.
+        """
+        rows, fresh = self._read(dead)
+        counters = self._count(rows, fresh)
+        closed = ~rows.open
+        outcomes, troubles, left_out = self._endings(rows, closed, dead)
+        growth = Growth(
+            listeners=_sum_by((rows.words[:, SCOPE] & _ID).astype(np.int64), fresh, closed, counters.growth),
+            targets=self._by_target(rows, fresh, closed, counters),
+            outcomes=outcomes,
+            pauses=self._pauses_grown(),
+            overflows=self._overflows_grown(),
+            rows=rows,
+            troubles=troubles,
+            left_out=left_out,
+        )
+        self._tick[H_TICK] += 1  # invariant 5
+        return growth
+
+    def _read(self, dead: bool) -> tuple[Rows, Mask]:
+        high = min(int(self._header[H_HIGH]), self.rows) if int(self._header[H_MAGIC]) == MAGIC else 0
+        state = self._rows[:high, STATE].copy()  # invariant 1
+        is_open = state & _KIND == OPEN
+        at_rest = state & ~_KIND | np.uint64(REST)
+        there = is_open | (state == at_rest)  # invariant 6
+        position = np.flatnonzero(there & (at_rest != self._state[:high]))  # invariants 2 and 7
+        words = self._rows.take(position, axis=0)
+        state, is_open = (at_rest if dead else state)[position], is_open[position] & (not dead)
+        fresh = (state >> _SERIAL) != (self._state[position] >> _SERIAL)
+        self._state[position] = state
+        return Rows(position, state >> _SERIAL, is_open, words), fresh
+
+    def _count(self, rows: Rows, fresh: Mask) -> "_Counters":
+        before = self._base.take(rows.position, axis=0)
+        before[fresh] = 0  # invariant 3
+        now = np.maximum(before, rows.words[:, CLIENT_RX : REQUESTS + 1].view(np.int64))  # invariant 4
+        self._base[rows.position] = now
+        return _Counters(now, np.subtract(now, before, out=before))
+
+    def _by_target(self, rows: Rows, fresh: Mask, closed: Mask, counters: "_Counters") -> Numbers:
+        before = self._target[rows.position]
+        before[fresh] = 0
+        settled = closed | (rows.words[:, PHASE] >= Phase.RELAY)  # invariant 8
+        named = (rows.words[:, SCOPE] >> 16 & _ID).astype(np.int64)
+        target = np.where(settled & (named != 0), named, before)
+        arrived = target != before
+        self._target[rows.position[arrived | fresh]] = target[arrived | fresh]
+        first = arrived & (before == 0)
+        growth = np.where(first[:, None], counters.now, counters.growth) if first.any() else counters.growth
+        table = _sum_by(target, arrived, closed, growth)
+        moved = np.bincount(before[arrived & ~first])  # from another target, which it has left
+        table = _widen(table, len(moved))
+        table[CLOSED, : len(moved)] += moved
+        table[:, 0] = 0  # connections without a target
+        return table
+
+    def _endings(self, rows: Rows, closed: Mask, dead: bool) -> tuple[dict[Outcome, int], list[Trouble], int]:
+        position = np.flatnonzero(closed)
+        packed = rows.words[position, OUTCOME]
+        if dead:
+            packed = np.where((rows.words[position, STATE] & _KIND) == OPEN, np.uint64(LOST.pack()), packed)
+        words, counts = np.unique(packed, return_counts=True)
+        outcomes: dict[Outcome, int] = {}
+        for word, count in zip(words.tolist(), counts.tolist(), strict=True):
+            outcome = outcome_of(word)
+            outcomes[outcome] = outcomes.get(outcome, 0) + count
+        bad = np.isin(packed, [word for word in words if went_wrong(outcome_of(int(word)))])
+        chosen = position[bad]
+        troubles = [
+            self._trouble(rows, int(i), int(word)) for i, word in zip(chosen[:TROUBLES], packed[bad], strict=False)
+        ]
+        return outcomes, troubles, max(0, len(chosen) - TROUBLES)
+
+    def _trouble(self, rows: Rows, index: int, packed: int) -> Trouble:
+        words, serial = rows.words[index], int(rows.serial[index])
+        scope = int(words[SCOPE])
+        return Trouble(
+            serial=serial,
+            outcome=outcome_of(packed),
+            listener=scope & _ID,
+            target=scope >> 16 & _ID,
+            client=client_of(words),
+            age_ns=max(0, int(words[ENDED]) - int(words[STARTED])),
+            texts=self.texts(int(rows.position[index]), serial),
+        )
+
+    def texts(self, position: int, serial: int) -> Texts:
+        """
+        Return what the worker has written of a connection.
+
+        Args:
+            position: Its row.
+            serial: Its number. If the row has another one by now, or by the time that the text was copied, the text is
+                somebody else's and the answer is empty.
+        """
+        row = self._rows[position]
+        length = min(int(row[TEXT]), TEXT_BYTES)
+        start = self._texts + position * TEXT_BYTES
+        raw = self._map[start : start + length]
+        if int(row[STATE]) >> 2 != serial:
+            return Texts()
+        return parse_texts(raw)
+
+    def _pauses_grown(self) -> int:
+        before, self._pauses = self._pauses, max(self._pauses, int(self._header[H_PAUSES]))
+        return self._pauses - before
+
+    def _overflows_grown(self) -> int:
+        before, self._overflows = self._overflows, max(self._overflows, int(self._header[H_OVERFLOWS]))
+        return self._overflows - before
+
+
+class _Counters(NamedTuple):
+    """Counters of rows since they began, and since the last fold; shape (n, COUNTERS)."""
+
+    now: Numbers
+    growth: Numbers
+
+
+def _sum_by(ids: Numbers, opened: Mask, closed: Mask, growth: Numbers) -> Numbers:
+    """Return sums by id, shape (COLUMNS, highest id + 1); exact, where weights of np.bincount are floating point."""
+    size = int(ids.max()) + 1 if len(ids) else 1
+    table = np.zeros((COLUMNS, size), np.int64)
+    table[OPENED] = np.bincount(ids[opened], minlength=size)
+    table[CLOSED] = np.bincount(ids[closed], minlength=size)
+    for row, column in zip(table[BYTES_IN:], growth.T, strict=True):
+        np.add.at(row, ids, column)
+    return table
+
+
+def _widen(table: Numbers, ids: int) -> Numbers:
+    missing = ids - table.shape[1]
+    return np.pad(table, ((0, 0), (0, missing))) if missing > 0 else table
+
+
+def parse_texts(raw: bytes) -> Texts:
+    """
+    Return the texts that `Ledger.describe` wrote.
+
+    Clients choose parts of them, so what a terminal would obey or could not show is replaced.
+    """
+    parts = raw.decode("utf-8", "replace").split("\0", 2)
+    return Texts(*("".join(c if c.isprintable() else "\ufffd" for c in part) for part in parts))
+
+
+def client_of(words: Words) -> str:
+    """Return the client of a row as `ip:port`, or `-` for one on a Unix socket."""
+    host = unpack_ip(words[IP_HIGH : IP_LOW + 1].tobytes())
+    if host == "-":
+        return host
+    return f"[{host}]:{int(words[PORT])}" if ":" in host else f"{host}:{int(words[PORT])}"
+
+
+@lru_cache(maxsize=1_024)  # ten words for who, seven for the phase, fifteen for the reason make 1050 at the very most
+def outcome_of(packed: int) -> Outcome:
+    """Return the outcome of a ledger word; a word that stands for none is a fault of ours and reads as `LOST`."""
+    try:
+        return unpack(packed)
+    except ValueError:
+        return LOST
+
+
+def went_wrong(outcome: Outcome) -> bool:
+    """Return whether an operator would ask why: refused, failed or timed out, not merely over."""
+    if outcome.reason is not None:
+        return True
+    if outcome.ended_by is EndedBy.TARGET:
+        return outcome.phase < Phase.RELAY
+    return outcome.ended_by not in (EndedBy.COMPLETE, EndedBy.CLIENT, EndedBy.ADMIN)
