@@ -1,0 +1,101 @@
+"""Every metric family that a node serves: its name, what it counts, and its labels. Exporters derive from this list."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+PREFIX = "penstock_"
+
+
+class Family(Struct, frozen=True):
+    """
+    One metric family.
+
+    Args:
+        name: As served; counters end in `_total`.
+        kind: counter or gauge.
+        help: One sentence, without a full stop.
+        labels: In the order in which samples give their values.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+DIRECTIONS = ("in", "out")
+"""Of the client's side: client to proxy, proxy to client."""
+
+TARGET_DIRECTIONS = ("rx", "tx")
+"""Of the target's side: received from the target, sent to it."""
+
+INSTANT = "1s"
+"""The window of the last tick."""
+
+CONNECTIONS = Family(
+    PREFIX + "connections_total", "counter", "Client connections accepted", ("listener", "route")
+)  # fmt: skip
+ACTIVE = Family(PREFIX + "connections_active", "gauge", "Client connections open", ("listener", "route"))
+BYTES = Family(
+    PREFIX + "bytes_total",
+    "counter",
+    "Bytes moved on the client side, in from clients and out to them",
+    ("direction", "listener", "route"),
+)
+THROUGHPUT = Family(
+    PREFIX + "throughput_bytes_per_second",
+    "gauge",
+    "Bytes per second on the client side over the window",
+    ("direction", "window"),
+)
+REQUESTS = Family(
+    PREFIX + "requests_total",
+    "counter",
+    "HTTP exchanges, SOCKS commands and dialed TCP connections",
+    ("listener", "route"),
+)
+REFUSED = Family(PREFIX + "refused_total", "counter", "Refusals by reason", ("reason",))
+OUTCOMES = Family(
+    PREFIX + "outcomes_total",
+    "counter",
+    "Connections ended, by who ended them and in which phase",
+    ("ended_by", "phase"),
+)
+TARGET_CONNECTIONS = Family(
+    PREFIX + "target_connections_total",
+    "counter",
+    "Client connections that were sent to the target, dialed or not",
+    ("route", "target"),
+)
+TARGET_ACTIVE = Family(
+    PREFIX + "target_connections_active", "gauge", "Client connections that the target serves", ("route", "target")
+)
+TARGET_BYTES = Family(
+    PREFIX + "target_bytes_total",
+    "counter",
+    "Bytes moved on the target side, rx from the target and tx to it",
+    ("direction", "route", "target"),
+)
+WORKERS = Family(PREFIX + "workers", "gauge", "Worker processes that shall be and that are", ("state",))
+RESPAWNS = Family(PREFIX + "worker_respawns_total", "counter", "Dead workers that were replaced")
+PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker paused accepting, at a limit")
+BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its Python; always 1", ("version", "python"))
+
+NODE = (
+    CONNECTIONS, ACTIVE, BYTES, THROUGHPUT, REQUESTS, REFUSED, OUTCOMES, TARGET_CONNECTIONS, TARGET_ACTIVE,
+    TARGET_BYTES, WORKERS, RESPAWNS, PAUSES, BUILD,
+)  # fmt: skip
+"""Families that are made of a snapshot."""
+
+CPU = Family("process_cpu_seconds_total", "counter", "User and system time of the supervisor and all its workers")
+RESIDENT = Family("process_resident_memory_bytes", "gauge", "Resident memory of all processes, shared pages in each")
+VIRTUAL = Family("process_virtual_memory_bytes", "gauge", "Virtual memory of all processes")
+OPEN_FDS = Family("process_open_fds", "gauge", "Open file descriptors of all processes")
+MAX_FDS = Family("process_max_fds", "gauge", "File descriptors that all processes may open")
+START = Family("process_start_time_seconds", "gauge", "Start of the supervisor since the epoch")
+
+PROCESS = (CPU, RESIDENT, VIRTUAL, OPEN_FDS, MAX_FDS, START)
+"""Families that are read from the system when somebody asks."""
+
+FAMILIES = NODE + PROCESS

@@ -1,0 +1,163 @@
+"""
+Totals since the node started: of the node, by listener and by target.
+
+They are made of growth, so they outlive the workers that counted. A total only grows; a rate is the growth between the
+last two ticks over the time that really passed, and is zero again when traffic stops.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.base.clock import NS
+from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import NodePlan
+from penstock.metrics.fold import (
+    ASKED,
+    BYTES_IN,
+    BYTES_OUT,
+    CLOSED,
+    COLUMNS,
+    FROM_TARGET,
+    OPENED,
+    TO_TARGET,
+    Growth,
+    Numbers,
+)
+from penstock.metrics.scopes import Scopes
+
+
+class Count(NamedTuple):
+    """
+    Totals of one scope.
+
+    Args:
+        connections: Accepted so far.
+        active: Open at the last tick.
+        bytes_in, bytes_out: Client to proxy, proxy to client.
+        target_rx, target_tx: Target to proxy, proxy to target.
+        requests: HTTP exchanges and SOCKS commands.
+        rate_in, rate_out: Growth of bytes_in and bytes_out in the last tick; unit bytes/s.
+    """
+
+    connections: int
+    active: int
+    bytes_in: int
+    bytes_out: int
+    target_rx: int
+    target_tx: int
+    requests: int
+    rate_in: float
+    rate_out: float
+
+
+class Table:
+    """Totals and rates of every scope of one kind, by id."""
+
+    def __init__(self) -> None:
+        self._totals: Numbers = np.zeros((COLUMNS, 1), np.int64)
+        self._sealed: Numbers = self._totals.copy()
+        self._rates: NDArray[np.floating] = np.zeros((COLUMNS, 1))
+
+    def add(self, growth: Numbers) -> None:
+        """Add growth; shape (COLUMNS, any number of ids), each >= 0."""
+        missing = growth.shape[1] - self._totals.shape[1]
+        if missing > 0:
+            self._totals = np.pad(self._totals, ((0, 0), (0, missing)))
+        self._totals[:, : growth.shape[1]] += growth
+
+    def seal(self, elapsed_ns: int) -> None:
+        """End a tick that lasted so long; unit ns, above 0."""
+        missing = self._totals.shape[1] - self._sealed.shape[1]
+        before = np.pad(self._sealed, ((0, 0), (0, missing)))
+        self._rates = (self._totals - before) * (NS / elapsed_ns)
+        self._sealed = self._totals.copy()
+
+    def of(self, scope: int) -> Count:
+        """Return the totals of one id; zeros for one that was never seen."""
+        seen = scope < self._totals.shape[1]
+        rated = scope < self._rates.shape[1]
+        return _count(
+            self._totals[:, scope].tolist() if seen else [0] * COLUMNS,
+            self._rates[:, scope].tolist() if rated else [0.0] * COLUMNS,
+        )
+
+    def whole(self) -> Count:
+        """Return the totals of all ids together, those that no plan names included."""
+        return _count(self._totals.sum(axis=1).tolist(), self._rates.sum(axis=1).tolist())
+
+
+def _count(totals: list[int], rates: list[float]) -> Count:
+    return Count(
+        connections=totals[OPENED],
+        active=totals[OPENED] - totals[CLOSED],
+        bytes_in=totals[BYTES_IN],
+        bytes_out=totals[BYTES_OUT],
+        target_rx=totals[FROM_TARGET],
+        target_tx=totals[TO_TARGET],
+        requests=totals[ASKED],
+        rate_in=rates[BYTES_IN],
+        rate_out=rates[BYTES_OUT],
+    )
+
+
+class Registry:
+    """
+    All totals of a node.
+
+    Args:
+        plan: What the node serves; its listeners with the ports that they are bound to.
+        now_ns: Monotonic time of the start; unit ns.
+
+    Attributes:
+        listeners: Totals by listener; all of them together are the node's.
+        targets: Totals by target.
+        outcomes: Ended connections by who ended them and in which phase.
+        refused: Refusals by reason.
+        pauses: How often a worker paused accepting.
+        respawns: How often a dead worker was replaced.
+    """
+
+    def __init__(self, plan: NodePlan, now_ns: int) -> None:
+        self.plan = plan
+        self.scopes = Scopes(plan.worker.listeners)
+        self.listeners, self.targets = Table(), Table()
+        self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
+        self.refused: Counter[Reason] = Counter()
+        self.pauses = self.respawns = 0
+        self._ticked_ns = now_ns
+
+    def add(self, growth: Growth) -> None:
+        """Add what one worker's fold returned."""
+        self.listeners.add(growth.listeners)
+        self.targets.add(growth.targets)
+        for outcome, count in growth.outcomes.items():
+            self._end(outcome, count)
+        if growth.overflows:  # closed unserved: no row was free, so nothing else tells of them
+            self.refused[Reason.OVERLOAD] += growth.overflows
+        self.pauses += growth.pauses
+
+    def _end(self, outcome: Outcome, count: int) -> None:
+        self.outcomes[outcome.ended_by, outcome.phase] += count
+        if outcome.reason is not None:
+            self.refused[outcome.reason] += count
+
+    def tick(self, now_ns: int) -> None:
+        """
+        End a tick: rates become those of the time since the last one.
+
+        Args:
+            now_ns: Monotonic time; unit ns. At a time that is not later than the last tick nothing happens, and the
+                growth counts for the next one.
+        """
+        if now_ns <= self._ticked_ns:
+            return
+        self.listeners.seal(now_ns - self._ticked_ns)
+        self.targets.seal(now_ns - self._ticked_ns)
+        self._ticked_ns = now_ns
+
+    def respawned(self) -> None:
+        """A dead worker was replaced."""
+        self.respawns += 1

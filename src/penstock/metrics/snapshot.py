@@ -1,0 +1,300 @@
+"""An immutable picture of a node at one tick. Every reader of numbers sees one such object: all of them agree."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from penstock.base.clock import NS
+from penstock.base.outcomes import EndedBy, Phase, Reason
+from penstock.metrics.fold import Trouble
+from penstock.metrics.live import Live, number_of, rfc3339
+from penstock.metrics.registry import Count, Registry
+from penstock.metrics.scopes import Scopes
+
+State = Literal["starting", "serving", "draining"]
+
+
+class NodeView(Struct, frozen=True, kw_only=True):
+    """
+    The node.
+
+    Args:
+        name: As configured.
+        version: Of Penstock.
+        started_at: RFC 3339, UTC.
+        uptime: Unit s.
+        state: starting, serving or draining.
+        pid: The supervisor's.
+    """
+
+    name: str
+    version: str
+    started_at: str
+    uptime: float
+    state: State
+    pid: int
+
+
+class WorkersView(Struct, frozen=True, kw_only=True):
+    """
+    The workers.
+
+    Args:
+        configured: How many there shall be; 0 for all in one process.
+        alive: How many ledgers are being written.
+        respawns: How often a dead one was replaced.
+        accept_pauses: How often one paused accepting.
+        pids: Processes of those that have begun.
+    """
+
+    configured: int
+    alive: int
+    respawns: int
+    accept_pauses: int
+    pids: tuple[int, ...]
+
+
+class Throughput(Struct, frozen=True):
+    """Bytes per second in the last tick."""
+
+    bytes_in: float
+    bytes_out: float
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """Totals since the node started; `active` as of the tick. See `registry.Count`."""
+
+    connections: int
+    active: int
+    bytes_in: int
+    bytes_out: int
+    target_rx: int
+    target_tx: int
+    requests: int
+
+
+class ListenerView(Totals, frozen=True, kw_only=True):
+    """Totals and throughput of a listener. See `scopes.ListenerScope`."""
+
+    id: int
+    name: str
+    protocol: str
+    address: str
+    route: str
+    throughput: Throughput
+
+
+class TargetView(Totals, frozen=True, kw_only=True):
+    """Totals and throughput of the connections that a target served. See `scopes.TargetScope`."""
+
+    id: int
+    route: str
+    address: str
+    throughput: Throughput
+
+
+class OutcomeCount(Struct, frozen=True):
+    """How many connections ended this way."""
+
+    ended_by: str
+    phase: str
+    count: int
+
+
+class EndedView(Struct, frozen=True, kw_only=True):
+    """
+    A connection that was refused or went wrong, for the log.
+
+    Args:
+        id: The number that it had while it was open.
+        client: `ip:port`, or `-`.
+        listener: Name of the listener.
+        target: `host:port` of the configured target; empty where there is none.
+        destination: What the client asked for; empty for unknown.
+        user: Who it was; empty for unknown.
+        ended_by: Who ended it.
+        phase: In which phase.
+        close_reason: The published word for that.
+        reason: Why it was refused; empty where nothing was refused.
+        detail: One line; empty for none.
+        duration: From accept to end; unit s. 0 where a worker died with it.
+    """
+
+    id: int
+    client: str
+    listener: str
+    target: str
+    destination: str
+    user: str
+    ended_by: str
+    phase: str
+    close_reason: str
+    reason: str
+    detail: str
+    duration: float
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """
+    A node at one tick.
+
+    Args:
+        node, workers, totals, throughput, listeners, targets: As their types say.
+        outcomes: Every pair of who and phase, those that never happened included.
+        refused: Every reason, those that never were one included.
+        taken_at: RFC 3339, UTC.
+        live: The open connections.
+        troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
+        troubles_left_out: How many more there were.
+    """
+
+    node: NodeView
+    workers: WorkersView
+    totals: Totals
+    throughput: Throughput
+    listeners: tuple[ListenerView, ...]
+    targets: tuple[TargetView, ...]
+    outcomes: tuple[OutcomeCount, ...]
+    refused: Mapping[str, int]
+    taken_at: str
+    live: Live
+    scopes: Scopes
+    troubles: tuple[EndedView, ...] = ()
+    troubles_left_out: int = 0
+
+    def stats(self) -> dict[str, Any]:
+        """Return what `GET /api/v1/stats` answers: all but the single connections."""
+        return {name: getattr(self, name) for name in _STATS}
+
+
+_STATS = (
+    "node", "workers", "totals", "throughput", "listeners", "targets", "outcomes", "refused", "taken_at"
+)  # fmt: skip
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """
+    Resources of the supervisor and its workers together.
+
+    Args:
+        cpu_seconds: User and system time, of dead workers too; never goes back.
+        resident_bytes: Resident memory, shared pages counted in each process.
+        virtual_bytes: Virtual memory.
+        open_fds: Open descriptors.
+        max_fds: Descriptors that they may open.
+        started_at: Start of the supervisor; unit s since the epoch.
+    """
+
+    cpu_seconds: float
+    resident_bytes: int
+    virtual_bytes: int
+    open_fds: int
+    max_fds: int
+    started_at: float
+
+
+def picture(
+    registry: Registry,
+    *,
+    node: NodeView,
+    pids: Iterable[int],
+    live: Live,
+    wall_ns: int,
+    troubles: tuple[EndedView, ...] = (),
+    troubles_left_out: int = 0,
+) -> Snapshot:
+    """
+    Return the snapshot of what a registry holds.
+
+    Args:
+        registry: Ticked just now.
+        node: Who it is and how it is.
+        pids: One of each ledger that is written; 0 for a worker that has not begun.
+        live: Its open connections.
+        wall_ns: Time since the epoch; unit ns.
+        troubles, troubles_left_out: What went wrong since the last tick.
+    """
+    pids, whole = tuple(pids), registry.listeners.whole()
+    return Snapshot(
+        node=node,
+        workers=WorkersView(
+            configured=registry.plan.workers,
+            alive=len(pids),
+            respawns=registry.respawns,
+            accept_pauses=registry.pauses,
+            pids=tuple(pid for pid in pids if pid),
+        ),
+        totals=Totals(**_totals(whole)),
+        throughput=Throughput(whole.rate_in, whole.rate_out),
+        listeners=_listeners(registry),
+        targets=_targets(registry),
+        outcomes=tuple(
+            OutcomeCount(who.name.lower(), phase.name.lower(), registry.outcomes[who, phase])
+            for who in EndedBy
+            for phase in Phase
+        ),
+        refused={str(reason): registry.refused[reason] for reason in Reason},
+        taken_at=rfc3339(wall_ns),
+        live=live,
+        scopes=registry.scopes,
+        troubles=troubles,
+        troubles_left_out=troubles_left_out,
+    )
+
+
+def _listeners(registry: Registry) -> tuple[ListenerView, ...]:
+    views = []
+    for scope in registry.scopes.listeners.values():
+        count = registry.listeners.of(scope.id)
+        views.append(
+            ListenerView(
+                id=scope.id,
+                name=scope.name,
+                protocol=scope.protocol,
+                address=scope.address,
+                route=scope.route,
+                throughput=Throughput(count.rate_in, count.rate_out),
+                **_totals(count),
+            )
+        )
+    return tuple(views)
+
+
+def _targets(registry: Registry) -> tuple[TargetView, ...]:
+    views = []
+    for scope in registry.scopes.targets.values():
+        count = registry.targets.of(scope.id)
+        views.append(
+            TargetView(
+                id=scope.id,
+                route=scope.route,
+                address=scope.address,
+                throughput=Throughput(count.rate_in, count.rate_out),
+                **_totals(count),
+            )
+        )
+    return tuple(views)
+
+
+def _totals(count: Count) -> dict[str, int]:
+    return {name: getattr(count, name) for name in Totals.__struct_fields__}
+
+
+def ended_view(trouble: Trouble, generation: int, scopes: Scopes) -> EndedView:
+    """Return the published form of a connection that went wrong."""
+    listener, target = scopes.of(trouble.listener | trouble.target << 16)
+    return EndedView(
+        id=number_of(generation, trouble.serial),
+        client=trouble.client,
+        listener=listener.name,
+        target=target.address,
+        destination=trouble.texts.destination,
+        user=trouble.texts.user,
+        ended_by=trouble.outcome.ended_by.name.lower(),
+        phase=trouble.outcome.phase.name.lower(),
+        close_reason=trouble.outcome.close_reason,
+        reason=str(trouble.outcome.reason or ""),
+        detail=trouble.texts.detail,
+        duration=trouble.age_ns / NS,
+    )

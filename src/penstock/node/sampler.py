@@ -1,0 +1,92 @@
+"""Once a second: read every worker's ledger, add up, and publish one snapshot."""
+
+import os
+
+import penstock
+from penstock.base.clock import NS, Clock
+from penstock.metrics.fold import TROUBLES, Growth, LedgerReader
+from penstock.metrics.live import Live, Share, rfc3339
+from penstock.metrics.registry import Registry
+from penstock.metrics.snapshot import EndedView, NodeView, Snapshot, State, ended_view, picture
+
+
+class Sampler:
+    """
+    Reads ledgers. The supervisor says when, and which.
+
+    Args:
+        clock: Gives the time.
+        registry: Keeps the totals.
+
+    Attributes:
+        registry: The same.
+        state: What the next snapshot says of the node; the supervisor sets it.
+        snapshot: The last one; at first one of a node that has done nothing.
+    """
+
+    def __init__(self, clock: Clock, registry: Registry) -> None:
+        self._clock = clock
+        self.registry = registry
+        self.state: State = "starting"
+        self._readers: dict[int, LedgerReader] = {}
+        self._troubles: list[EndedView] = []
+        self._left_out = 0
+        self._started, self._started_at = clock.monotonic_ns(), rfc3339(clock.wall_ns())
+        self.snapshot = self.tick()
+
+    def attach(self, generation: int, fd: int) -> None:
+        """
+        Begin to read a ledger.
+
+        Args:
+            generation: Number of the worker's incarnation, 1 or more, never used twice.
+            fd: Descriptor of its ledger; may be closed afterwards.
+
+        Raises:
+            ValueError: If this generation is attached, which would count its connections twice.
+        """
+        if generation in self._readers:
+            raise ValueError(f"generation {generation} is attached already")
+        self._readers[generation] = LedgerReader(fd, generation)
+
+    def detach(self, generation: int) -> None:
+        """Read the ledger of a worker that is no more, one last time: what is open in it has ended."""
+        reader = self._readers.pop(generation, None)
+        if reader is not None:
+            self._add(reader, reader.fold(dead=True))
+
+    def tick(self) -> Snapshot:
+        """Read all ledgers and return the new snapshot."""
+        now, wall = self._clock.monotonic_ns(), self._clock.wall_ns()  # before the work: even ticks, even rates
+        shares = [Share(reader, self._add(reader, reader.fold()).rows) for reader in self._readers.values()]
+        self.registry.tick(now)
+        troubles, self._troubles = self._troubles, []
+        left_out, self._left_out = self._left_out, 0
+        self.snapshot = picture(
+            self.registry,
+            node=self._node(now),
+            pids=[reader.pid for reader in self._readers.values()],
+            live=Live(shares, self.registry.scopes, now, wall),
+            wall_ns=wall,
+            troubles=tuple(troubles),
+            troubles_left_out=left_out,
+        )
+        return self.snapshot
+
+    def _add(self, reader: LedgerReader, growth: Growth) -> Growth:
+        self.registry.add(growth)
+        room = TROUBLES - len(self._troubles)
+        scopes = self.registry.scopes
+        self._troubles += [ended_view(trouble, reader.generation, scopes) for trouble in growth.troubles[:room]]
+        self._left_out += growth.left_out + max(0, len(growth.troubles) - room)
+        return growth
+
+    def _node(self, now_ns: int) -> NodeView:
+        return NodeView(
+            name=self.registry.plan.name,
+            version=penstock.__version__,
+            started_at=self._started_at,
+            uptime=(now_ns - self._started) / NS,
+            state=self.state,
+            pid=os.getpid(),
+        )

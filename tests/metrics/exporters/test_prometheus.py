@@ -1,0 +1,141 @@
+"""Metrics as others read them."""
+
+import gzip
+import subprocess
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.metrics.catalog import FAMILIES, NODE, OUTCOMES, REFUSED
+from penstock.metrics.exporters.prometheus import Format, render
+from penstock.metrics.snapshot import Usage
+from penstock.testing.standin import StandIn
+
+USAGE = Usage(
+    cpu_seconds=1.25, resident_bytes=2**40 + 1, virtual_bytes=2**41, open_fds=12, max_fds=1_024, started_at=1.7e9
+)
+
+
+@pytest.fixture
+def node():
+    """A node that has seen some traffic."""
+    node = StandIn()
+    row = node.pen.open(listener=1)
+    node.pen.aim(row, 1, 2)
+    node.pen.move(row, 1_000, 2_000, 2_000, 1_000, 1)
+    node.pen.end(node.pen.open(listener=2), Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS))
+    node.tick(0.5)
+    yield node
+    node.close()
+
+
+def samples(body, parse=parse_text):
+    """Return every sample by name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parse(body.decode())
+        for sample in family.samples
+    }
+
+
+def value(found, name, **labels):
+    """Return one sample."""
+    return found[name, frozenset(labels.items())]
+
+
+@pytest.mark.parametrize(("form", "parse"), [(Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)])
+def test_both_forms_say_the_same(node, form, parse):
+    """Both parsers read our output, and find the numbers of the snapshot in it."""
+    found = samples(render(node.snapshot(), USAGE, form), parse)
+    web = {"listener": "web", "route": "default"}
+    assert value(found, "penstock_connections_total", **web) == 1
+    assert value(found, "penstock_connections_active", **web) == 1
+    assert value(found, "penstock_connections_active", listener="egress", route="out") == 0
+    assert value(found, "penstock_bytes_total", direction="in", **web) == 1_000
+    assert value(found, "penstock_bytes_total", direction="out", **web) == 2_000
+    assert value(found, "penstock_requests_total", **web) == 1
+    assert value(found, "penstock_throughput_bytes_per_second", direction="out", window="1s") == 4_000
+    assert value(found, "penstock_refused_total", reason="access") == 1
+    assert value(found, "penstock_outcomes_total", ended_by="proxy", phase="decide") == 1
+    target = {"route": "default", "target": "[2001:db8::2]:80"}
+    assert value(found, "penstock_target_connections_total", **target) == 1
+    assert value(found, "penstock_target_connections_active", **target) == 1
+    assert value(found, "penstock_target_bytes_total", direction="rx", **target) == 2_000
+    assert value(found, "penstock_workers", state="alive") == 1
+    assert value(found, "process_resident_memory_bytes") == 2**40 + 1
+    assert value(found, "process_cpu_seconds_total") == 1.25
+
+
+@pytest.mark.parametrize("form", Format)
+def test_every_family_is_served_from_the_first_scrape(form):
+    """A node that has done nothing serves every family with HELP, TYPE and zeros, closed lists in full."""
+    node = StandIn()
+    body = render(node.snapshot(), USAGE, form).decode()
+    for family in FAMILIES:
+        name = family.name.removesuffix("_total") if form is Format.OPENMETRICS else family.name
+        assert f"# HELP {name} {family.help}\n" in body
+        assert f"# TYPE {name} {family.kind}\n" in body
+        assert f"\n{family.name}{'{' if family.labels else ' '}" in body
+    assert body.count(f"\n{REFUSED.name}{{") == len(Reason)
+    assert body.count(f"\n{OUTCOMES.name}{{") == len(EndedBy) * len(Phase)
+    node.close()
+
+
+def test_every_sample_has_the_labels_of_its_family(node):
+    """What is served is what the catalogue says: names, and labels by name."""
+    labels = {family.name: set(family.labels) for family in NODE}
+    found = samples(render(node.snapshot(), None, Format.TEXT))
+    assert {name for name, _ in found} == set(labels)
+    assert all({label for label, _ in pairs} == labels[name] for name, pairs in found)
+
+
+def test_a_series_is_served_once():
+    """Two listeners that send to one target by one route make one series, with the sum of both."""
+    target = {"host": "192.0.2.10", "port": 80}
+    listeners = tuple(
+        ListenerPlan(id=n, name=f"l{n}", protocol="tcp", host="::", port=n, targets=(TargetPlan(id=n, **target),))
+        for n in (1, 2)
+    )
+    plan = NodePlan(name="n", workers=1, admin=None, socket_path="", worker=WorkerPlan(listeners=listeners))
+    node = StandIn(plan=plan)
+    for number in (1, 2):
+        row = node.pen.open(listener=number)
+        node.pen.aim(row, number, number)
+        node.pen.move(row, 0, 0, 10 * number)
+    body = render(node.tick(), None, Format.OPENMETRICS)
+    found = samples(body, parse_openmetrics)
+    series = {"route": "default", "target": "192.0.2.10:80"}
+    assert value(found, "penstock_target_bytes_total", direction="rx", **series) == 30
+    assert value(found, "penstock_target_connections_active", **series) == 2
+    node.close()
+
+
+def test_names_of_any_kind_are_quoted():
+    """Names with quotes, backslashes and line ends come back from the parser as they were."""
+    name = 'a "quoted\\name"\nof ümlauts'
+    listener = ListenerPlan(id=1, name=name, protocol="http", host="::", port=1)
+    plan = NodePlan(name="n", workers=1, admin=None, socket_path="", worker=WorkerPlan(listeners=(listener,)))
+    node = StandIn(plan=plan)
+    for form, parse in ((Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)):
+        found = samples(render(node.snapshot(), None, form), parse)
+        assert value(found, "penstock_connections_total", listener=name, route="default") == 0
+    node.close()
+
+
+def test_gzip_shrinks_and_comes_back(node):
+    """A compressed body is the same body, and smaller."""
+    plain = render(node.snapshot(), USAGE, Format.TEXT)
+    packed = render(node.snapshot(), USAGE, Format.TEXT, compressed=True)
+    assert gzip.decompress(packed) == plain
+    assert len(packed) < len(plain) / 4
+
+
+@pytest.mark.needs("promtool")
+def test_promtool_has_no_complaint(node):
+    """`promtool check metrics` is silent."""
+    body = render(node.snapshot(), USAGE, Format.TEXT)
+    check = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, timeout=30, check=False)
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")

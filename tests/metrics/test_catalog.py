@@ -1,0 +1,32 @@
+"""The list of metric families."""
+
+from penstock.metrics import catalog
+from penstock.metrics.catalog import FAMILIES
+
+
+def test_names_follow_the_conventions():
+    """Counters and only counters end in `_total`; names are unique, in the project's prefix or the standard's."""
+    names = [family.name for family in FAMILIES]
+    assert len(set(names)) == len(names)
+    assert all(family.name.endswith("_total") == (family.kind == "counter") for family in FAMILIES)
+    assert all(name.startswith(("penstock_", "process_")) for name in names)
+
+
+def test_every_family_is_in_the_list():
+    """A family that is defined is served."""
+    defined = {name for name, value in vars(catalog).items() if isinstance(value, catalog.Family)}
+    assert {getattr(catalog, name) for name in defined} == set(FAMILIES)
+
+
+def test_no_label_holds_an_address_of_a_client():
+    """Labels come from closed lists and from the configuration; clients, users and URLs make no series."""
+    known = {
+        "listener", "route", "target", "direction", "window", "reason", "ended_by", "phase", "state", "version",
+        "python",
+    }  # fmt: skip
+    assert {label for family in FAMILIES for label in family.labels} <= known
+
+
+def test_help_is_one_sentence():
+    """Every family says what it counts, without a full stop."""
+    assert all(family.help and not family.help.endswith(".") for family in FAMILIES)

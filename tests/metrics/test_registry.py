@@ -1,0 +1,98 @@
+"""Totals that only grow, and rates that return to zero."""
+
+import numpy as np
+import pytest
+
+from penstock.base.clock import NS
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
+from penstock.metrics.fold import COLUMNS, LedgerReader
+from penstock.metrics.registry import Registry, Table
+from penstock.testing.pen import Pen
+from penstock.testing.standin import PLAN
+
+
+@pytest.fixture
+def pen():
+    """A worker's ledger."""
+    pen = Pen()
+    yield pen
+    pen.close()
+
+
+def growth(scope, *numbers):
+    """Return a table of growth with these numbers for one scope."""
+    table = np.zeros((COLUMNS, scope + 1), np.int64)
+    table[: len(numbers), scope] = numbers
+    return table
+
+
+def test_totals_add_up_by_scope_and_together():
+    """A scope has its own sum; the whole is the sum of all, those that no plan names included."""
+    table = Table()
+    table.add(growth(2, 3, 1, 100, 200, 300, 400, 5))
+    table.add(growth(700, 1, 0, 1))
+    table.add(growth(2, 0, 1, 11))
+    assert table.of(2)[:7] == (3, 1, 111, 200, 300, 400, 5)
+    assert table.whole()[:7] == (4, 2, 112, 200, 300, 400, 5)
+    assert table.of(65_535)[:7] == (0,) * 7
+
+
+def test_totals_are_plain_integers():
+    """Totals leave as Python's integers, exact beyond 2**53."""
+    table = Table()
+    table.add(growth(1, 0, 0, 2**60 + 1))
+    table.add(growth(1, 0, 0, 2**60))
+    assert table.of(1).bytes_in == 2**61 + 1
+    assert all(type(number) is int for number in table.whole()[:7])
+
+
+def test_rates_are_growth_over_the_time_that_passed():
+    """A rate divides by the real length of its tick, and is zero after a tick without traffic."""
+    registry = Registry(PLAN, now_ns=10 * NS)
+    registry.listeners.add(growth(1, 1, 0, 3_000, 600))
+    registry.tick(10 * NS + NS // 2)
+    count = registry.listeners.of(1)
+    assert (count.rate_in, count.rate_out) == (6_000, 1_200)
+    registry.listeners.add(growth(2, 1, 0, 50))
+    registry.tick(12 * NS + NS // 2)
+    assert registry.listeners.of(1).rate_in == 0
+    assert registry.listeners.whole().rate_in == 25
+
+
+def test_a_tick_without_time_loses_nothing():
+    """At the same time as the last tick nothing is divided by zero, and the growth counts for the next one."""
+    registry = Registry(PLAN, now_ns=NS)
+    registry.listeners.add(growth(1, 1, 0, 500))
+    for now in (NS, NS - 5):
+        registry.tick(now)
+        assert registry.listeners.of(1).rate_in == 0
+    registry.tick(2 * NS)
+    assert registry.listeners.of(1).rate_in == 500
+
+
+def test_ends_refusals_and_pauses_are_counted(pen):
+    """Each end counts once under who and phase, each refusal under its reason, and overflows as overload."""
+    registry, reader = Registry(PLAN, 0), LedgerReader(pen.fd, 1)
+    for outcome in (COMPLETE, COMPLETE, Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)):
+        pen.end(pen.open(), outcome)
+    pen.ledger.words[5] += 1
+    while pen.open():
+        pass
+    registry.add(reader.fold())
+    assert registry.outcomes == {(EndedBy.COMPLETE, Phase.DONE): 2, (EndedBy.PROXY, Phase.NEGOTIATE): 1}
+    assert registry.refused == {Reason.AUTH: 1, Reason.OVERLOAD: 1}
+    assert registry.pauses == 1
+    registry.respawned()
+    assert registry.respawns == 1
+
+
+def test_totals_outlive_workers(pen):
+    """What a dead worker counted stays, and its successor's numbers come on top."""
+    registry = Registry(PLAN, 0)
+    for generation in (1, 2, 3):
+        worker = Pen()
+        worker.move(worker.open(), 1_000)
+        registry.add(LedgerReader(worker.fd, generation).fold(dead=True))
+        worker.close()
+    count = registry.listeners.of(1)
+    assert (count.connections, count.active, count.bytes_in) == (3, 0, 3_000)

@@ -1,0 +1,34 @@
+"""Names of listeners and targets."""
+
+import pytest
+
+from penstock.metrics.ledger import pack_scope
+from penstock.metrics.scopes import NO_TARGET, UNKNOWN_LISTENER, Scopes
+from penstock.testing.standin import EGRESS, WEB
+
+
+@pytest.fixture
+def scopes():
+    """Two listeners, one of them with two targets."""
+    return Scopes((WEB, EGRESS))
+
+
+def test_a_scope_word_has_names(scopes):
+    """A SCOPE word names its listener and its target as they are published."""
+    listener, target = scopes.of(pack_scope(1, 2))
+    assert (listener.name, listener.protocol, listener.address, listener.route) == (
+        "web", "tcp", "127.0.0.1:8001", "default",
+    )  # fmt: skip
+    assert (target.address, target.route) == ("[2001:db8::2]:80", "default")
+
+
+def test_unknown_numbers_are_no_error(scopes):
+    """A word that names nobody reads as nobody."""
+    assert scopes.of(pack_scope(9, 99)) == (UNKNOWN_LISTENER, NO_TARGET)
+    assert scopes.of(0) == (UNKNOWN_LISTENER, NO_TARGET)
+
+
+def test_listeners_are_found_by_name(scopes):
+    """A name leads to its listener, any other name to none."""
+    assert scopes.called("egress").id == 2
+    assert scopes.called("EGRESS") is None
