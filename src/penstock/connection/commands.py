@@ -134,6 +134,7 @@ class Exchange(Struct, frozen=True):
         keep_alive: Whether the client would send another request on this connection.
         http_1_0: Whether the client speaks HTTP/1.0 and cannot take a chunked body.
         retriable: Whether it may be sent again if a pooled connection dies without an answer (RFC 9110 section 9.2.2).
+        upgrade: Whether it asks to change protocols. If the target does, the exchange becomes a relay and a last word.
     """
 
     host: str
@@ -144,6 +145,7 @@ class Exchange(Struct, frozen=True):
     keep_alive: bool
     http_1_0: bool
     retriable: bool
+    upgrade: bool = False
 
 
 class Describe(Struct, frozen=True):
@@ -224,11 +226,29 @@ class DialFailed(Exception):  # noqa: N818 - it is news, not an error of ours
 
 
 class ClientClosed(Exception):  # noqa: N818 - it is news, not an error of ours
-    """The client closed before it had said what was needed."""
+    """
+    The client closed before it had said what was needed.
+
+    Args:
+        pending: Bytes that it had said of it; 0 between two requests.
+    """
+
+    def __init__(self, pending: int = 0) -> None:
+        super().__init__("the client closed early")
+        self.pending = pending
 
 
 class DeadlinePassed(Exception):  # noqa: N818 - it is news, not an error of ours
-    """The phase's deadline passed."""
+    """
+    The phase's deadline passed.
+
+    Args:
+        pending: Bytes that the client had said of what was needed.
+    """
+
+    def __init__(self, pending: int = 0) -> None:
+        super().__init__("the client was too slow")
+        self.pending = pending
 
 
 class TooLong(Exception):  # noqa: N818 - it is news, not an error of ours

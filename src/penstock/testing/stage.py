@@ -117,7 +117,7 @@ class Stage:
         """Let the deadline of a command that waits for bytes pass."""
         if not self.waits_for_client:
             raise Mismatch(f"the deadline passed while nothing waited for the client, but {self.pending!r} was pending")
-        self._resume(self._conversation.throw, DeadlinePassed())
+        self._resume(self._conversation.throw, DeadlinePassed(len(self._input)))
         self._run()
 
     def answer(self, answer: Any) -> None:
@@ -173,7 +173,7 @@ class Stage:
                 return TooLong()
         elif len(self._input) >= size:
             return self.take(size) if isinstance(command, Need) else self.leftover
-        return ClientClosed() if self._client_is_gone else None
+        return ClientClosed(len(self._input)) if self._client_is_gone else None
 
 
 class Performance(NamedTuple):

@@ -1,0 +1,170 @@
+"""
+The HTTP forward-proxy conversation: one request after the other, each a tunnel, an exchange, or an answer of our own.
+
+What goes wrong and what the client hears:
+- A head that may not be forwarded: its status, and the end (`protocol`).
+- No head in time: 408, or nothing if an earlier request was answered and no further one begun.
+- No login or a wrong one: 407, and another try on the same connection while there is no body to read past.
+- A target that cannot be reached: 502, 503, 504 or 508. The connection goes on where no body is in the way.
+"""
+
+from collections.abc import Generator, Mapping
+from typing import Any, NoReturn
+
+from penstock.base.bounds import HTTP_HEAD_BYTES, HTTP_REQUEST_LINE_BYTES
+from penstock.base.errors import RemoteError
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import ListenerPlan
+from penstock.connection.commands import (
+    ClientClosed,
+    Close,
+    Command,
+    Conversation,
+    DeadlinePassed,
+    Describe,
+    Dial,
+    DialError,
+    DialFailed,
+    Exchange,
+    Facts,
+    Peek,
+    Relay,
+    Send,
+    TooLong,
+    Until,
+)
+from penstock.connection.endings import ending
+from penstock.policy.credentials import verify
+from penstock.protocols.http1 import answers
+from penstock.protocols.http1.credentials import parse_basic
+from penstock.protocols.http1.errors import BadRequest
+from penstock.protocols.http1.request import Request, parse_request
+
+LOGINS = 8
+"""Requests in a row without a right login that one connection may send; a browser needs two."""
+
+_HEAD = Until(b"\r\n\r\n", HTTP_HEAD_BYTES)
+_ESTABLISHED = Send(answers.ESTABLISHED)
+_COMPLETE = Close(COMPLETE)
+_RELAY = Relay()
+_AUTH = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)
+_PROTOCOL = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
+_BODY = Outcome(EndedBy.PROXY, Phase.RELAY, Reason.PROTOCOL)
+_SLOW = Outcome(EndedBy.CLIENT_TIMEOUT, Phase.NEGOTIATE)
+
+_STATUS: Mapping[DialError, int] = {DialError.TIMEOUT: 504, DialError.RESOURCE: 503, DialError.LOOP: 508}
+"""What a failed dial is to the client; all others are 502."""
+
+
+def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
+    """
+    Serve one client of the forward proxy.
+
+    Args:
+        facts: Of the connection; not asked.
+        listener: Where it has users, every request needs a login.
+    """
+    served = failures = 0
+    while True:
+        request = yield from _next_request(served, failures)
+        user = _user(request, listener)
+        if user is None:
+            failures += 1
+            again = yield from _challenge(request, failures)
+        else:
+            failures = 0
+            again = yield from _serve(request, user)
+        if not again:
+            yield _COMPLETE
+        served += 1
+
+
+def _next_request(served: int, failures: int) -> Generator[Command, Any, Request]:
+    """Return the next request; end the connection if there is none."""
+    try:
+        return parse_request((yield _HEAD))
+    except BadRequest as error:
+        yield from _refuse(error.status, error.detail, _PROTOCOL)
+    except TooLong:
+        begun = yield Peek(HTTP_REQUEST_LINE_BYTES)
+        status = 431 if b"\r\n" in begun[: HTTP_REQUEST_LINE_BYTES + 2] else 414
+        yield from _refuse(
+            status, "the request line is too long" if status == 414 else "the head is too long", _PROTOCOL
+        )
+    except DeadlinePassed as late:
+        if late.pending or not served:
+            yield from _refuse(408, "no complete request came in time", _SLOW)
+    except ClientClosed as closed:
+        if closed.pending or not served:
+            raise
+    yield Close(_AUTH, "no right login came") if failures else _COMPLETE
+    raise AssertionError  # nobody resumes a conversation after its last word
+
+
+def _refuse(status: int, detail: str, outcome: Outcome) -> Generator[Command, Any, NoReturn]:
+    yield Send(answers.refusal(status, detail, close=True))
+    yield Close(outcome, detail)
+    raise AssertionError  # nobody resumes a conversation after its last word
+
+
+def _user(request: Request, listener: ListenerPlan) -> str | None:
+    """Return who asks: empty where nobody is asked for a login, None for a login that is missing or wrong."""
+    if not listener.users:
+        return ""
+    login = None if request.credentials is None else parse_basic(request.credentials)
+    return None if login is None else verify(listener.users, *login)
+
+
+def _challenge(request: Request, failures: int) -> Generator[Command, Any, bool]:
+    """Ask for a login, and return whether the client may answer on this connection."""
+    again = request.keep_alive and request.framing.done and failures < LOGINS
+    detail = "a login is needed" if request.credentials is None else "the login is wrong"
+    yield Send(answers.refusal(407, detail, close=not again, head_only=request.method == b"HEAD"))
+    if not again:
+        yield Close(_AUTH, detail)
+    return again
+
+
+def _serve(request: Request, user: str) -> Generator[Command, Any, bool]:
+    """Serve a request, and return whether the client may send another."""
+    if request.final:
+        return (yield from _answer(request))
+    yield Describe(request.destination, user)
+    if request.method == b"CONNECT":
+        yield from _tunnel(request)
+    try:
+        again: bool = yield Exchange(
+            request.host, request.port, request.head, request.framing, request.method, request.keep_alive,
+            request.http_1_0, request.retriable, request.upgrade,
+        )  # fmt: skip
+    except DialFailed as failed:
+        again = request.keep_alive and request.framing.done
+        yield Send(_failure(failed, close=not again, head_only=request.method == b"HEAD"))
+        if not again:
+            yield Close(ending(failed, Phase.DIAL), str(failed))
+    except RemoteError as error:  # the request's body, before anything was answered
+        yield from _refuse(400, str(error), _BODY)
+    return again
+
+
+def _answer(request: Request) -> Generator[Command, Any, bool]:
+    """Answer a request that asks the proxy itself."""
+    again = request.keep_alive and request.framing.done
+    yield Send(answers.trace(request.head, close=not again) if request.head else answers.options(close=not again))
+    return again
+
+
+def _tunnel(request: Request) -> Conversation:
+    try:
+        yield Dial(request.host, request.port)
+    except DialFailed as failed:
+        yield Send(_failure(failed, close=True))
+        yield Close(ending(failed, Phase.DIAL), str(failed))
+    yield _ESTABLISHED
+    yield _RELAY
+
+
+def _failure(failed: DialFailed, *, close: bool, head_only: bool = False) -> bytes:
+    """Return the answer to a request whose target could not be reached; the system's own words stay in the log."""
+    status = _STATUS.get(failed.error, 502)
+    return answers.refusal(status, f"the target: {failed.error}", close=close, head_only=head_only)
