@@ -1,0 +1,231 @@
+"""The admin door's application: what a node shows and what it lets an operator do, over HTTP."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from platform import python_version
+from typing import Any, Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+import penstock
+from penstock.metrics.exporters.negotiation import choose_format, takes_gzip
+from penstock.metrics.exporters.prometheus import Format, render
+from penstock.metrics.snapshot import Snapshot
+from penstock.node.gate import Gate
+from penstock.node.openapi import describe
+from penstock.node.problems import Problem, on_crash, on_http_exception
+from penstock.node.usage import UsageMeter
+
+PAGE = 1_000
+LONGEST_PAGE = 10_000
+"""Connections in one answer; 10,000 of them are 4 MB of JSON."""
+
+LARGEST_ID = 2**53 - 1
+
+SORTS = ("id", "bytes")
+
+JSON = "application/json"
+
+
+class Node(Protocol):
+    """
+    What the door needs of a node.
+
+    Attributes:
+        admin_token: Demanded on TCP; None for none.
+    """
+
+    @property
+    def admin_token(self) -> str | None:
+        """Return the token that is demanded on TCP; None for none."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest snapshot."""
+
+    async def close_connection(self, number: int) -> bool:
+        """End the connection with this id; returns whether there was one."""
+
+    async def drain(self) -> None:
+        """Begin to drain, and return at once; a second call changes nothing."""
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether new connections are served, and why not."""
+
+
+def make_app(node: Node, *, local: bool = False) -> Starlette:
+    """
+    Return the application.
+
+    Args:
+        node: What it shows and commands.
+        local: Whether it is served on the node's Unix socket, whose permissions stand for the token.
+    """
+    door = _Door(node)
+    routes = [
+        Route("/metrics", door.metrics),
+        Route("/health", door.health),
+        Route("/healthz", door.healthz),
+        Route("/readyz", door.readyz),
+        Route("/version", door.version),
+        Route("/api/v1/stats", door.stats),
+        Route("/api/v1/connections", door.connections),
+        Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
+        Route("/api/v1/openapi.json", door.openapi),
+        Route("/-/drain", door.drain, methods=["POST"]),
+    ]
+    gate = Middleware(Gate, token=node.admin_token, names=(node.snapshot().node.name,), local=local)
+    app = Starlette(
+        routes=routes,
+        middleware=[gate],
+        exception_handlers={HTTPException: on_http_exception, Exception: on_crash},
+    )
+    app.router.redirect_slashes = False  # a redirect would repeat whatever Host it was told
+    return app
+
+
+class _Door:
+    """The views, in the order of the routes."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._meter = UsageMeter()
+
+    async def metrics(self, request: Request) -> Response:
+        """Everything that is counted, for Prometheus."""
+        form = choose_format(",".join(request.headers.getlist("accept")))
+        compressed = takes_gzip(",".join(request.headers.getlist("accept-encoding")))
+        body = await run_in_threadpool(self._render, self._node.snapshot(), form, compressed)
+        headers = {"Vary": "Accept, Accept-Encoding", "Content-Type": form.value}
+        return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if compressed else {}))
+
+    def _render(self, snapshot: Snapshot, form: Format, compressed: bool) -> bytes:
+        usage = self._meter.read(snapshot.workers.pids)
+        return render(snapshot, usage, form, compressed=compressed)
+
+    async def health(self, request: Request) -> Response:
+        """Whether the process answers."""
+        return PlainTextResponse("OK")
+
+    async def healthz(self, request: Request) -> Response:
+        """Whether the process answers, as JSON."""
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether new connections are served."""
+        ready, why = self._node.ready()
+        if not ready:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, why)
+        return _json({"status": "ready"})
+
+    async def version(self, request: Request) -> Response:
+        """Which Penstock this is."""
+        return _json({"name": "penstock", "version": penstock.__version__, "python": python_version()})
+
+    async def stats(self, request: Request) -> Response:
+        """Totals and throughput."""
+        _take(request, {})
+        return _json(self._node.snapshot().stats())
+
+    async def connections(self, request: Request) -> Response:
+        """Open connections, a page at a time."""
+        snapshot = self._node.snapshot()
+        query = _take(request, {"listener": str, "limit": _limit, "cursor": _number, "sort": _sort})
+        busiest = query.get("sort") == "bytes"
+        if busiest and "cursor" in query:
+            raise Problem(HTTPStatus.BAD_REQUEST, "cursor goes with sort=id only: bytes change from page to page")
+        page = await run_in_threadpool(
+            snapshot.live.page,
+            listener=_listener(snapshot, query.get("listener")),
+            after=query.get("cursor", 0),
+            limit=query.get("limit", PAGE),
+            busiest=busiest,
+        )
+        return _json({"connections": page.connections, "next": page.next, "total": page.total})
+
+    async def connection(self, request: Request) -> Response:
+        """One open connection: shown, or ended."""
+        _take(request, {})
+        number = _id(request.path_params["id"])
+        if request.method == "DELETE":
+            if not await self._node.close_connection(number):
+                raise _no_connection(number)
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        view = self._node.snapshot().live.find(number)
+        if view is None:
+            raise _no_connection(number)
+        return _json(view)
+
+    async def openapi(self, request: Request) -> Response:
+        """What this door answers, as OpenAPI 3.1."""
+        return _json(describe(penstock.__version__))
+
+    async def drain(self, request: Request) -> Response:
+        """Accept no more, let what runs finish, then stop."""
+        _take(request, {})
+        await self._node.drain()
+        return _json({"state": "draining"}, HTTPStatus.ACCEPTED)
+
+
+def _json(value: Any, status: int = HTTPStatus.OK) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type=JSON)
+
+
+def _no_connection(number: int) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"no connection {number} is open")
+
+
+def _take(request: Request, known: dict[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """Return the values of a query; whatever is unknown, doubled or wrong is a problem with a clear message."""
+    values: dict[str, Any] = {}
+    for name, text in request.query_params.multi_items():
+        if name not in known:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"{name!r} is unknown here; known are: {', '.join(known) or 'none'}")
+        if name in values:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"{name} is given twice")
+        try:
+            values[name] = known[name](text)
+        except ValueError as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"{name}={text!r}: {error}") from None
+    return values
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > LARGEST_ID:
+        raise ValueError(f"a number from 0 to {LARGEST_ID} is needed")
+    return int(text)
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= LONGEST_PAGE:
+        raise ValueError(f"a number from 1 to {LONGEST_PAGE} is needed")
+    return int(text)
+
+
+def _sort(text: str) -> str:
+    if text not in SORTS:
+        raise ValueError(f"one of {', '.join(SORTS)} is needed")
+    return text
+
+
+def _id(text: str) -> int:
+    try:
+        return _number(text)
+    except ValueError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"connection id {text!r}: {error}") from None
+
+
+def _listener(snapshot: Snapshot, name: str | None) -> int | None:
+    if name is None:
+        return None
+    found = snapshot.scopes.called(name)
+    if found is None:
+        names = ", ".join(listener.name for listener in snapshot.listeners[:20])
+        raise Problem(HTTPStatus.BAD_REQUEST, f"no listener is called {name!r}; there are: {names}")
+    return found.id

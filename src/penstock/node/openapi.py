@@ -1,0 +1,120 @@
+"""The admin door described in OpenAPI 3.1; the schemas are those of the values that are really sent."""
+
+from typing import Any
+
+import msgspec
+
+from penstock.base.outcomes import Reason
+from penstock.metrics.live import ConnectionView
+from penstock.metrics.snapshot import ListenerView, NodeView, OutcomeCount, TargetView, Throughput, Totals, WorkersView
+
+_REF = "#/components/schemas/{name}"
+
+Json = dict[str, Any]
+
+
+def describe(version: str) -> Json:
+    """
+    Return the description.
+
+    Args:
+        version: Of Penstock.
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Penstock node", "version": version, "license": {"name": "Apache-2.0"}},
+        "paths": _paths(),
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}, {}],
+    }
+
+
+def _paths() -> Json:
+    number = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+    return {
+        "/metrics": {"get": _operation("Metrics for Prometheus", _text())},
+        "/health": {"get": _operation("OK while the process answers", _text()) | {"security": []}},
+        "/healthz": {"get": _operation("The same as JSON", _json({"type": "object"})) | {"security": []}},
+        "/readyz": {"get": _operation("Whether new connections are served", _json({"type": "object"}), 503)},
+        "/version": {"get": _operation("Which Penstock this is", _json({"type": "object"}))},
+        "/api/v1/openapi.json": {"get": _operation("This description", _json({"type": "object"}))},
+        "/api/v1/stats": {"get": _operation("Totals and throughput", _json(_ref("Stats")), 400)},
+        "/api/v1/connections": {
+            "get": _operation("Open connections, a page at a time", _json(_ref("Page")), 400)
+            | {"parameters": _queries()}
+        },
+        "/api/v1/connections/{id}": {
+            "parameters": [number],
+            "get": _operation("An open connection", _json(_ref("ConnectionView")), 400, 404),
+            "delete": _operation("End a connection", {"204": {"description": "It has ended"}}, 400, 404),
+        },
+        "/-/drain": {
+            "post": _operation("Accept no more, let what runs finish", {"202": {"description": "It has begun"}}, 400)
+        },
+    }
+
+
+def _operation(summary: str, answers: Json, *problems: int) -> Json:
+    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    refusals = {str(status): {"description": "A problem", "content": content} for status in (401, 403, *problems)}
+    return {"summary": summary, "responses": answers | refusals}
+
+
+def _text() -> Json:
+    return {"200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+def _json(schema: Json) -> Json:
+    return {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
+
+
+def _queries() -> list[Json]:
+    schemas: Json = {
+        "listener": {"type": "string"},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1_000},
+        "cursor": {"type": "integer", "minimum": 0},
+        "sort": {"type": "string", "enum": ["id", "bytes"], "default": "id"},
+    }
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _list(name: str) -> Json:
+    return {"type": "array", "items": _ref(name)}
+
+
+def _object(**properties: Json) -> Json:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _schemas() -> Json:
+    types = (NodeView, WorkersView, Totals, Throughput, ListenerView, TargetView, OutcomeCount, ConnectionView)
+    _, components = msgspec.json.schema_components(types, ref_template=_REF)
+    count = {"type": "integer", "minimum": 0}
+    return components | {
+        "Stats": _object(
+            node=_ref("NodeView"),
+            workers=_ref("WorkersView"),
+            totals=_ref("Totals"),
+            throughput=_ref("Throughput"),
+            listeners=_list("ListenerView"),
+            targets=_list("TargetView"),
+            outcomes=_list("OutcomeCount"),
+            refused=_object(**{str(reason): count for reason in Reason}),
+            taken_at={"type": "string", "format": "date-time"},
+        ),
+        "Page": _object(
+            connections=_list("ConnectionView"),
+            next={"type": ["integer", "null"]},
+            total=count,
+        ),
+        "Problem": _object(
+            type={"type": "string"}, title={"type": "string"}, status={"type": "integer"}, detail={"type": "string"}
+        ),
+    }

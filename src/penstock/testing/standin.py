@@ -1,0 +1,81 @@
+"""A node without processes: a real sampler on ledgers that are written by hand, behind the admin door's protocol."""
+
+from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.metrics.registry import Registry
+from penstock.metrics.snapshot import Snapshot
+from penstock.node.sampler import Sampler
+from penstock.testing.clock import ManualClock
+from penstock.testing.pen import Pen
+
+WEB = ListenerPlan(
+    id=1,
+    name="web",
+    protocol="tcp",
+    host="127.0.0.1",
+    port=8001,
+    targets=(TargetPlan(id=1, host="192.0.2.10", port=80), TargetPlan(id=2, host="2001:db8::2", port=80)),
+)
+EGRESS = ListenerPlan(id=2, name="egress", protocol="socks5", host="::", port=1080, route="out")
+
+PLAN = NodePlan(
+    name="edge-1",
+    workers=1,
+    admin=("127.0.0.1", 0),
+    socket_path="/nonexistent/penstock.sock",
+    worker=WorkerPlan(listeners=(WEB, EGRESS)),
+)
+
+
+class StandIn:
+    """
+    Stands in for a node.
+
+    Args:
+        admin_token: Demanded on TCP; None for none.
+        plan: What it seems to serve.
+
+    Attributes:
+        clock: Moved by hand.
+        sampler: A real one.
+        pen: The ledger of its one worker, generation 1.
+        closed: Ids that it was told to close.
+        drains: How often it was told to drain.
+    """
+
+    def __init__(self, admin_token: str | None = None, plan: NodePlan = PLAN) -> None:
+        self.admin_token = admin_token
+        self.clock = ManualClock()
+        self.sampler = Sampler(self.clock, Registry(plan, self.clock.monotonic_ns()))
+        self.pen = Pen()
+        self.sampler.attach(1, self.pen.fd)
+        self.sampler.state = "serving"
+        self.closed: list[int] = []
+        self.drains = 0
+
+    def tick(self, seconds: float = 1.0) -> Snapshot:
+        """Let time pass and sample."""
+        self.clock.advance(seconds)
+        return self.sampler.tick()
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest snapshot."""
+        return self.sampler.snapshot
+
+    async def close_connection(self, number: int) -> bool:
+        """Note the order; answer whether there is such a connection."""
+        self.closed.append(number)
+        return self.snapshot().live.locate(number) is not None
+
+    async def drain(self) -> None:
+        """Drain."""
+        self.drains += 1
+        self.sampler.state = "draining"
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether it serves, and why not."""
+        state = self.sampler.state
+        return state == "serving", "" if state == "serving" else f"the node is {state}"
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self.pen.close()

@@ -1,0 +1,163 @@
+"""What the admin door answers."""
+
+import gzip
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+import penstock
+from penstock.metrics.live import number_of
+from penstock.node.admin import LARGEST_ID, make_app
+from penstock.testing.standin import StandIn
+
+
+@pytest.fixture
+def node():
+    """A node that has three connections."""
+    node = StandIn()
+    for listener, moved in ((1, 10), (2, 300), (2, 20)):
+        node.pen.move(node.pen.open(listener), moved, moved)
+    node.tick()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def client(node):
+    """A client of its door."""
+    return TestClient(make_app(node), base_url="http://127.0.0.1:9190")
+
+
+def test_health_and_version(client):
+    """Probes are answered in a word, the version in full."""
+    assert (client.get("/health").text, client.get("/health").status_code) == ("OK", 200)
+    assert client.get("/health").headers["content-type"].startswith("text/plain")
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/version").json()["version"] == penstock.__version__
+
+
+@pytest.mark.parametrize("state", ["starting", "draining"])
+def test_not_ready_while_starting_or_draining(node, client, state):
+    """Readiness is 200 while the node serves, else 503 and why."""
+    assert client.get("/readyz").status_code == 200
+    node.sampler.state = state
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == f"the node is {state}"
+
+
+def test_stats_are_the_snapshot(node, client):
+    """Stats are the JSON of the newest snapshot."""
+    stats = client.get("/api/v1/stats").json()
+    assert stats["totals"]["connections"] == 3
+    assert stats["totals"]["bytes_in"] == 330
+    assert stats["throughput"]["bytes_in"] == 330
+    assert [listener["active"] for listener in stats["listeners"]] == [1, 2]
+    node.tick()
+    assert client.get("/api/v1/stats").json()["throughput"]["bytes_in"] == 0
+
+
+def test_connections_come_in_pages(client):
+    """Following `next` shows all of them; the last page says null."""
+    first = client.get("/api/v1/connections", params={"limit": 2}).json()
+    assert [c["id"] for c in first["connections"]] == [number_of(1, 1), number_of(1, 2)]
+    assert (first["next"], first["total"]) == (number_of(1, 2), 3)
+    last = client.get("/api/v1/connections", params={"limit": 2, "cursor": first["next"]}).json()
+    assert [c["id"] for c in last["connections"]] == [number_of(1, 3)]
+    assert last["next"] is None
+
+
+def test_connections_by_listener_and_by_bytes(client):
+    """They can be filtered by listener, and the busiest shown first."""
+    page = client.get("/api/v1/connections", params={"listener": "egress", "sort": "bytes"}).json()
+    assert [c["bytes_in"] for c in page["connections"]] == [300, 20]
+    assert page["total"] == 2
+
+
+def test_one_connection(client):
+    """A connection is shown by its id."""
+    view = client.get(f"/api/v1/connections/{number_of(1, 2)}").json()
+    assert (view["id"], view["listener"], view["client"]) == (number_of(1, 2), "egress", "192.0.2.7:40000")
+
+
+def test_a_connection_is_closed(node, client):
+    """DELETE ends a connection and answers 204 without a body."""
+    answer = client.delete(f"/api/v1/connections/{number_of(1, 2)}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert node.closed == [number_of(1, 2)]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_connection_that_is_not_there(client, method):
+    """An id that no open connection has is a 404 that names it."""
+    answer = client.request(method, "/api/v1/connections/77")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "no connection 77 is open")
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "1.5", "0x10", "1e3", "%20", "²", str(LARGEST_ID + 1), "9" * 5_000])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_id_that_is_none(node, client, method, number):
+    """What is no id is a 400 that says what would be, and nobody is closed."""
+    answer = client.request(method, f"/api/v1/connections/{number}")
+    assert answer.status_code == 400
+    assert "a number from 0 to" in answer.json()["detail"]
+    assert node.closed == []
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("limit=0", "from 1 to 10000"),
+        ("limit=10001", "from 1 to 10000"),
+        ("limit=-5", "from 1 to 10000"),
+        ("limit=", "from 1 to 10000"),
+        ("limit=abc", "from 1 to 10000"),
+        ("limit=" + "9" * 5_000, "from 1 to 10000"),
+        ("cursor=x", "a number from 0 to"),
+        ("sort=age", "one of id, bytes"),
+        ("sort=bytes&cursor=1", "sort=id only"),
+        ("listener=nobody", "there are: web, egress"),
+        ("limit=1&limit=2", "given twice"),
+        ("lmit=1", "known are: listener, limit, cursor, sort"),
+    ],
+)
+def test_a_query_that_makes_no_sense(client, query, says):
+    """Every wrong query is a 400 whose detail says what would be right."""
+    answer = client.get(f"/api/v1/connections?{query}")
+    assert answer.status_code == 400
+    assert says in answer.json()["detail"]
+
+
+def test_drain(node, client):
+    """A drain is accepted, begun once for each order, and seen in readiness."""
+    answer = client.post("/-/drain")
+    assert (answer.status_code, answer.json()) == (202, {"state": "draining"})
+    assert node.drains == 1
+    assert client.get("/readyz").status_code == 503
+
+
+def test_metrics_are_negotiated(client):
+    """A scraper gets the form it prefers, and caches are told that it was asked."""
+    plain = client.get("/metrics", headers={"Accept": "*/*", "Accept-Encoding": "identity"})
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "content-encoding" not in plain.headers
+    assert plain.headers["vary"] == "Accept, Accept-Encoding"
+    assert "penstock_connections_active{" in plain.text
+    assert "process_cpu_seconds_total " in plain.text
+    fancy = client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert fancy.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert len(list(text_string_to_metric_families(fancy.text))) > 10
+
+
+def test_metrics_are_gzipped_for_those_who_take_it(client):
+    """A compressed answer says so, and is the same text."""
+    with client.stream("GET", "/metrics", headers={"Accept-Encoding": "gzip"}) as answer:
+        assert answer.headers["content-encoding"] == "gzip"
+        assert b"penstock_build_info" in gzip.decompress(b"".join(answer.iter_raw()))
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health", "/api/v1/stats", "/api/v1/connections", "/version"])
+def test_head_is_get_without_a_body(client, path):
+    """HEAD is answered wherever GET is."""
+    assert client.head(path).status_code == 200

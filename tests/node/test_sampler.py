@@ -1,0 +1,135 @@
+"""Once a second: all ledgers become one snapshot."""
+
+import os
+
+import pytest
+
+from penstock.base.clock import NS
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
+from penstock.metrics.fold import TROUBLES
+from penstock.testing.pen import Pen
+from penstock.testing.standin import StandIn
+
+FAILED = Outcome(EndedBy.TARGET, Phase.DIAL)
+
+
+@pytest.fixture
+def node():
+    """A sampler with one worker's ledger."""
+    node = StandIn()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def second(node):
+    """A second worker, generation 2."""
+    pen = Pen(rows=512)
+    node.sampler.attach(2, pen.fd)
+    yield pen
+    pen.close()
+
+
+def test_a_node_that_has_done_nothing_has_a_snapshot(node):
+    """Before the first tick readers find a snapshot of zeros that says starting."""
+    fresh = StandIn()
+    assert fresh.snapshot().node.state == "starting"
+    assert fresh.snapshot().totals.connections == 0
+    fresh.close()
+
+
+def test_workers_are_added_up(node, second):
+    """Totals and throughput are those of all workers together, over the time that really passed."""
+    for pen, moved in ((node.pen, 100), (second, 23)):
+        pen.move(pen.open(listener=1), moved, 2 * moved)
+    snapshot = node.tick(0.5)
+    assert (snapshot.totals.connections, snapshot.totals.active, snapshot.totals.bytes_in) == (2, 2, 123)
+    assert (snapshot.throughput.bytes_in, snapshot.throughput.bytes_out) == (246, 492)
+    assert snapshot.listeners[0].throughput.bytes_in == 246
+    assert node.tick(2).throughput.bytes_in == 0
+    assert len(snapshot.live) == 2
+
+
+def test_a_dead_worker_takes_nothing_along(node, second):
+    """What a worker counted until it died is in the totals; its open connections have ended, its successor begins."""
+    row = second.open(listener=2)
+    second.move(row, 10)
+    node.tick()
+    second.move(row, 90)
+    node.sampler.detach(2)
+    node.sampler.registry.respawned()
+    third = Pen()
+    node.sampler.attach(3, third.fd)
+    third.move(third.open(listener=2), 1)
+    snapshot = node.tick()
+    assert (snapshot.totals.connections, snapshot.totals.active, snapshot.totals.bytes_in) == (2, 1, 101)
+    assert snapshot.throughput.bytes_in == 91
+    assert (snapshot.workers.alive, snapshot.workers.respawns) == (2, 1)
+    (lost,) = [o for o in snapshot.outcomes if o.ended_by == "internal" and o.phase == "relay"]
+    assert lost.count == 1
+    assert [trouble.id for trouble in snapshot.troubles] == [(2 << 32) + 1]
+    third.close()
+
+
+def test_detaching_twice_or_what_is_not_there_is_nothing(node, second):
+    """A worker's last reading happens once, whoever asks again."""
+    second.open()
+    for generation in (2, 2, 77):
+        node.sampler.detach(generation)
+    assert node.tick().totals.connections == 1
+
+
+def test_a_generation_is_attached_once(node):
+    """The same ledger under the same number would count twice, and is refused."""
+    with pytest.raises(ValueError, match="generation 1"):
+        node.sampler.attach(1, node.pen.fd)
+
+
+def test_the_descriptor_may_be_closed_after_attaching(node):
+    """The reader keeps the ledger by itself."""
+    pen = Pen()
+    copy = os.dup(pen.fd)
+    node.sampler.attach(2, copy)
+    os.close(copy)
+    pen.open()
+    assert node.tick().totals.connections == 1
+    pen.close()
+
+
+def test_troubles_are_told_once_and_bounded(node, second):
+    """A tick tells at most a hundred troubles of all workers together, counts the rest, and the next one is silent."""
+    for _ in range(60):
+        node.pen.end(node.pen.open(), FAILED)
+    for _ in range(120):
+        second.end(second.open(), FAILED)
+        second.end(second.open(), COMPLETE)
+    snapshot = node.tick()
+    assert (len(snapshot.troubles), snapshot.troubles_left_out) == (TROUBLES, 80)
+    snapshot = node.tick()
+    assert (snapshot.troubles, snapshot.troubles_left_out) == ((), 0)
+
+
+def test_the_node_says_who_and_how_it_is(node):
+    """Name, state, start and uptime follow plan, supervisor and clock."""
+    node.sampler.state = "draining"
+    view = node.tick(2.5).node
+    assert (view.name, view.state, view.uptime, view.pid) == ("edge-1", "draining", 2.5, os.getpid())
+    assert view.started_at == "2023-11-14T22:13:20.000Z"
+    assert node.snapshot().taken_at == "2023-11-14T22:13:22.500Z"
+
+
+def test_workers_that_have_not_begun_count_but_have_no_process(node):
+    """A ledger whose worker is still loading is alive without a process number."""
+    from penstock.metrics import ledger
+
+    fd = ledger.create(4)
+    node.sampler.attach(2, fd)
+    os.close(fd)
+    workers = node.tick().workers
+    assert (workers.alive, workers.pids) == (2, (os.getpid(),))
+
+
+def test_ages_are_those_of_the_tick(node):
+    """A connection that opened while the tick was under way is not younger than nothing."""
+    node.pen.open(now_ns=node.clock.monotonic_ns() + 5 * NS)
+    assert node.tick().live.page().connections[0].age == 0
