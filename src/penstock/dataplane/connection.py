@@ -38,7 +38,7 @@ from penstock.connection.commands import (
     TooLong,
     Until,
 )
-from penstock.connection.endings import ending
+from penstock.connection.endings import DOCUMENTED, PHASES, ending
 from penstock.dataplane import dialer
 from penstock.dataplane.bind import Binding
 from penstock.dataplane.deadlines import Deadlines
@@ -125,7 +125,7 @@ class Connection(Deadlines):
         """Resume the conversation with an answer or an error, and do what it says until it must wait."""
         conversation = self._conversation
         assert conversation is not None  # noqa: S101 - who steps has one
-        command: Any
+        command: Any = None
         try:
             while True:
                 command = conversation.send(answer) if error is None else conversation.throw(error)
@@ -149,9 +149,9 @@ class Connection(Deadlines):
                 else:
                     HANDLERS[kind](self, command)
                     return
-        except (ClientClosed, DeadlinePassed, TooLong, DialFailed) as news:
+        except DOCUMENTED as news:
             self.detail = self.detail or str(news)
-            self.close(ending(news, self.phase).pack())
+            self.close(ending(news, PHASES.get(type(command), self.phase)).pack())
 
     def _describe(self, command: Describe) -> None:
         if command != self._described:

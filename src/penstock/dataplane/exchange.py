@@ -22,10 +22,10 @@ from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import DialError, DialFailed, Exchange
 from penstock.dataplane.dialer import Dial
 from penstock.dataplane.pool import Link
-from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE
-from penstock.dataplane.relay import BUFFER, THOROUGH, VIEW
+from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
+from penstock.dataplane.relay import RESUMED
 from penstock.metrics.ledger import DIALED, REQUESTS, TARGET_RX, TARGET_TX
-from penstock.protocols.http1 import ResponseReader
+from penstock.protocols.http1.response import ResponseReader
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -97,7 +97,7 @@ class HttpExchange:
         row = connection.row
         link.lend(connection, row + TARGET_RX, row + TARGET_TX)
         self._link, self._pending, self._heard = link, 0, False
-        self._reader = ResponseReader(command.method, command.keep_alive, command.http_1_0)
+        self._reader = ResponseReader(command.method, command.keep_alive, command.http_1_0, command.upgrade)
         self._worker.words[row + REQUESTS] += 1
         connection.arm_idle(self._worker.idle)
         link.send(command.head)
@@ -153,7 +153,7 @@ class HttpExchange:
             return False
         client = connection.client
         try:
-            count = client.sock.recv_into(BUFFER, 0, MSG_DONTWAIT)
+            count = client.sock.recv_into(self._worker.buffer, 0, MSG_DONTWAIT)
         except BlockingIOError:
             connection.inbox.pending = 0
             return False
@@ -166,7 +166,7 @@ class HttpExchange:
         self._worker.words[client.rx] += count
         connection.seen = self._worker.reactor.now
         command.framing.skip(count)  # type: ignore[union-attr]
-        link.send(VIEW[:count])  # type: ignore[union-attr]
+        link.send(self._worker.view[:count])  # type: ignore[union-attr]
         return True
 
     # Target to client ------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class HttpExchange:
         for _ in range(RELAY_ROUNDS):
             limit = min(reader.passthrough, RELAY_BUFFER_BYTES)
             try:
-                count = link.sock.recv_into(BUFFER, limit, MSG_DONTWAIT)
+                count = link.sock.recv_into(self._worker.buffer, limit, MSG_DONTWAIT)
             except BlockingIOError:
                 self._pending = 0
                 return
@@ -205,7 +205,7 @@ class HttpExchange:
             self._worker.words[link.rx] += count
             if limit:
                 reader.skip(count)
-                client.send(VIEW[:count])
+                client.send(self._worker.view[:count])
             elif not self._translate(reader, count):
                 return
             if not connection.row:
@@ -214,10 +214,10 @@ class HttpExchange:
                 self._answered()
                 return
             if client.held is not None:
-                self._pending |= THOROUGH
+                self._pending |= RESUMED
                 client.on_flushed = self._pump_response
                 return
-            if count < (limit or RELAY_BUFFER_BYTES) and not self._pending & THOROUGH:
+            if count < (limit or RELAY_BUFFER_BYTES) and not self._pending & URGENT:
                 if self._pending & HANGUP:
                     self._target_gone("closed before its answer was complete")
                 self._pending = 0
@@ -227,7 +227,7 @@ class HttpExchange:
     def _translate(self, reader: ResponseReader, count: int) -> bool:
         """Give the client what it gets of the bytes in the buffer. Returns whether the answer is sound so far."""
         try:
-            data = reader.feed(bytes(VIEW[:count]))
+            data = reader.feed(bytes(self._worker.view[:count]))
         except RemoteError as error:
             self._fail(TARGET_BROKE, DialError.FAILED, str(error))
             return False
@@ -240,7 +240,7 @@ class HttpExchange:
         link, client = self._link, self._connection.client
         if link is not None:
             link.on_flushed = link.held = None
-            self._pending |= THOROUGH
+            self._pending |= RESUMED
             if client.held is None:
                 self._pump_response()
 
@@ -286,7 +286,7 @@ class HttpExchange:
     def _upgrade(self, link: Link, reader: ResponseReader) -> None:
         connection = self._connection
         self._link = None
-        connection.adopt(link.sock, link.fd, self._pending | THOROUGH)
+        connection.adopt(link.sock, link.fd, self._pending | RESUMED)
         if reader.leftover:
             connection.client.send(reader.leftover)
         if connection.row:

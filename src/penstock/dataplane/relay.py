@@ -13,23 +13,18 @@ Rules:
 from _socket import MSG_DONTWAIT, SHUT_WR
 from _socket import socket as RawSocket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from penstock.base.bounds import RELAY_BUFFER_BYTES, RELAY_ROUNDS
 from penstock.dataplane import splice
-from penstock.dataplane.reactor import EDGE_BOTH, ERROR, HANGUP, OUT, READABLE, URGENT
+from penstock.dataplane.reactor import EDGE_BOTH, ERROR, HANGUP, IN, OUT, READABLE, URGENT
 from penstock.dataplane.splice import Pipe
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
 
-BUFFER: Final = bytearray(RELAY_BUFFER_BYTES)
-"""Shared by all connections of a process: nothing stays in it between two events. One thread runs a data plane."""
-
-VIEW: Final = memoryview(BUFFER)
-
-THOROUGH = URGENT
-"""Read until the socket would block: after urgent data, and where an earlier edge was not followed at once."""
+RESUMED = IN | URGENT
+"""Read until the socket would block, as after urgent data: an earlier edge was not followed at once."""
 
 
 class End:
@@ -84,11 +79,11 @@ class End:
             return
         connection = self.connection
         worker = connection.worker
-        words, receive = worker.words, self.sock.recv_into
+        words, receive, buffer, view = worker.words, self.sock.recv_into, worker.buffer, worker.view
         connection.seen = worker.reactor.now
         for _ in range(RELAY_ROUNDS):
             try:
-                count = receive(BUFFER, 0, MSG_DONTWAIT)
+                count = receive(buffer, 0, MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except OSError:
@@ -99,7 +94,7 @@ class End:
                 return
             words[self.rx] += count
             try:
-                sent = sink.sock.send(VIEW[:count], MSG_DONTWAIT)
+                sent = sink.sock.send(view[:count], MSG_DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -107,9 +102,9 @@ class End:
                 return
             words[sink.tx] += sent
             if sent < count:
-                sink.hold(bytes(VIEW[sent:count]))
+                sink.hold(bytes(view[sent:count]))
                 return
-            if count < RELAY_BUFFER_BYTES and not mask & THOROUGH:
+            if count < RELAY_BUFFER_BYTES and not mask & URGENT:
                 if mask & HANGUP:
                     self.ended()
                 return
@@ -196,7 +191,7 @@ class End:
             callback()
         elif other is not None:
             if not other.eof:
-                other.pump(self, THOROUGH)
+                other.pump(self, RESUMED)
             elif self.eof and other.held is None:
                 self.connection.finish()
             else:

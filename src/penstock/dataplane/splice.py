@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from penstock.base.addresses import is_loopback
 from penstock.base.bounds import BULK_BYTES, PIPE_BYTES, PIPES, RELAY_ROUNDS
-from penstock.dataplane.reactor import HANGUP, URGENT
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -128,7 +127,7 @@ def pump(source: "End", sink: "End", pipe: Pipe, mask: int) -> None:
         pipe.filled = count
         if not drain(pipe, sink):
             return
-    worker.reactor.again(source, source.fd, mask & (HANGUP | URGENT) | URGENT)
+    worker.reactor.again(source, source.fd, mask)
 
 
 def drain(pipe: Pipe, sink: "End") -> bool:

@@ -21,7 +21,6 @@ from penstock.connection.commands import Associate, Bound, DialError, DialFailed
 from penstock.dataplane.bind import local_host
 from penstock.dataplane.dialer import literal_family
 from penstock.dataplane.reactor import EDGE_IN
-from penstock.dataplane.relay import BUFFER, VIEW
 from penstock.dataplane.resolver import Answer
 from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, REQUESTS, TARGET_RX, TARGET_TX
 from penstock.protocols.socks5 import parse_datagram_head, serialize_datagram_head
@@ -47,6 +46,7 @@ class Association:
     def __init__(self, connection: "Connection", announced: Associate) -> None:
         self._connection, self._port = connection, announced.port
         self._words, self._reactor = connection.worker.words, connection.worker.reactor
+        self._view = connection.worker.view
         self._client: tuple[str, int] | None = None
         self._inner: RawSocket | None = None
         self._inner_fd = -1
@@ -85,7 +85,7 @@ class Association:
         self._connection.seen = self._reactor.now
         for _ in range(UDP_ROUNDS):
             try:
-                count, sender = sock.recvfrom_into(BUFFER, 0, MSG_DONTWAIT)
+                count, sender = sock.recvfrom_into(self._connection.worker.buffer, 0, MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except OSError:
@@ -103,15 +103,15 @@ class Association:
             return
         self._words[self._connection.row + CLIENT_RX] += count
         try:
-            host, port, start = parse_datagram_head(VIEW[:count])
+            host, port, start = parse_datagram_head(self._view[:count])
         except RemoteError:
             return
         self._client = sender
         if literal_family(host):
-            self._forward(host, port, VIEW[start:count])
+            self._forward(host, port, self._view[start:count])
         elif self._waiting_names < UDP_NAMES_WAITING:
             self._waiting_names += 1
-            payload = bytes(VIEW[start:count])
+            payload = bytes(self._view[start:count])
             self._connection.worker.resolver.resolve(host, lambda answer: self._resolved(answer, port, payload))
 
     def _is_client(self, sender: tuple[str, int]) -> bool:
@@ -155,7 +155,7 @@ class Association:
             return
         row = self._connection.row
         self._words[row + TARGET_RX] += count
-        datagram = serialize_datagram_head(*sender) + VIEW[:count]
+        datagram = serialize_datagram_head(*sender) + self._view[:count]
         self._words[row + CLIENT_TX] += send_to(self._inner, datagram, self._client)
 
     # The end ---------------------------------------------------------------------------------------------------------

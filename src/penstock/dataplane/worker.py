@@ -14,7 +14,7 @@ import traceback
 
 import msgspec
 
-from penstock.base.bounds import DESCRIPTOR_RESERVE
+from penstock.base.bounds import DESCRIPTOR_RESERVE, RELAY_BUFFER_BYTES
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy
 from penstock.config.plan import WorkerPlan
@@ -47,6 +47,9 @@ class Worker:
         control: The worker's end of `orders.pair()`.
         listeners: Descriptor by listener id; each is bound, listens and does not block. The worker owns them.
         number: Which worker of the node this is, for notices.
+
+    Attributes:
+        buffer, view: Shared by all connections of this worker: nothing stays in it between two events.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Worker:
         self.reactor = Reactor(self.crashed)
         self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
         self.words = self.ledger.words
+        self.buffer = bytearray(RELAY_BUFFER_BYTES)
+        self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle)
         self.pipes = Pipes(plan.splice)

@@ -1,0 +1,183 @@
+"""
+What any relay must do. Run it against an engine by subclassing in a test module and naming the engine.
+
+    class TestSharedBuffer(RelayContract):
+        engine = "never"
+"""
+
+import random
+import socket
+import struct
+import threading
+
+from penstock.base.outcomes import COMPLETE, EndedBy
+from penstock.dataplane.orders import CloseConnection, Closed
+from penstock.testing.peers import echo, read_all, reset, saying, serving, until_released
+from penstock.testing.workbench import Bench, bench, listener, quick, wait_for
+
+BIG = 24 * 1024 * 1024
+"""More than all buffers on the way together, so that back-pressure is met."""
+
+
+class RelayContract:
+    """
+    The relay's promises.
+
+    Attributes:
+        engine: `never` for the shared buffer, `always` for kernel pipes.
+    """
+
+    engine = "never"
+
+    def run(self, port: int, **more: object):  # type: ignore[no-untyped-def]
+        """Return a bench with one TCP listener that sends to `port`."""
+        return bench(listener("main", "tcp", port), splice=self.engine, **more)
+
+    def test_echo_of_any_size_is_exact(self) -> None:
+        """Whatever the client sends comes back unchanged, and all four counters say how much it was."""
+        with serving(echo) as target, self.run(target.port) as plane:
+            for size in (0, 1, 17, 16_384, 262_144, 262_145, BIG):
+                data = random.Random(size).randbytes(size)
+                got = exchange(plane, data)
+                assert got == data
+                row = plane.ended(1 + len([s for s in (0, 1, 17, 16_384, 262_144, 262_145, BIG) if s < size]))[-1]
+                assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (size,) * 4
+                assert row.outcome == COMPLETE
+
+    def test_server_speaks_first(self) -> None:
+        """A target that speaks first is heard, though the client has said nothing."""
+        with serving(saying(b"220 ready\r\n")) as target, self.run(target.port) as plane, plane.connect() as client:
+            assert read_all(client) == b"220 ready\r\n"
+            client.shutdown(socket.SHUT_WR)
+            assert plane.ended()[0].client_tx == 11
+
+    def test_early_bytes_and_end_of_file_are_not_lost(self) -> None:
+        """Bytes and the end of file that come before the target stands reach it."""
+        with serving(echo) as target, self.run(target.port) as plane:
+            for _ in range(50):
+                with plane.connect() as client:
+                    client.sendall(b"early")
+                    client.shutdown(socket.SHUT_WR)
+                    assert read_all(client) == b"early"
+            assert {row.outcome for row in plane.ended(50)} == {COMPLETE}
+
+    def test_half_close_leaves_the_other_direction_open(self) -> None:
+        """A client that has said all still gets the whole answer."""
+        answer = random.Random(1).randbytes(BIG)
+
+        def answer_at_the_end(sock: socket.socket) -> None:
+            read_all(sock)
+            sock.sendall(answer)
+
+        with serving(answer_at_the_end) as target, self.run(target.port) as plane, plane.connect() as client:
+            client.sendall(b"question")
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == answer
+
+    def test_client_that_never_reads_holds_one_buffer(self) -> None:
+        """What is held for an end that does not read is at most one buffer, and the sender is stopped."""
+        gate = threading.Event()
+        with serving(until_released(gate)) as target, self.run(target.port) as plane, plane.connect() as client:
+            client.setblocking(False)
+            sent = fill(client)
+            row = plane.rows()[0]
+            assert row.client_rx - row.target_tx <= 1_048_576
+            assert sent >= row.client_rx
+            gate.set()
+
+    def test_reset_of_the_target_is_passed_on(self) -> None:
+        """A target that resets leaves the client with a reset, and the outcome says who it was."""
+        with serving(reset) as target, self.run(target.port) as plane, plane.connect() as client:
+            client.sendall(b"hello")
+            assert is_reset(client)
+            assert plane.ended()[0].outcome.ended_by is EndedBy.TARGET  # type: ignore[union-attr]
+
+    def test_reset_of_the_client_is_passed_on(self) -> None:
+        """A client that resets leaves the target with a reset, and the outcome says who it was."""
+        seen = threading.Event()
+
+        def watch(sock: socket.socket) -> None:
+            sock.sendall(sock.recv(100))
+            if is_reset(sock):
+                seen.set()
+
+        with serving(watch) as target, self.run(target.port) as plane:
+            client = plane.connect()
+            client.sendall(b"hello")
+            assert client.recv(100) == b"hello"
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            assert seen.wait(10)
+            assert plane.ended()[0].outcome.ended_by is EndedBy.CLIENT  # type: ignore[union-attr]
+
+    def test_idle_connection_ends(self) -> None:
+        """A connection without a byte for the idle timeout ends as the client's timeout."""
+        with serving(echo) as target, self.run(target.port, timeouts=quick(idle=0.3)) as plane:
+            with plane.connect() as client:
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                assert read_all(client) == b""
+            assert plane.ended()[0].outcome.ended_by is EndedBy.CLIENT_TIMEOUT  # type: ignore[union-attr]
+
+    def test_operator_closes_one_connection(self) -> None:
+        """An order to close ends that connection and no other."""
+        with serving(echo) as target, self.run(target.port) as plane, plane.connect() as one, plane.connect() as two:
+            for client in (one, two):
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+            plane.order(CloseConnection(1))
+            assert plane.report(Closed) == Closed(1, True)
+            assert plane.ended()[0].outcome.ended_by is EndedBy.ADMIN  # type: ignore[union-attr]
+            two.sendall(b"y")
+            assert two.recv(1) == b"y"
+
+    def test_nothing_is_left_behind(self) -> None:
+        """After many connections no descriptor, no row and no timer's connection is left."""
+        with serving(echo) as target, self.run(target.port, timeouts=quick(idle=60)) as plane:
+            before = len(plane.worker.reactor.table)
+            for number in range(200):
+                data = bytes([number])
+                assert exchange(plane, data) == data
+            plane.ended(200)
+            assert plane.worker.ledger.open_rows == 0
+            assert wait_for(lambda: len(plane.worker.reactor.table) == before, "the descriptors to be closed")
+
+
+def exchange(plane: Bench, data: bytes) -> bytes:
+    """Send `data` through the plane from a thread of its own, and return all that comes back."""
+    with plane.connect() as client:
+        client.settimeout(30)
+
+        def send() -> None:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        got = read_all(client)
+        sender.join()
+        return got
+
+
+def fill(sock: socket.socket) -> int:
+    """Send until nothing has been taken for a while, and return how much was."""
+    sent, block = 0, bytes(1 << 20)
+    stalls = 0
+    while stalls < 100:
+        try:
+            sent += sock.send(block)
+            stalls = 0
+        except BlockingIOError:
+            stalls += 1
+            threading.Event().wait(0.002)
+    return sent
+
+
+def is_reset(sock: socket.socket) -> bool:
+    """Return whether reading ends with a reset rather than an end of file."""
+    try:
+        while sock.recv(65_536):
+            pass
+    except ConnectionResetError:
+        return True
+    return False

@@ -1,0 +1,173 @@
+"""A data plane on the bench: one worker in a thread, with a ledger that the test reads and a control pair that it holds."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from penstock.base.clock import NS
+from penstock.base.outcomes import Outcome, unpack
+from penstock.config.plan import ListenerPlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.dataplane import orders
+from penstock.dataplane.worker import Worker
+from penstock.metrics import ledger
+
+PATIENCE_S = 10.0
+"""How long a condition is waited for before the test fails; what should happen happens in milliseconds."""
+
+
+def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
+    """Return what `condition` returns once it is true; fail if it does not become so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.002)
+    raise AssertionError(f"waited {PATIENCE_S:g} s for {what}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the ledger, as the sampler would see it."""
+
+    state: int
+    client_rx: int
+    client_tx: int
+    target_rx: int
+    target_tx: int
+    requests: int
+    outcome: Outcome | None
+    texts: tuple[str, ...]
+
+
+@dataclass
+class Bench:
+    """
+    A running worker.
+
+    Attributes:
+        worker: The worker; its thread owns it, so a test only reads.
+        ports: Port by listener name.
+        control: The supervisor's end of the control pair.
+    """
+
+    worker: Worker
+    ports: dict[str, int]
+    control: socket.socket
+    ledger_fd: int
+    thread: threading.Thread
+    reports: list[orders.Report] = field(default_factory=list)
+
+    def rows(self) -> list[Row]:
+        """Return every row that was ever used."""
+        words = self.worker.words
+        used = range(words[ledger.H_HIGH])
+        return [self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS) for index in used]
+
+    def _row(self, base: int) -> Row:
+        words = self.worker.words
+        state = words[base] & 3
+        outcome = unpack(words[base + ledger.OUTCOME]) if state == ledger.REST else None
+        index = (base - ledger.HEADER_WORDS) // ledger.ROW_WORDS
+        start = (ledger.HEADER_WORDS + self.worker.ledger.rows * ledger.ROW_WORDS) * 8 + index * ledger.TEXT_BYTES
+        text = os.pread(self.ledger_fd, words[base + ledger.TEXT], start).decode(errors="replace")
+        counters = [words[base + each] for each in (ledger.CLIENT_RX, ledger.CLIENT_TX)]
+        counters += [words[base + each] for each in (ledger.TARGET_RX, ledger.TARGET_TX, ledger.REQUESTS)]
+        return Row(state, *counters, outcome, tuple(text.split("\0")))
+
+    def ended(self, count: int = 1) -> list[Row]:
+        """Return the rows once `count` of them have ended."""
+
+        def look() -> list[Row] | None:
+            rows = [row for row in self.rows() if row.state == ledger.REST]
+            return rows if len(rows) >= count else None
+
+        found: list[Row] = wait_for(look, f"{count} ended connections, there are {self.rows()}")
+        return found
+
+    def connect(self, name: str = "main") -> socket.socket:
+        """Return a client's socket, connected to a listener."""
+        return socket.create_connection(("127.0.0.1", self.ports[name]), timeout=PATIENCE_S)
+
+    def order(self, order: orders.Order) -> None:
+        """Tell the worker something."""
+        self.control.send(orders.serialize(order))
+
+    def report(self, kind: type) -> Any:
+        """Return the next report of this kind; what comes before it is kept in `reports`."""
+        self.control.settimeout(PATIENCE_S)
+        while True:
+            report = orders.parse_report(self.control.recv(orders.PACKET_BYTES))
+            self.reports.append(report)
+            if isinstance(report, kind):
+                return report
+
+    def tick(self) -> None:
+        """Let the ledger believe that the supervisor has read it."""
+        self.worker.words[ledger.H_TICK] += 1
+
+
+def listener(name: str = "main", protocol: str = "tcp", *targets: int, **more: Any) -> ListenerPlan:
+    """Return the plan of a listener on loopback that sends to these ports of loopback."""
+    plans = tuple(TargetPlan(id=number, host="127.0.0.1", port=port) for number, port in enumerate(targets, 1))
+    return ListenerPlan(
+        **{"id": 1, "name": name, "protocol": protocol, "host": "127.0.0.1", "port": 0, "targets": plans} | more
+    )
+
+
+@contextlib.contextmanager
+def bench(*plans: ListenerPlan, timeouts: TimeoutPlan | None = None, **more: Any) -> Iterator[Bench]:
+    """
+    Run a worker with these listeners on free ports.
+
+    Args:
+        plans: Listeners; they get their ids in this order.
+        timeouts: Deadlines; by default those of the product.
+        more: Other fields of `WorkerPlan`.
+    """
+    numbered, descriptors, ports = [], {}, {}
+    for number, plan in enumerate(plans, 1):
+        sock = _listening()
+        ports[plan.name] = sock.getsockname()[1]
+        numbered.append(msgspec.structs.replace(plan, id=number, port=ports[plan.name]))
+        descriptors[number] = sock.detach()
+    fields = {"ledger_rows": 4_096, "own_addresses": tuple(("127.0.0.1", port) for port in ports.values())} | more
+    worker_plan = WorkerPlan(listeners=tuple(numbered), timeouts=timeouts or TimeoutPlan(), **fields)
+    fd = ledger.create(worker_plan.ledger_rows)
+    ours, theirs = orders.pair()
+    worker = Worker(worker_plan, fd, theirs, descriptors, 1)
+    thread = threading.Thread(target=worker.run, name="worker under test", daemon=True)
+    found = Bench(worker, ports, ours, fd, thread)
+    thread.start()
+    found.report(orders.Ready)
+    try:
+        yield found
+    finally:
+        with contextlib.suppress(OSError):
+            found.order(orders.Stop())
+        thread.join(PATIENCE_S)
+        ours.close()
+        os.close(fd)
+        assert not thread.is_alive(), "the worker did not stop"
+
+
+def _listening() -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(1_024)
+    sock.setblocking(False)
+    return sock
+
+
+def quick(**seconds: float) -> TimeoutPlan:
+    """Return deadlines with some of them short, in seconds."""
+    return TimeoutPlan(**{name: int(value * NS) for name, value in seconds.items()})
