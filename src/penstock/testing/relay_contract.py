@@ -9,6 +9,8 @@ import random
 import socket
 import struct
 import threading
+from contextlib import AbstractContextManager
+from typing import Any
 
 from penstock.base.outcomes import COMPLETE, EndedBy
 from penstock.dataplane.orders import CloseConnection, Closed
@@ -29,7 +31,7 @@ class RelayContract:
 
     engine = "never"
 
-    def run(self, port: int, **more: object):  # type: ignore[no-untyped-def]
+    def run(self, port: int, **more: Any) -> AbstractContextManager[Bench]:
         """Return a bench with one TCP listener that sends to `port`."""
         return bench(listener("main", "tcp", port), splice=self.engine, **more)
 
@@ -90,7 +92,7 @@ class RelayContract:
         with serving(reset) as target, self.run(target.port) as plane, plane.connect() as client:
             client.sendall(b"hello")
             assert is_reset(client)
-            assert plane.ended()[0].outcome.ended_by is EndedBy.TARGET  # type: ignore[union-attr]
+            assert who_ended(plane) is EndedBy.TARGET
 
     def test_reset_of_the_client_is_passed_on(self) -> None:
         """A client that resets leaves the target with a reset, and the outcome says who it was."""
@@ -108,7 +110,7 @@ class RelayContract:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
             assert seen.wait(10)
-            assert plane.ended()[0].outcome.ended_by is EndedBy.CLIENT  # type: ignore[union-attr]
+            assert who_ended(plane) is EndedBy.CLIENT
 
     def test_idle_connection_ends(self) -> None:
         """A connection without a byte for the idle timeout ends as the client's timeout."""
@@ -117,7 +119,7 @@ class RelayContract:
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
                 assert read_all(client) == b""
-            assert plane.ended()[0].outcome.ended_by is EndedBy.CLIENT_TIMEOUT  # type: ignore[union-attr]
+            assert who_ended(plane) is EndedBy.CLIENT_TIMEOUT
 
     def test_operator_closes_one_connection(self) -> None:
         """An order to close ends that connection and no other."""
@@ -127,7 +129,7 @@ class RelayContract:
                 assert client.recv(1) == b"x"
             plane.order(CloseConnection(1))
             assert plane.report(Closed) == Closed(1, True)
-            assert plane.ended()[0].outcome.ended_by is EndedBy.ADMIN  # type: ignore[union-attr]
+            assert who_ended(plane) is EndedBy.ADMIN
             two.sendall(b"y")
             assert two.recv(1) == b"y"
 
@@ -141,6 +143,13 @@ class RelayContract:
             plane.ended(200)
             assert plane.worker.ledger.open_rows == 0
             assert wait_for(lambda: len(plane.worker.reactor.table) == before, "the descriptors to be closed")
+
+
+def who_ended(plane: Bench) -> EndedBy:
+    """Return who ended the first connection."""
+    outcome = plane.ended()[0].outcome
+    assert outcome is not None
+    return outcome.ended_by
 
 
 def exchange(plane: Bench, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A data plane on the bench: one worker in a thread, with a ledger that the test reads and a control pair that it holds."""
+"""A data plane on the bench: one worker in a thread, with a ledger and a control pair that the test holds."""
 
 import contextlib
 import os
@@ -78,9 +78,16 @@ class Bench:
         index = (base - ledger.HEADER_WORDS) // ledger.ROW_WORDS
         start = (ledger.HEADER_WORDS + self.worker.ledger.rows * ledger.ROW_WORDS) * 8 + index * ledger.TEXT_BYTES
         text = os.pread(self.ledger_fd, words[base + ledger.TEXT], start).decode(errors="replace")
-        counters = [words[base + each] for each in (ledger.CLIENT_RX, ledger.CLIENT_TX)]
-        counters += [words[base + each] for each in (ledger.TARGET_RX, ledger.TARGET_TX, ledger.REQUESTS)]
-        return Row(state, *counters, outcome, tuple(text.split("\0")))
+        return Row(
+            state=state,
+            client_rx=words[base + ledger.CLIENT_RX],
+            client_tx=words[base + ledger.CLIENT_TX],
+            target_rx=words[base + ledger.TARGET_RX],
+            target_tx=words[base + ledger.TARGET_TX],
+            requests=words[base + ledger.REQUESTS],
+            outcome=outcome,
+            texts=tuple(text.split("\0")),
+        )
 
     def ended(self, count: int = 1) -> list[Row]:
         """Return the rows once `count` of them have ended."""
@@ -117,9 +124,8 @@ class Bench:
 def listener(name: str = "main", protocol: str = "tcp", *targets: int, **more: Any) -> ListenerPlan:
     """Return the plan of a listener on loopback that sends to these ports of loopback."""
     plans = tuple(TargetPlan(id=number, host="127.0.0.1", port=port) for number, port in enumerate(targets, 1))
-    return ListenerPlan(
-        **{"id": 1, "name": name, "protocol": protocol, "host": "127.0.0.1", "port": 0, "targets": plans} | more
-    )
+    fields: dict[str, Any] = {"id": 1, "name": name, "protocol": protocol, "host": "127.0.0.1", "port": 0}
+    return ListenerPlan(**fields | {"targets": plans} | more)
 
 
 @contextlib.contextmanager
@@ -138,7 +144,8 @@ def bench(*plans: ListenerPlan, timeouts: TimeoutPlan | None = None, **more: Any
         ports[plan.name] = sock.getsockname()[1]
         numbered.append(msgspec.structs.replace(plan, id=number, port=ports[plan.name]))
         descriptors[number] = sock.detach()
-    fields = {"ledger_rows": 4_096, "own_addresses": tuple(("127.0.0.1", port) for port in ports.values())} | more
+    own = tuple(("127.0.0.1", port) for port in ports.values())
+    fields: dict[str, Any] = {"ledger_rows": 4_096, "own_addresses": own} | more
     worker_plan = WorkerPlan(listeners=tuple(numbered), timeouts=timeouts or TimeoutPlan(), **fields)
     fd = ledger.create(worker_plan.ledger_rows)
     ours, theirs = orders.pair()
