@@ -1,0 +1,90 @@
+"""A node's admin door as the command line sees it: HTTP over a Unix socket."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from penstock.cli.exits import CommandError, Exit
+
+if TYPE_CHECKING:
+    import httpx2
+
+TIMEOUT_SECONDS = 5.0
+"""A node answers in milliseconds; one that takes longer is stuck."""
+
+PAGE = 5_000
+LARGEST_PAGE = 10_000
+"""Connections asked for at a time when all are wanted, and the most that the door gives in one answer."""
+
+
+class NodeClient:
+    """
+    Talks to one node.
+
+    Args:
+        path: Its Unix socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        import httpx2  # noqa: PLC0415 - 60 ms that `--help` need not wait for
+
+        self._path = path
+        self._http = httpx2.Client(
+            transport=httpx2.HTTPTransport(uds=path), base_url="http://penstock", timeout=TIMEOUT_SECONDS
+        )
+
+    def __enter__(self) -> "NodeClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def stats(self) -> dict[str, Any]:
+        """Return totals, throughput, listeners, targets and outcomes."""
+        return self._json("GET", "/api/v1/stats")
+
+    def connections(self, **query: Any) -> dict[str, Any]:
+        """Return one page of open connections; the query is the door's."""
+        return self._json("GET", "/api/v1/connections", {k: v for k, v in query.items() if v not in (None, "")})
+
+    def close_connection(self, number: int) -> bool:
+        """Close a connection; returns whether there was one."""
+        return self._ask("DELETE", f"/api/v1/connections/{number}", missing_ok=True).status_code != 404
+
+    def drain(self) -> None:
+        """Tell the node to take no more connections, finish those it has, and exit."""
+        self._ask("POST", "/-/drain")
+
+    def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            answer = self._ask(method, path, query).json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise CommandError(f"{self._path} answered {path} with something that is no object")
+        return answer
+
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, Any] | None = None, *, missing_ok: bool = False
+    ) -> "httpx2.Response":
+        import httpx2  # noqa: PLC0415
+
+        try:
+            answer = self._http.request(method, path, params=dict(query or {}))
+        except httpx2.TimeoutException as error:
+            raise CommandError(
+                f"the node at {self._path} did not answer within {TIMEOUT_SECONDS:g} s", Exit.UNREACHABLE
+            ) from error
+        except httpx2.HTTPError as error:
+            raise CommandError(f"no node answers at {self._path}: {error}", Exit.UNREACHABLE) from error
+        if answer.is_success or (missing_ok and answer.status_code == 404):
+            return answer
+        raise CommandError(f"the node refused: {_problem(answer)}")
+
+
+def _problem(answer: "httpx2.Response") -> str:
+    """Return what a problem document says (RFC 9457), or the status."""
+    try:
+        document = answer.json()
+        return str(document.get("detail") or document["title"])
+    except (ValueError, KeyError, AttributeError):
+        return f"{answer.status_code} {answer.reason_phrase}"

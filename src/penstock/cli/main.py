@@ -1,0 +1,43 @@
+"""`penstock`: the commands and where each of them lives."""
+
+import rich_click as click
+
+from penstock import __version__
+from penstock.cli.group import Application, Lazy
+
+SERVE, LOOK, STEER, PREPARE = "Serve", "Look", "Steer", "Prepare"
+
+COMMANDS = {
+    "run": Lazy("penstock.cli.serve:run", SERVE, "Serve what a configuration file describes."),
+    "tcp": Lazy("penstock.cli.oneshot:tcp", SERVE, "Serve a TCP proxy: every connection goes to a target."),
+    "http": Lazy("penstock.cli.oneshot:http", SERVE, "Serve an HTTP forward proxy, CONNECT included."),
+    "socks5": Lazy("penstock.cli.oneshot:socks5", SERVE, "Serve a SOCKS5 proxy, SOCKS4 and 4a as a courtesy."),
+    "demo": Lazy("penstock.cli.demo.command:demo", SERVE, "Serve all proxies with live traffic, here and now."),
+    "status": Lazy("penstock.cli.status:status", LOOK, "Show what a running node does."),
+    "connections": Lazy("penstock.cli.connections:connections", LOOK, "List the open connections of a running node."),
+    "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
+    "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),
+    "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),
+    "config": Lazy("penstock.cli.settings:config", PREPARE, "Show the configuration's schema or effective values."),
+    "completion": Lazy("penstock.cli.completion:completion", PREPARE, "Print the completion script of a shell."),
+}
+
+
+@click.group(
+    cls=Application,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="penstock")
+def app() -> None:
+    """
+    An observable network proxy: TCP, HTTP and SOCKS5, every byte counted while connections are open.
+
+    Standard output is data, standard error is messages. Exit codes: 0 done, 1 failed, 2 wrong usage, 69 no node
+    reached, 77 missing privilege, 78 bad configuration, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line; the process's entry point."""
+    app.main(prog_name="penstock")

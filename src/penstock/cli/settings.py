@@ -1,0 +1,108 @@
+"""`penstock config`: the schema that editors use, and the values that are in effect."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from penstock.base.addresses import Endpoint
+from penstock.cli.options import config_option
+from penstock.cli.output import to_yaml
+
+if TYPE_CHECKING:
+    from penstock.config.plan import ListenerPlan, NodePlan
+
+HIDDEN = "***"
+
+
+@click.group()
+def config() -> None:
+    """Show the configuration's schema or effective values."""
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of penstock.toml."""
+    from penstock.config.schema import json_schema  # noqa: PLC0415
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@config.command()
+@config_option
+@click.option("--json", "form", flag_value="json", type=str, help="Short for -o json.")
+@click.option(
+    "--output", "-o", "form", type=click.Choice(["toml", "json", "yaml"]), default="toml", show_default=True,
+    help="What is printed.",
+)  # fmt: skip
+def show(config_file: str | None, form: str) -> None:
+    """
+    Show the values in effect, defaults included.
+
+    File and environment are applied as `penstock run` does. Passwords and tokens are hidden.
+    """
+    from penstock.config.load import load  # noqa: PLC0415
+
+    values = effective(load(config_file))
+    writers: dict[str, Callable[[dict[str, Any]], str]] = {"toml": to_toml, "yaml": to_yaml, "json": _to_json}
+    click.echo(writers[form](values))
+
+
+def effective(plan: "NodePlan") -> dict[str, Any]:
+    """Return a plan in the words of the configuration file, with its secrets hidden."""
+    worker = plan.worker
+    timeouts = worker.timeouts
+    return {
+        "node": {
+            "name": plan.name, "workers": plan.workers, "state_dir": plan.state_dir, "splice": worker.splice,
+        },
+        "admin": {"listen": str(Endpoint(*plan.admin)) if plan.admin else "off"}
+        | ({"token": HIDDEN} if plan.admin_token else {}),
+        "limits": {"connections": worker.connections},
+        "timeouts": {name: _duration(getattr(timeouts, name)) for name in timeouts.__struct_fields__},
+        "dns": {"ttl": _duration(worker.dns_ttl), "negative_ttl": _duration(worker.dns_negative_ttl)},
+        "log": {"level": plan.log_level, "format": plan.log_format},
+        "listener": [_listener(each) for each in worker.listeners],
+    }  # fmt: skip
+
+
+def _duration(ns: int) -> str:
+    from penstock.config.units import serialize_duration  # noqa: PLC0415
+
+    return serialize_duration(ns) if ns else "off"
+
+
+def _listener(plan: "ListenerPlan") -> dict[str, Any]:
+    values: dict[str, Any] = {"name": plan.name, "listen": str(plan), "protocol": plan.protocol}
+    if plan.targets:
+        values["targets"] = [{"address": str(each), "weight": each.weight} for each in plan.targets]
+    if plan.detect:
+        values["detect"] = list(plan.detect)
+    if plan.users:
+        values["users"] = dict.fromkeys(plan.users, HIDDEN)
+    return values
+
+
+def _to_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2)
+
+
+def to_toml(values: dict[str, Any]) -> str:
+    """Return sections, and lists of tables, as TOML."""
+    blocks = []
+    for section, content in values.items():
+        for each in content if isinstance(content, list) else [content]:
+            heading = f"[[{section}]]" if isinstance(content, list) else f"[{section}]"
+            blocks.append("\n".join([heading, *(f"{key} = {_toml(value)}" for key, value in each.items())]))
+    return "\n\n".join(blocks)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace(
+        "\x7f", "\\u007f"
+    )  # a basic string of TOML is JSON's otherwise

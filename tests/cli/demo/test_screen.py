@@ -1,0 +1,117 @@
+"""What the demo shows, and what it concludes."""
+
+from collections import deque
+
+import pytest
+
+from penstock.base.addresses import Endpoint
+from penstock.cli.demo.clients import Tally
+from penstock.cli.demo.screen import Reckoning, Screen, commands, spark, summary, verdict
+from penstock.cli.output import console
+
+PROXIES = {"tcp": Endpoint("127.0.0.1", 8001), "http": Endpoint("127.0.0.1", 8002), "socks5": Endpoint("::1", 8003)}
+PAGE = Endpoint("127.0.0.1", 9000)
+
+
+def _counted(connections=2, bytes_in=10, bytes_out=20):
+    return {"connections": connections, "bytes_in": bytes_in, "bytes_out": bytes_out}
+
+
+def _tally(**fields):
+    return Tally("tcp", **{"opened": 2, "sent": 10, "received": 20} | fields)
+
+
+@pytest.mark.parametrize(
+    ("counted", "agrees", "others"),
+    [
+        (_counted(), True, (0, 0, 0)),
+        (_counted(bytes_in=11), False, (0, 1, 0)),
+        (_counted(bytes_in=9), False, (0, -1, 0)),
+        (_counted(bytes_out=19), False, (0, 0, -1)),
+        (_counted(connections=1), False, (-1, 0, 0)),
+        (_counted(connections=3, bytes_in=15, bytes_out=27), True, (1, 5, 7)),
+        (_counted(connections=3, bytes_in=9, bytes_out=27), False, (1, -1, 7)),
+    ],
+)
+def test_reckoning(counted, agrees, others):
+    """Without visitors every byte must match, in either direction; with visitors nothing may be missing."""
+    reckoning = Reckoning(_tally(), counted)
+    assert (reckoning.agrees, reckoning.others) == (agrees, others)
+
+
+@pytest.mark.parametrize(
+    ("reckoning", "said"),
+    [
+        (Reckoning(_tally(), _counted()), "Exact: the proxy counted each of the 30 bytes"),
+        (Reckoning(_tally(), _counted(bytes_in=9)), "The counts differ: tcp."),
+        (
+            Reckoning(_tally(failures=1, last_failure="reset"), _counted()),
+            "1 connections of the clients failed, the last",
+        ),
+        (Reckoning(_tally(), _counted(connections=3)), "Nothing is missing. 1 connections were not the demo's own"),
+    ],
+)
+def test_verdict(reckoning, said):
+    """The last line says what was found."""
+    assert verdict([reckoning]).startswith(said)
+
+
+def test_summary_shows_both_counts(capsys):
+    """Both counts stand side by side; what visitors moved stands in a line of its own."""
+    console().print(summary([Reckoning(_tally(), _counted(connections=3, bytes_in=15, bytes_out=1_020))]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["tcp", "2", "10", "10", "20", "20", "equal"]
+    assert lines[2].split() == ["visitors", "1", "5", "1,000"]
+
+
+def test_summary_hides_nothing(capsys):
+    """Counts that differ are shown as they are."""
+    console().print(summary([Reckoning(_tally(), _counted(bytes_in=9))]))
+    assert capsys.readouterr().out.splitlines()[1].split() == ["tcp", "2", "10", "9", "20", "20", "DIFFERS"]
+
+
+def test_commands_can_be_typed():
+    """The commands name the real addresses."""
+    assert commands(PROXIES, PAGE) == [
+        "curl -x http://127.0.0.1:8002 http://127.0.0.1:9000/",
+        "curl --socks5-hostname [::1]:8003 http://127.0.0.1:9000/bytes/100000000 -o /dev/null",
+        "penstock connections --watch",
+    ]
+
+
+def test_spark():
+    """A chart is as wide as asked, its highest bar full, nothing shown for nothing."""
+    assert spark(deque([0.0, 1.0, 4.0, 8.0]), 6) == "   ▁▄█"
+    assert spark(deque([0.0, 0.0]), 3) == "   "
+    assert spark(deque(), 2) == "  "
+    assert spark(deque(range(1, 100)), 4)[-1] == "█"
+
+
+def _stats(**fields):
+    view = _counted() | {"active": 1, "requests": 0, "throughput": {"bytes_in": 1024.0, "bytes_out": 0.0}}
+    listener = view | {"name": "tcp", "protocol": "tcp", "address": "127.0.0.1:8001", "route": "default"}
+    return {
+        "totals": view, "throughput": view["throughput"], "listeners": [listener], "workers": {"alive": 2},
+    } | fields  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_picture_fits(capsys, monkeypatch, columns):
+    """The live screen shows figures and commands and is no wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = Screen(PROXIES, PAGE, 60.0)
+    screen.add(_stats())
+    console().print(screen.picture(_stats(), {"tcp": _tally()}, 12.0, columns))
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= columns
+    assert "48s left" in text
+    assert "1.00 KiB/s" in text
+    assert "curl -x http://127.0.0.1:8002" in text
+
+
+def test_lines_for_where_there_is_no_terminal():
+    """The introduction holds addresses and commands; a reading is one line."""
+    screen = Screen(PROXIES, PAGE, None)
+    assert "  socks5  [::1]:8003" in screen.introduction()
+    assert "  penstock connections --watch" in screen.introduction()
+    assert screen.line(_stats(), 3.0) == ("  3.0s  open 1  total 2  requests 0  in 10 B (1.00 KiB/s)  out 20 B (0 B/s)")

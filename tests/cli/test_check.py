@@ -1,0 +1,67 @@
+"""`penstock check`."""
+
+import csv
+import io
+import json
+
+import pytest
+
+FILE = """
+[node]
+name = "edge-1"
+workers = 2
+[[listener]]
+listen = "127.0.0.1:8080"
+protocol = "http"
+auth = "ann:secret"
+[[listener]]
+name = "web"
+listen = ":8081"
+protocol = "tcp"
+targets = ["example.com:80", { address = "[::1]:81", weight = 2 }]
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A configuration without mistakes."""
+    (tmp_path / "penstock.toml").write_text(FILE)
+
+
+def test_a_table_of_what_would_run(penstock, file):
+    """A good file is shown as the node that it describes; passwords are counted, not shown."""
+    result = penstock("check")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("edge-1: 2 workers, admin 127.0.0.1:9190, command socket ")
+    assert "example.com:80 [::1]:81 x2" in result.stdout
+    assert "secret" not in result.stdout
+
+
+def test_for_programs(penstock, file):
+    """JSON holds the same, CSV a line per listener."""
+    data = json.loads(penstock("check", "--json").stdout)
+    assert (data["node"], data["workers"], data["admin"]) == ("edge-1", 2, "127.0.0.1:9190")
+    assert [each["users"] for each in data["listeners"]] == [1, 0]
+    rows = list(csv.DictReader(io.StringIO(penstock("check", "-o", "csv").stdout)))
+    assert rows[1]["targets"] == "example.com:80 [::1]:81 x2"
+
+
+def test_every_mistake_at_once(penstock, tmp_path):
+    """Every mistake is a line with file and line, on standard error; the code is 78."""
+    (tmp_path / "x.toml").write_text('[node]\nworkres = 2\n[timeouts]\nidle = "soon"\n[[listener]]\nprotocol = "tcp"\n')
+    result = penstock("check", "-c", "x.toml")
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert result.stderr.count("\n") >= 3
+    assert "x.toml:2" in result.stderr
+    assert "workers" in result.stderr
+
+
+@pytest.mark.parametrize("text", [None, "", "\x00", "[[[["])
+def test_no_file_or_nonsense(penstock, tmp_path, text):
+    """A missing, empty or unreadable file is a bad configuration, in words."""
+    if text is not None:
+        (tmp_path / "x.toml").write_text(text)
+    result = penstock("check", "-c", "x.toml")
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert "Traceback" not in result.stderr
+    assert "x.toml" in result.stderr
