@@ -134,13 +134,23 @@ def test_ids_stay_below_2_to_53(pens, look):
     """After any number of respawns and connections an id is one that JavaScript keeps whole, and leads back."""
     assert number_of(2**21 - 1, 2**32 - 1) == 2**53 - 1
     assert number_of(2**21 + 1, 2**32 + 5) == number_of(1, 5)
-    row = pens[0].open()
+    row = pens[1].open()
     serial = 2**32 + 5
-    pens[0].ledger.words[row + STATE] = serial << 2 | 1
+    pens[1].ledger.words[row + STATE] = serial << 2 | 1
     live = look()
     (view,) = live.page().connections
-    assert view.id == number_of(1, 5)
-    assert live.locate(view.id) == Place(1, serial)
+    assert view.id == number_of(2, 5)
+    assert live.locate(view.id) == Place(2, serial)
+
+
+def test_each_id_leads_to_its_own_connection(pens, look):
+    """Whichever worker and row, an id finds the connection that was listed under it."""
+    for number in range(6):
+        pens[number % 2].move(pens[number % 2].open(), number)
+    live = look()
+    views = live.page().connections
+    assert [live.find(view.id) for view in views] == views
+    assert [live.locate(view.id) for view in views] == [Place(g, s) for g in (1, 2) for s in (1, 2, 3)]
 
 
 def test_times_are_rfc_3339():

@@ -156,6 +156,22 @@ def test_a_client_that_waits_is_closed(served, monkeypatch, parts):
     served(use)
 
 
+def test_a_client_that_keeps_asking_is_kept(served, monkeypatch):
+    """Patience begins anew with every answer: a connection in use outlives it."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.25)
+
+    async def use(port, path):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 3 * module.PATIENCE_S
+        while loop.time() < end:
+            writer.write(REQUEST)
+            assert (await reader.readuntil(b"\r\n\r\nOK")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    served(use)
+
+
 def test_connections_are_bounded(served, monkeypatch):
     """Beyond the bound requests are answered 503; when others have gone it serves again."""
     monkeypatch.setattr(module, "CONNECTIONS", 3)

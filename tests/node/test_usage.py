@@ -48,15 +48,31 @@ def test_cpu_time_never_goes_back():
     assert dead >= alive
 
 
-def test_names_with_spaces_and_brackets_are_read(tmp_path):
-    """A program may be called `a) b (c`: fields are counted behind its name."""
-    (tmp_path / "fd").mkdir()
-    (tmp_path / "stat").write_text("7 (a) b (c) S " + " ".join(str(n) for n in range(4, 53)))
-    (tmp_path / "statm").write_text("20 10 1 1 0 1 0")
-    (tmp_path / "limits").write_text(
+def write_process(folder, name="x", ticks=0):
+    """Write what /proc shows of a process."""
+    (folder / "fd").mkdir(parents=True)
+    numbers = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, ticks, *range(15, 53)]
+    (folder / "stat").write_text(f"7 ({name}) S " + " ".join(str(number) for number in numbers))
+    (folder / "statm").write_text("20 10 1 1 0 1 0")
+    (folder / "limits").write_text(
         "Limit  Soft Limit  Hard Limit  Units\nMax open files            77        unlimited        files\n"
     )
-    process = read_process(tmp_path)
+
+
+def test_a_worker_that_is_not_yet_waited_for_takes_nothing_back(tmp_path):
+    """Between a worker's death and its burial its time is in no list; the total stands still meanwhile."""
+    write_process(tmp_path / "77", ticks=1_000_000)
+    meter = UsageMeter(tmp_path)
+    before = meter.read((77,)).cpu_seconds
+    assert before >= 10_000
+    (tmp_path / "77" / "stat").unlink()
+    assert meter.read((77,)).cpu_seconds == before
+
+
+def test_names_with_spaces_and_brackets_are_read(tmp_path):
+    """A program may be called `a) b (c`: fields are counted behind its name."""
+    write_process(tmp_path / "7", "a) b (c", ticks=14)
+    process = read_process(tmp_path / "7")
     assert process.cpu_seconds == (14 + 15) / os.sysconf("SC_CLK_TCK")
     assert process.virtual_bytes == 2 * process.resident_bytes == 20 * os.sysconf("SC_PAGE_SIZE")
     assert process.max_fds == 77
