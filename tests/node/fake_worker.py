@@ -64,7 +64,9 @@ class FakeWorker:
             return
         row = self.ledger.open(time.monotonic_ns(), pack_scope(number), pack_ip(host), port)
         self.clients[client] = row
-        self.ledger.words[row + CLIENT_TX] += client.send(b"%d\n" % os.getpid())
+        greeting = b"%d\n" % os.getpid()
+        self.ledger.words[row + CLIENT_TX] += len(greeting)  # first: who has read it may kill us
+        client.send(greeting)
         self.selector.register(client, selectors.EVENT_READ, self.hear)
 
     def hear(self, client):

@@ -181,7 +181,7 @@ def test_drain_by_the_door_ends_the_node(node, node_plan):
                 await until(lambda: it.kept.events("drain: 1 connections left"))
             await asyncio.wait_for(it.node.wait(), PATIENCE)
             assert (it.node.snapshot().totals.active, it.node.snapshot().node.state) == (0, "draining")
-            assert it.kept.events("node ended")[0]["connections"] == 1
+            assert len(it.kept.events("node ended")) == 1
 
     asyncio.run(go())
 

@@ -171,16 +171,16 @@ class Supervisor:
         own |= {door} if door else set()
         worker = replace(self.plan.worker, listeners=plans, workers=self.plan.workers, own_addresses=tuple(sorted(own)))
         self.plan = replace(self.plan, worker=worker, admin=door)
-        self._addresses = Addresses(
-            listeners=MappingProxyType({each.name: Endpoint(each.host, each.port) for each in plans}),
-            admin=Endpoint(*door) if door else None,
-            socket_path=self.plan.socket_path,
-        )
         registry = Registry(self.plan, self._clock.monotonic_ns())
         self._sampler = Sampler(self._clock, registry)
         outfit = Outfit(worker, listeners, self._command)
         self._crew = Crew(
             outfit, self.plan.workers, self._sampler, self._clock, self._log, on_respawn=registry.respawned
+        )
+        self._addresses = Addresses(
+            listeners=MappingProxyType({each.name: Endpoint(each.host, each.port) for each in plans}),
+            admin=Endpoint(*door) if door else None,
+            socket_path=self.plan.socket_path,
         )
 
     def _say_ready(self) -> None:
