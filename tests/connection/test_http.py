@@ -263,7 +263,7 @@ FAILURES = [
 @pytest.mark.parametrize(("error", "status", "outcome"), FAILURES)
 def test_target_that_cannot_be_reached(error, status, outcome):
     """Each failure has its status; a connection without a body in the way goes on, any other ends as the dial did."""
-    failed, detail = DialFailed(error, "as the system says it"), f"the target: {error}"
+    failed, detail = DialFailed(error, "as the system says it"), f"no answer from the target: {error}"
     play(
         says(CONNECT),
         dials("b.example", 443, failed),
@@ -281,7 +281,7 @@ def test_body_that_was_read_is_not_in_the_way():
     stage.feed(POST + b"hello" + GET)
     assert stage.pending.framing.feed(stage.take(5)) == 5
     stage.answer(DialFailed(DialError.FAILED, "closed in the middle of its answer"))
-    assert stage.claim(1_000) == answers.refusal(502, "the target: failed", close=False)
+    assert stage.claim(1_000) == answers.refusal(502, "no answer from the target: failed", close=False)
     assert stage.pending.head == FORWARDED
 
 

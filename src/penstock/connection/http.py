@@ -167,4 +167,5 @@ def _tunnel(request: Request) -> Conversation:
 def _failure(failed: DialFailed, *, close: bool, head_only: bool = False) -> bytes:
     """Return the answer to a request whose target could not be reached; the system's own words stay in the log."""
     status = _STATUS.get(failed.error, 502)
-    return answers.refusal(status, f"the target: {failed.error}", close=close, head_only=head_only)
+    detail = f"no answer from the target: {failed.error}"
+    return answers.refusal(status, detail, close=close, head_only=head_only)

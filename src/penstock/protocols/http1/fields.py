@@ -33,7 +33,7 @@ _HANDLED = frozenset((b"", b"close", b"keep-alive", b"proxy-connection", b"te", 
 """Connection options that name no field, or one that goes anyhow."""
 
 _REMEMBERED = 1_024
-_REMEMBERED_BYTES = 1_024  # longer heads are read afresh, so that the memory holds 1 MiB at most
+_REMEMBERED_BYTES = 1_024  # longer heads are read afresh, so that the memory holds a few MiB at most
 
 _LENGTH_DIGITS = 18  # an exabyte; what does not fit 63 bits is read differently by different programs
 
