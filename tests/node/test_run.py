@@ -111,7 +111,7 @@ def test_a_signal_drains(node_plan, number):
         with closing(client):
             it.process.send_signal(number)
             assert it.said("asked to end")["signal"] == number.name
-            it.said("drain: 1 connections left")
+            it.said("drain: 1 connection left")
             assert it.process.poll() is None
         assert it.process.wait(PATIENCE) == 0
         assert it.said("node ended")["bytes_out"] == len(str(pid)) + 1

@@ -178,7 +178,7 @@ def test_drain_by_the_door_ends_the_node(node, node_plan):
                 assert (status, json.loads(why)["detail"]) == (503, "the node is draining")
                 with pytest.raises(ConnectionRefusedError):
                     await until(lambda: it.connect().close())
-                await until(lambda: it.kept.events("drain: 1 connections left"))
+                await until(lambda: it.kept.events("drain: 1 connection left"))
             await asyncio.wait_for(it.node.wait(), PATIENCE)
             assert (it.node.snapshot().totals.active, it.node.snapshot().node.state) == (0, "draining")
             assert len(it.kept.events("node ended")) == 1

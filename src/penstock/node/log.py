@@ -59,7 +59,7 @@ def _renderer(form: str, terminal: bool, no_color: bool) -> Processor:
     if form == "json":
         return structlog.processors.JSONRenderer()
     if terminal:
-        return structlog.dev.ConsoleRenderer(colors=not no_color, pad_event_to=0)
+        return structlog.dev.ConsoleRenderer(colors=not no_color, pad_event_to=0, sort_keys=False)
     return structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
 
 

@@ -210,8 +210,8 @@ class Supervisor:
             self._log.error("tick failed", detail=repr(error))
             return
         self._troubles.tell(snapshot.troubles, snapshot.troubles_left_out)
-        if self._ending is not None and snapshot.totals.active:
-            self._log.info(f"drain: {snapshot.totals.active} connections left")
+        if self._ending is not None and (left := snapshot.totals.active):
+            self._log.info(f"drain: {left} {'connection' if left == 1 else 'connections'} left")
 
     # Ending ----------------------------------------------------------------------------------------------------------
 
