@@ -121,11 +121,12 @@ def listing(found: list[dict[str, Any]], width: int, *, rates: bool = False) -> 
         width: Of the terminal; unit columns.
         rates: Whether to show them.
     """
-    wide = width >= WIDE_COLUMNS
-    words = ["Id", "Client", "Listener", "Destination", *(["User", "State"] if wide else [])]
-    figures = ["In", "Out", *(["In/s", "Out/s"] if rates else []), *(["Requests"] if wide else []), "Age"]
-    if rates and not wide:
-        figures = ["In/s", "Out/s", "In", "Out", "Age"]
+    if width >= WIDE_COLUMNS:
+        words = ["Id", "Client", "Listener", "Destination", "User", "State"]
+        figures = ["In", "Out", *(["In/s", "Out/s"] if rates else []), "Requests", "Age"]
+    else:
+        words = ["Id", "Client", "Destination"]
+        figures = [*(["In/s", "Out/s"] if rates else ["In", "Out"]), "Age"]
     result = table(*words, *figures, right=["Id", *figures])
     for each in found:
         cells = _cells(each)

@@ -74,9 +74,11 @@ def test_commands_can_be_typed():
     """The commands name the real addresses."""
     assert commands(PROXIES, PAGE) == [
         "curl -x http://127.0.0.1:8002 http://127.0.0.1:9000/",
-        "curl --socks5-hostname [::1]:8003 http://127.0.0.1:9000/bytes/100000000 -o /dev/null",
+        "curl --socks5-hostname [::1]:8003 http://127.0.0.1:9000/",
         "penstock connections --watch",
     ]
+    assert commands(PROXIES, PAGE, "demo-7")[2] == "penstock connections --watch --node demo-7"
+    assert commands(PROXIES, PAGE, "", Endpoint("::1", 9190))[3] == "curl http://[::1]:9190/metrics"
 
 
 def test_spark():
@@ -99,7 +101,7 @@ def _stats(**fields):
 def test_picture_fits(capsys, monkeypatch, columns):
     """The live screen shows figures and commands and is no wider than the terminal."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    screen = Screen(PROXIES, PAGE, 60.0)
+    screen = Screen(PROXIES, commands(PROXIES, PAGE), 60.0)
     screen.add(_stats())
     console().print(screen.picture(_stats(), {"tcp": _tally()}, 12.0, columns))
     text = capsys.readouterr().out
@@ -111,7 +113,7 @@ def test_picture_fits(capsys, monkeypatch, columns):
 
 def test_lines_for_where_there_is_no_terminal():
     """The introduction holds addresses and commands; a reading is one line."""
-    screen = Screen(PROXIES, PAGE, None)
+    screen = Screen(PROXIES, commands(PROXIES, PAGE), None)
     assert "  socks5  [::1]:8003" in screen.introduction()
     assert "  penstock connections --watch" in screen.introduction()
     assert screen.line(_stats(), 3.0) == ("  3.0s  open 1  total 2  requests 0  in 10 B (1.00 KiB/s)  out 20 B (0 B/s)")

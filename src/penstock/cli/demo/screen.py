@@ -1,7 +1,7 @@
 """What the demo shows: a live screen on a terminal, a line a second elsewhere, and the reckoning at the end."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.base.addresses import Endpoint
@@ -28,13 +28,23 @@ def spark(values: deque[float], width: int) -> str:
     return bars.rjust(width)
 
 
-def commands(proxies: Mapping[str, Endpoint], http_origin: Endpoint) -> list[str]:
-    """Return what a visitor can type in another terminal."""
-    url = f"http://{http_origin}"
+def commands(
+    proxies: Mapping[str, Endpoint], http_origin: Endpoint, node: str = "", admin: Endpoint | None = None
+) -> list[str]:
+    """
+    Return what a visitor can type in another terminal.
+
+    Args:
+        proxies: Addresses by listener.
+        http_origin: Where requests can go.
+        node: Name of the demo's node, if others run beside it; else empty.
+        admin: Address of metrics and API; None for none.
+    """
     return [
-        f"curl -x http://{proxies['http']} {url}/",
-        f"curl --socks5-hostname {proxies['socks5']} {url}/bytes/100000000 -o /dev/null",
-        "penstock connections --watch",
+        f"curl -x http://{proxies['http']} http://{http_origin}/",
+        f"curl --socks5-hostname {proxies['socks5']} http://{http_origin}/",
+        f"penstock connections --watch{f' --node {node}' if node else ''}",
+        *([f"curl http://{admin}/metrics"] if admin else []),
     ]
 
 
@@ -44,12 +54,12 @@ class Screen:
 
     Args:
         proxies: Addresses by listener.
-        http_origin: Where visitors can send requests.
+        hints: What a visitor can type, as of `commands`.
         seconds: How long the demo runs; None until Ctrl-C.
     """
 
-    def __init__(self, proxies: Mapping[str, Endpoint], http_origin: Endpoint, seconds: float | None) -> None:
-        self._proxies, self._origin, self._seconds = proxies, http_origin, seconds
+    def __init__(self, proxies: Mapping[str, Endpoint], hints: Sequence[str], seconds: float | None) -> None:
+        self._proxies, self._commands, self._seconds = proxies, hints, seconds
         self._history: dict[str, deque[float]] = {name: deque(maxlen=HISTORY) for name in ("bytes_in", "bytes_out")}
 
     def add(self, stats: Mapping[str, Any]) -> None:
@@ -64,7 +74,7 @@ class Screen:
             "Penstock serves, with live traffic from its own clients:",
             *where,
             "In another terminal:",
-            *(f"  {line}" for line in commands(self._proxies, self._origin)),
+            *(f"  {line}" for line in self._commands),
         ]
 
     def line(self, stats: Mapping[str, Any], elapsed: float) -> str:
@@ -101,12 +111,12 @@ class Screen:
             Text(
                 f"{number(totals['active'])} open, {number(totals['connections'])} connections, "
                 f"{number(totals['requests'])} requests, "
-                f"{number(sum(tally.exchanges for tally in tallies.values()))} exchanges checked by the clients, "
-                f"{number(failures)} failed"
+                f"{number(sum(tally.exchanges for tally in tallies.values()))} answers checked"
+                f"{f', {number(failures)} connections failed' if failures else ''}"
             ),
             Text(),
             Text("In another terminal:", style="bold"),
-            *(Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in commands(self._proxies, self._origin)),
+            *(Text(f"  {line}") for line in self._commands),
         )
 
 

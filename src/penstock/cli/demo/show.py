@@ -1,6 +1,7 @@
 """The demo itself: starts everything, shows it, and compares two counts of every byte at the end."""
 
 import asyncio
+import os
 import signal
 import socket
 import time
@@ -13,9 +14,11 @@ import rich_click as click
 from penstock.base.addresses import Endpoint
 from penstock.cli.demo.clients import Tally, Traffic, crowd
 from penstock.cli.demo.origin import Origin, echo, http
-from penstock.cli.demo.screen import Reckoning, Screen, summary, verdict
+from penstock.cli.demo.screen import Reckoning, Screen, commands, summary, verdict
 from penstock.cli.exits import Exit
+from penstock.cli.nodes import alive, is_alive
 from penstock.cli.output import console
+from penstock.config import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,24 +45,32 @@ async def play(seconds: float | None, workers: str | int | None, admin: str | No
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)  # a second one ends us the hard way
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end, number)
     async with AsyncExitStack() as stack:
         echo_origin = await stack.enter_async_context(Origin(echo))
         http_origin = await stack.enter_async_context(Origin(http))
-        node = await stack.enter_async_context(_node(echo_origin, workers, admin))
+        name = free_name()
+        others = name if alive() else ""
+        node = await stack.enter_async_context(_node(name, echo_origin, workers, admin))
         proxies = dict(node.addresses.listeners)
         tallies = {name: Tally(name) for name in proxies}
         page = Endpoint(http_origin.host, http_origin.port)
+        hints = commands(proxies, page, others, node.addresses.admin)
         clients = crowd(tallies, proxies, Endpoint(echo_origin.host, echo_origin.port), page)
         async with Traffic(clients):
-            await _show(node, Screen(proxies, page, seconds), tallies, seconds, stop)
+            await _show(node, Screen(proxies, hints, seconds), tallies, seconds, stop)
         await _settle(node, tallies)
     return _reckon(_stats(node), tallies)
 
 
 @asynccontextmanager
-async def _node(origin: Origin, workers: str | int | None, admin: str | None) -> "AsyncIterator[Supervisor]":
+async def _node(name: str, origin: Origin, workers: str | int | None, admin: str | None) -> "AsyncIterator[Supervisor]":
     """Give a node with all three proxies; it has stopped, and its counts are final, when the block ends."""
     from penstock.config.one_shot import one_shot  # noqa: PLC0415 - `demo --help` needs no pydantic
     from penstock.node.log import make_log  # noqa: PLC0415
@@ -67,16 +78,21 @@ async def _node(origin: Origin, workers: str | int | None, admin: str | None) ->
 
     target = f"{origin.host}:{origin.port}"
     tables: list[dict[str, Any]] = [
-        {"name": name, "protocol": name, "listen": f"127.0.0.1:{free_port(port)}"} for name, port in PORTS.items()
+        {"name": each, "protocol": each, "listen": f"127.0.0.1:{free_port(port)}"} for each, port in PORTS.items()
     ]
     tables[0]["targets"] = [target]
-    plan = one_shot(tables, workers=workers, admin=admin, environ=None, flags={"--name": NAME})
+    plan = one_shot(tables, workers=workers, admin=admin, environ=None, flags={"--name": name})
     supervisor = Supervisor(plan, log=make_log("error", "console"))  # the screen is the log
     await supervisor.start()
     try:
         yield supervisor
     finally:
         await supervisor.stop()
+
+
+def free_name() -> str:
+    """Return the demo's usual name, or one of its own if another demo runs."""
+    return f"{NAME}-{os.getpid()}" if is_alive(str(runtime.socket_path(NAME))) else NAME
 
 
 def free_port(wanted: int) -> int:
