@@ -65,40 +65,55 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
         listener: Where it has users, every request needs a login.
     """
     served = failures = 0
+    user, described = "", None
     while True:
-        request = yield from _next_request(served, failures)
-        user = _user(request, listener)
-        if user is None:
-            failures += 1
-            again = yield from _challenge(request, failures)
+        try:
+            request = parse_request((yield _HEAD))
+        except (BadRequest, TooLong, DeadlinePassed, ClientClosed) as news:
+            yield from _without_request(news, served, failures)
+            raise AssertionError from None  # nobody resumes a conversation after its last word
+        if listener.users:
+            found = _user(request, listener)
+            failures = failures + 1 if found is None else 0
+            if found is None:
+                if not (yield from _challenge(request, failures)):
+                    yield _COMPLETE
+                served += 1
+                continue
+            user = found
+        if request.method == b"CONNECT" or request.final:
+            again = yield from _unusual(request, user)
         else:
-            failures = 0
-            again = yield from _serve(request, user)
+            described, before = (request.host, request.port, user), described
+            if described != before:
+                yield Describe(request.destination, user)
+            try:
+                again = yield Exchange(
+                    request.host, request.port, request.head, request.framing, request.method, request.keep_alive,
+                    request.http_1_0, request.retriable, request.upgrade,
+                )  # fmt: skip
+            except (DialFailed, RemoteError) as failed:
+                again = yield from _unanswered(request, failed)
         if not again:
             yield _COMPLETE
         served += 1
 
 
-def _next_request(served: int, failures: int) -> Generator[Command, Any, Request]:
-    """Return the next request; end the connection if there is none."""
-    try:
-        return parse_request((yield _HEAD))
-    except BadRequest as error:
-        yield from _refuse(error.status, error.detail, _PROTOCOL)
-    except TooLong:
+def _without_request(news: Exception, served: int, failures: int) -> Conversation:
+    """End a connection on which no further request came, or one that may not be forwarded."""
+    if isinstance(news, BadRequest):
+        yield from _refuse(news.status, news.detail, _PROTOCOL)
+    if isinstance(news, TooLong):
         begun = yield Peek(HTTP_REQUEST_LINE_BYTES)
-        status = 431 if b"\r\n" in begun[: HTTP_REQUEST_LINE_BYTES + 2] else 414
-        yield from _refuse(
-            status, "the request line is too long" if status == 414 else "the head is too long", _PROTOCOL
-        )
-    except DeadlinePassed as late:
-        if late.pending or not served:
+        if b"\r\n" in begun[: HTTP_REQUEST_LINE_BYTES + 2]:
+            yield from _refuse(431, "the head is too long", _PROTOCOL)
+        yield from _refuse(414, "the request line is too long", _PROTOCOL)
+    pending = getattr(news, "pending", 0)
+    if pending or not served:
+        if isinstance(news, DeadlinePassed):
             yield from _refuse(408, "no complete request came in time", _SLOW)
-    except ClientClosed as closed:
-        if closed.pending or not served:
-            raise
+        raise news
     yield Close(_AUTH, "no right login came") if failures else _COMPLETE
-    raise AssertionError  # nobody resumes a conversation after its last word
 
 
 def _refuse(status: int, detail: str, outcome: Outcome) -> Generator[Command, Any, NoReturn]:
@@ -125,25 +140,24 @@ def _challenge(request: Request, failures: int) -> Generator[Command, Any, bool]
     return again
 
 
-def _serve(request: Request, user: str) -> Generator[Command, Any, bool]:
-    """Serve a request, and return whether the client may send another."""
+def _unusual(request: Request, user: str) -> Generator[Command, Any, bool]:
+    """Serve a tunnel, or a request that asks the proxy itself."""
     if request.final:
         return (yield from _answer(request))
     yield Describe(request.destination, user)
-    if request.method == b"CONNECT":
-        yield from _tunnel(request)
-    try:
-        again: bool = yield Exchange(
-            request.host, request.port, request.head, request.framing, request.method, request.keep_alive,
-            request.http_1_0, request.retriable, request.upgrade,
-        )  # fmt: skip
-    except DialFailed as failed:
-        again = request.keep_alive and request.framing.done
-        yield Send(_failure(failed, close=not again, head_only=request.method == b"HEAD"))
-        if not again:
-            yield Close(ending(failed, Phase.DIAL), str(failed))
-    except RemoteError as error:  # the request's body, before anything was answered
-        yield from _refuse(400, str(error), _BODY)
+    yield from _tunnel(request)
+    raise AssertionError  # nobody resumes a conversation after its last word
+
+
+def _unanswered(request: Request, failed: DialFailed | RemoteError) -> Generator[Command, Any, bool]:
+    """Answer in the target's place, and return whether the client may send another request."""
+    if isinstance(failed, RemoteError):  # the request's body is malformed
+        yield from _refuse(400, str(failed), _BODY)
+        raise AssertionError
+    again = request.keep_alive and request.framing.done
+    yield Send(_failure(failed, close=not again, head_only=request.method == b"HEAD"))
+    if not again:
+        yield Close(ending(failed, Phase.DIAL), str(failed))
     return again
 
 

@@ -131,7 +131,7 @@ class Connection(Deadlines):
                 command = conversation.send(answer) if error is None else conversation.throw(error)
                 answer = error = None
                 kind = type(command)
-                if kind is Need or kind is Until or kind is Peek:
+                if kind is Until or kind is Need or kind is Peek:
                     try:
                         answer = self.inbox.take(command)
                     except (ClientClosed, TooLong) as news:

@@ -24,7 +24,7 @@ from penstock.dataplane.dialer import Dial
 from penstock.dataplane.pool import Link
 from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
-from penstock.metrics.ledger import DIALED, REQUESTS, TARGET_RX, TARGET_TX
+from penstock.metrics.ledger import DIALED, REQUESTS
 from penstock.protocols.http1.response import ResponseReader
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class HttpExchange:
     def begin(self, command: Exchange) -> None:
         """Send a request, on a pooled connection if there is one."""
         self._command = command
-        connection, worker = self._connection, self._worker
-        connection.seen = worker.reactor.now
-        link = worker.pool.take((command.host, command.port))
+        link = self._worker.pool.take((command.host, command.port))
         if link is None:
             self._dial_new()
         else:
@@ -92,14 +90,14 @@ class HttpExchange:
         self._connection.step(None, DialFailed(error, detail))
 
     def _send_request(self, link: Link) -> None:
-        connection, command = self._connection, self._command
+        connection, command, worker = self._connection, self._command, self._worker
         assert command is not None  # noqa: S101 - set by begin
-        row = connection.row
-        link.lend(connection, row + TARGET_RX, row + TARGET_TX)
+        link.lend(connection)
         self._link, self._pending, self._heard = link, 0, False
         self._reader = ResponseReader(command.method, command.keep_alive, command.http_1_0, command.upgrade)
-        self._worker.words[row + REQUESTS] += 1
-        connection.arm_idle(self._worker.idle)
+        worker.words[connection.row + REQUESTS] += 1
+        connection.seen = worker.reactor.now
+        connection.arm_idle(worker.idle)
         link.send(command.head)
         if not command.framing.done and self._link is link:
             self._pump_request()
@@ -183,35 +181,39 @@ class HttpExchange:
                 self._pump_response()
 
     def _pump_response(self) -> None:
-        connection, link, reader = self._connection, self._link, self._reader
+        connection, link, reader, worker = self._connection, self._link, self._reader, self._worker
         if link is None or reader is None:
             return
-        client = connection.client
-        connection.seen = self._worker.reactor.now
+        client, words, buffer = connection.client, worker.words, worker.buffer
+        connection.seen = worker.reactor.now
         for _ in range(RELAY_ROUNDS):
-            limit = min(reader.passthrough, RELAY_BUFFER_BYTES)
+            limit = min(reader.passthrough, RELAY_BUFFER_BYTES) if self._heard else 0
             try:
-                count = link.sock.recv_into(self._worker.buffer, limit, MSG_DONTWAIT)
+                count = link.sock.recv_into(buffer, limit, MSG_DONTWAIT)
+                if count:
+                    self._heard = True
+                    words[link.rx] += count
+                    if limit:
+                        reader.skip(count)
+                        client.send(worker.view[:count])
+                    elif data := reader.feed(bytes(worker.view[:count])):
+                        client.send(data)
             except BlockingIOError:
                 self._pending = 0
                 return
             except OSError as error:
                 self._target_gone(error.strerror or "connection reset")
                 return
-            if not count:
-                self._target_gone("closed before its answer was complete")
-                return
-            self._heard = True
-            self._worker.words[link.rx] += count
-            if limit:
-                reader.skip(count)
-                client.send(self._worker.view[:count])
-            elif not self._translate(reader, count):
+            except RemoteError as error:
+                self._fail(TARGET_BROKE, DialError.FAILED, str(error))
                 return
             if not connection.row:
                 return
-            if reader.done or reader.upgraded:
+            if reader.done:
                 self._answered()
+                return
+            if not count:
+                self._target_gone("closed before its answer was complete")
                 return
             if client.held is not None:
                 self._pending |= RESUMED
@@ -222,18 +224,7 @@ class HttpExchange:
                     self._target_gone("closed before its answer was complete")
                 self._pending = 0
                 return
-        self._worker.reactor.again(link, link.fd, self._pending)
-
-    def _translate(self, reader: ResponseReader, count: int) -> bool:
-        """Give the client what it gets of the bytes in the buffer. Returns whether the answer is sound so far."""
-        try:
-            data = reader.feed(bytes(self._worker.view[:count]))
-        except RemoteError as error:
-            self._fail(TARGET_BROKE, DialError.FAILED, str(error))
-            return False
-        if data:
-            self._connection.client.send(data)
-        return True
+        worker.reactor.again(link, link.fd, self._pending)
 
     def target_broken(self) -> None:
         """The target takes no more; what it had said before may still be there."""

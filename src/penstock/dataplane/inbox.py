@@ -39,7 +39,7 @@ class Inbox:
             ClientClosed: If no more will come.
             TooLong: If there is no delimiter within the limit.
         """
-        while True:
+        while self.data or self.fill():
             end = self._find(command)
             if end:
                 data = self.data

@@ -7,6 +7,7 @@ from penstock.base.bounds import POOL_CONNECTIONS, POOL_PER_DESTINATION
 from penstock.base.clock import NS
 from penstock.dataplane.reactor import Reactor
 from penstock.dataplane.relay import End
+from penstock.metrics.ledger import TARGET_RX, TARGET_TX
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -40,9 +41,10 @@ class Link(End):
         self.pool, self.destination, self.since, self.used = pool, destination, 0, False
         self.watches_out = self.idle = True
 
-    def lend(self, connection: "Connection", rx: int, tx: int) -> None:
+    def lend(self, connection: "Connection") -> None:
         """Count its bytes in that connection's row from now on."""
-        self.connection, self.rx, self.tx, self.idle = connection, rx, tx, False
+        row = connection.row
+        self.connection, self.rx, self.tx, self.idle = connection, row + TARGET_RX, row + TARGET_TX, False
 
     def ready(self, fd: int, mask: int) -> None:
         """Tell the exchange; an idle link that stirs is closed: it ends, or speaks out of turn."""
@@ -77,7 +79,9 @@ class Pool:
 
     def give(self, link: Link) -> None:
         """Let a link wait; beyond the bounds it is closed instead."""
-        links = self._links.setdefault(link.destination, [])
+        links = self._links.get(link.destination)
+        if links is None:  # setdefault would make a list for every link that comes back
+            links = self._links[link.destination] = []
         if len(links) >= POOL_PER_DESTINATION or self.count >= POOL_CONNECTIONS:
             self._reactor.bury(link.fd, link.sock)
             return
