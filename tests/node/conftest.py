@@ -33,6 +33,17 @@ async def until(condition, patience=PATIENCE):
         return found
 
 
+def refuses(address):
+    """Return whether nobody listens there. A client that stood in the queue while the port was closed is reset."""
+    try:
+        socket.create_connection(address, PATIENCE).close()
+    except ConnectionResetError:
+        return False
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 class KeptLog:
     """A log and the events that were written to it."""
 

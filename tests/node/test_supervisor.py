@@ -18,7 +18,7 @@ from penstock.metrics.live import number_of
 from penstock.node.sockets import open_admin
 from penstock.node.supervisor import SHORTEST_TICK_NS, Supervisor, until_tick
 
-from .conftest import FAKE, FAKE_COMMAND, PATIENCE, ask, until
+from .conftest import FAKE, FAKE_COMMAND, PATIENCE, ask, refuses, until
 
 
 class Run:
@@ -79,8 +79,7 @@ def test_a_node_starts_serves_and_stops(node, node_plan):
             assert it.kept.events("listening")[0]["address"] == str(it.web)
             assert it.kept.events("node ready")[0]["admin"] == str(addresses.admin)
         for address in (it.web, addresses.admin):
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(address, PATIENCE)
+            assert refuses(address)
         assert not Path(addresses.socket_path).exists()
 
     asyncio.run(go())
@@ -176,8 +175,7 @@ def test_drain_by_the_door_ends_the_node(node, node_plan):
                 assert (await ask(door, "/-/drain", "POST"))[0] == 202
                 status, why = await ask(door, "/readyz")
                 assert (status, json.loads(why)["detail"]) == (503, "the node is draining")
-                with pytest.raises(ConnectionRefusedError):
-                    await until(lambda: it.connect().close())
+                await until(lambda: refuses(it.web))
                 await until(lambda: it.kept.events("drain: 1 connection left"))
             await asyncio.wait_for(it.node.wait(), PATIENCE)
             assert (it.node.snapshot().totals.active, it.node.snapshot().node.state) == (0, "draining")

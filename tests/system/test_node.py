@@ -64,6 +64,8 @@ class Running:
         """Return whether the node still takes connections."""
         try:
             _, writer = await self.connect()
+        except ConnectionResetError:
+            return True  # it stood in the queue at the moment when the port was closed
         except ConnectionRefusedError:
             return False
         writer.close()
