@@ -56,18 +56,39 @@ def test_verdict(reckoning, said):
     assert verdict([reckoning]).startswith(said)
 
 
+def _summary(capsys, **counted):
+    console().print(summary([Reckoning(_tally(), _counted(**counted))]))
+    return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
 def test_summary_shows_both_counts(capsys):
-    """Both counts stand side by side; what visitors moved stands in a line of its own."""
-    console().print(summary([Reckoning(_tally(), _counted(connections=3, bytes_in=15, bytes_out=1_020))]))
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["tcp", "2", "10", "10", "20", "20", "equal"]
-    assert lines[2].split() == ["visitors", "1", "5", "1,000"]
+    """Both counts of connections and of each direction stand side by side."""
+    assert _summary(capsys) == [
+        ["Listener", "Clients", "Proxy"],
+        ["tcp", "connections", "2", "2", "equal"],
+        ["bytes", "in", "10", "10", "equal"],
+        ["bytes", "out", "20", "20", "equal"],
+    ]
+
+
+def test_summary_tells_visitors_apart(capsys):
+    """Where others came too, what they moved stands in a column of its own."""
+    lines = _summary(capsys, connections=3, bytes_in=15, bytes_out=1_020)
+    assert lines[0][-1] == "Visitors"
+    assert lines[2:] == [["bytes", "in", "10", "15", "5"], ["bytes", "out", "20", "1,020", "1,000"]]
 
 
 def test_summary_hides_nothing(capsys):
-    """Counts that differ are shown as they are."""
-    console().print(summary([Reckoning(_tally(), _counted(bytes_in=9))]))
-    assert capsys.readouterr().out.splitlines()[1].split() == ["tcp", "2", "10", "9", "20", "20", "DIFFERS"]
+    """Counts that differ are shown as they are, with or without visitors."""
+    assert _summary(capsys, bytes_in=9)[2] == ["bytes", "in", "10", "9", "DIFFERS"]
+    assert _summary(capsys, connections=3, bytes_in=9)[2] == ["bytes", "in", "10", "9", "-1", "DIFFERS"]
+
+
+def test_summary_of_a_long_demo_fits(capsys, monkeypatch):
+    """Terabytes on a narrow terminal are shown to the last digit."""
+    monkeypatch.setenv("COLUMNS", "80")
+    console().print(summary([Reckoning(_tally(sent=10**13), _counted(connections=3, bytes_in=3 * 10**13))]))
+    assert "10,000,000,000,000  30,000,000,000,000  20,000,000,000,000" in capsys.readouterr().out
 
 
 def test_commands_can_be_typed():

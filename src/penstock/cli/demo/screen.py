@@ -145,10 +145,14 @@ class Reckoning(NamedTuple):
     @property
     def agrees(self) -> bool:
         """Return whether nothing is left over; where visitors came, whether nothing is missing."""
-        connections, bytes_in, bytes_out = self.others
-        if connections > 0:
-            return bytes_in >= 0 and bytes_out >= 0
-        return connections == bytes_in == bytes_out == 0
+        if self.visited:
+            return min(self.others) >= 0
+        return not any(self.others)
+
+    @property
+    def visited(self) -> bool:
+        """Return whether others than our clients connected."""
+        return self.others[0] > 0
 
 
 def verdict(reckonings: list[Reckoning]) -> str:
@@ -160,7 +164,7 @@ def verdict(reckonings: list[Reckoning]) -> str:
     if failed:
         last = next(each.tally.last_failure for each in reckonings if each.tally.last_failure)
         return f"{number(failed)} connections of the clients failed, the last one with: {last}"
-    visitors = sum(each.others[0] for each in reckonings)
+    visitors = sum(each.others[0] for each in reckonings if each.visited)
     if visitors:
         return f"Nothing is missing. {number(visitors)} connections were not the demo's own; their bytes stand apart."
     moved = sum(each.tally.sent + each.tally.received for each in reckonings)
@@ -168,17 +172,26 @@ def verdict(reckonings: list[Reckoning]) -> str:
 
 
 def summary(reckonings: list[Reckoning]) -> "Table":
-    """Return the table that puts both counts side by side."""
-    figures = ["Connections", "Clients sent", "Proxy in", "Clients received", "Proxy out"]
-    result = table("Listener", *figures, "", right=figures)
+    """Return the table that puts both counts side by side; what is left over is the visitors', if there were any."""
+    visited = any(each.visited for each in reckonings)
+    figures = ["Clients", "Proxy", *(["Visitors"] if visited else [])]
+    result = table("Listener", "", *figures, "", right=figures)
     for each in reckonings:
         mine, counted = each.tally, each.counted
-        connections, bytes_in, bytes_out = each.others
-        shown_in, shown_out = counted["bytes_in"], counted["bytes_out"]
-        if connections > 0 and each.agrees:
-            shown_in, shown_out = shown_in - bytes_in, shown_out - bytes_out
-        cells = [mine.opened, mine.sent, shown_in, mine.received, shown_out]
-        add_row(result, mine.name, *map(number, cells), "equal" if each.agrees else "DIFFERS")
-        if connections > 0 and each.agrees:
-            add_row(result, "  visitors", number(connections), "", number(bytes_in), "", number(bytes_out), "")
+        name = mine.name
+        clients = (mine.opened, mine.sent, mine.received)
+        for what, key, ours, rest in zip(_WHAT, _KEYS, clients, each.others, strict=True):
+            visitors = [number(rest) if each.visited else ""] if visited else []
+            add_row(result, name, what, number(ours), number(counted[key]), *visitors, _judgement(rest, each.visited))
+            name = ""
     return result
+
+
+_WHAT = ("connections", "bytes in", "bytes out")
+_KEYS = ("connections", "bytes_in", "bytes_out")
+
+
+def _judgement(rest: int, visited: bool) -> str:
+    if visited and rest >= 0:
+        return ""
+    return "DIFFERS" if rest else "equal"
