@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base import bounds
+from penstock.protocols.http1 import request
 from penstock.protocols.http1.errors import BadRequest
 from penstock.protocols.http1.framing import NO_BODY, Chunked, Length
 from penstock.protocols.http1.request import parse_request
@@ -498,3 +499,64 @@ def test_what_is_forwarded_is_sound(pieces):
         return
     assert h11_reads(request.head) is not None
     assert request.head.count(b"\r\n\r\n") == 1
+
+
+LINES = st.one_of(
+    st.sampled_from(
+        [
+            b"GET http://a.example/ HTTP/1.1",
+            b"HEAD http://a.example/x?y=z HTTP/1.1",
+            b"POST http://a.example/ HTTP/1.1",
+            b"GET http://b.example/ HTTP/1.1",
+            b"GET http://a.example HTTP/1.1",
+            b"GET http://A.example/ HTTP/1.1",
+            b"GET http://a.example/ HTTP/1.0",
+            b"GET  http://a.example/ HTTP/1.1",
+            b"GET http://a.example/\x01 HTTP/1.1",
+            b"GET http://a.example/\x80 HTTP/1.1",
+            b"GET http://a.example/#f HTTP/1.1",
+            b"GET http://u@a.example/ HTTP/1.1",
+            b"GET https://a.example/ HTTP/1.1",
+            b"CONNECT a.example:80 HTTP/1.1",
+            b"BREW http://a.example/ HTTP/1.1",
+        ]
+    ),
+    st.binary(max_size=40).map(lambda path: b"GET http://a.example/" + path + b" HTTP/1.1"),
+)
+
+FIELDS = st.sampled_from(
+    [
+        b"\r\nHost: a.example\r\n\r\n",
+        b"\r\nHost: a.example\r\nConnection: close\r\nX: y\r\n\r\n",
+        b"\r\nHost: a.example\r\nConnection: X\r\nX: y\r\n\r\n",
+        b"\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n",
+        b"\r\nHost: a.example\r\nProxy-Authorization: Basic eDp5\r\n\r\n",
+        b"\r\nHost: a.example\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"\r\nHost: a.example\r\nExpect: 100-continue\r\n\r\n",
+    ]
+)
+
+
+def _outcome(head):
+    try:
+        return parse_request(head)
+    except BadRequest as error:
+        return error.status, error.detail
+
+
+@given(LINES, FIELDS)
+def test_fields_that_are_known_change_nothing(line, fields):
+    """A head whose fields were seen before is judged exactly as one whose fields are new."""
+    request._BLOCKS.clear()
+    fresh = _outcome(line + fields)
+    _outcome(b"GET http://a.example/ HTTP/1.1" + fields)
+    known = _outcome(line + fields)
+    assert repr(known) == repr(fresh)
+
+
+def test_known_fields_are_bounded():
+    """However many clients differ in their fields, a bounded number of them is remembered."""
+    request._BLOCKS.clear()
+    for number in range(3_000):
+        parse_request(b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nX: %d\r\n\r\n" % number)
+    assert 0 < len(request._BLOCKS) <= 1_024

@@ -88,6 +88,38 @@ _END_1_0 = VIA_1_0 + b"\r\n"
 _END_UPGRADE = VIA + b"Connection: upgrade\r\n\r\n"
 
 
+class Block(Struct, frozen=True, gc=False):
+    """
+    What the fields of a request without a body meant when they were last seen.
+
+    Args:
+        authority: The host that they name.
+        lines: As the target gets them.
+        keep_alive, credentials: As in `Request`.
+    """
+
+    authority: bytes
+    lines: bytes
+    keep_alive: bool
+    credentials: bytes | None
+
+
+_BLOCKS: dict[bytes, Block] = {}
+"""
+A client repeats its fields from request to request, letter by letter, and only the request line changes: what HTTP/2's
+header compression lives on. So fields that were judged sound are remembered with what they meant, and one look-up
+stands for the judgement, a third of what a request costs.
+"""
+
+_BLOCKS_REMEMBERED = 1_024
+_BLOCK_BYTES = 1_024  # so that the memory holds a few MiB at most
+
+_KNOWN_METHODS = frozenset((b"GET", b"HEAD", b"DELETE"))
+
+_KNOWN_URL = re.compile(rb"http://([^/?#]+)(/[!\x22\x24-\x7e]*)")
+"""The targets that need no second opinion: a plain scheme, a path, visible characters, no fragment."""
+
+
 def parse_request(head: bytes) -> Request:
     """
     Return what a request head says.
@@ -101,9 +133,14 @@ def parse_request(head: bytes) -> Request:
     if head.startswith(b"\r\n"):
         head = head[2:]  # after a body, by old clients (RFC 9112 section 2.2); one is tolerated
     line_end = head.find(b"\r")
+    lines = head[line_end:]
+    block = _BLOCKS.get(lines)
+    if block is not None:
+        request = _parse_known(head[:line_end], block)
+        if request is not None:
+            return request
     method, target, http_1_0 = _parse_line(head[:line_end])
     _validate(method, head)
-    lines = head[line_end:]
     fields = read_fields(lines)
     if not fields.named.isdisjoint(_FRAMING):
         raise BadRequest(400, "Connection names a field that says where the message ends or goes")
@@ -132,7 +169,31 @@ def parse_request(head: bytes) -> Request:
         lines = without(lines, _EXPECT)  # such a client knows no interim response (RFC 9110 section 10.1.1)
     end = _END_1_0 if http_1_0 else _END_UPGRADE if upgrade else _END
     forwarded = b"".join((method, b" ", path, b" HTTP/1.1", lines[:-2], end))
+    if fields.host == authority and framing is NO_BODY and not (http_1_0 or upgrade or fields.expects):
+        _remember(head[line_end:], Block(authority, lines[:-2] + end, keep_alive, fields.credentials))
     return Request(method, host, port, forwarded, framing, keep_alive, http_1_0, upgrade, False, fields.credentials)
+
+
+def _parse_known(line: bytes, block: Block) -> Request | None:
+    """Return the request of this line and fields that are known; None if the line needs a closer look."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[0] not in _KNOWN_METHODS or parts[2] != b"HTTP/1.1":
+        return None
+    match = _KNOWN_URL.fullmatch(parts[1])
+    if match is None or match[1] != block.authority or len(line) > HTTP_REQUEST_LINE_BYTES:
+        return None
+    host, port = parse_authority(block.authority, 80)
+    head = b"".join((parts[0], b" ", match[2], b" HTTP/1.1", block.lines))
+    return Request(
+        parts[0], host, port, head, NO_BODY, block.keep_alive, False, False, False, block.credentials
+    )  # fmt: skip
+
+
+def _remember(lines: bytes, block: Block) -> None:
+    if len(lines) <= _BLOCK_BYTES:
+        if len(_BLOCKS) >= _BLOCKS_REMEMBERED:
+            _BLOCKS.clear()
+        _BLOCKS[lines] = block
 
 
 def _parse_line(line: bytes) -> tuple[bytes, bytes, bool]:

@@ -65,7 +65,7 @@ class ResponseReader:
     _framing: Framing | None = None
     _head = leftover = b""
     _interim = status = 0
-    _persistent = _unchunk = started = done = upgraded = False
+    _persistent = _unchunk = _whole = started = done = upgraded = False
 
     def __init__(self, method: bytes, keep_alive: bool, http_1_0: bool, upgrade: bool = False) -> None:
         self._method, self.keep_alive, self._http_1_0, self._upgrade = method, keep_alive, http_1_0, upgrade
@@ -128,10 +128,14 @@ class ResponseReader:
             if end < 4 or end - start > HTTP_HEAD_BYTES:
                 self._hold(data[start:])
                 return given
-            given += self._read_head(data[start:end] if end < len(data) or start else data)
+            rest = len(data) - end
+            head = self._read_head(data[start:end] if rest or start else data, rest)
+            given = given + head if given else head
             if self._framing is not None:
                 self._head = b""
-                return given + self._read_body(data, end) if end < len(data) else given
+                if not rest:
+                    return given
+                return given + (data[end:] if self._whole else self._read_body(data, end))
             start = search = end
 
     def _hold(self, head: bytes) -> None:
@@ -144,8 +148,8 @@ class ResponseReader:
             raise RemoteError("a line of the answer's head ends without CR")
         self._head = head
 
-    def _read_head(self, head: bytes) -> bytes:
-        """Return what the client gets for a complete head."""
+    def _read_head(self, head: bytes, rest: int) -> bytes:
+        """Return what the client gets for a complete head, behind which `rest` bytes are there."""
         line_end = head.find(b"\r")
         line = head[:line_end]
         parse = _parse_status if line_end <= _REMEMBERED_BYTES else _parse_status.__wrapped__
@@ -155,7 +159,7 @@ class ResponseReader:
         fields = read_fields(lines)
         if self.status < 200:
             return self._read_interim(line, lines, fields, http_1_0)
-        self._framing = framing = self._choose_framing(lines, fields, http_1_0)
+        self._framing = framing = self._choose_framing(lines, fields, http_1_0, rest)
         self.done = framing.done
         end = _END_1_0 if http_1_0 else _END
         if not self.keep_alive:
@@ -176,7 +180,7 @@ class ResponseReader:
             return b""
         return b"".join((line, self._rewrite(lines, fields)[:-2], _END_1_0 if http_1_0 else _END))
 
-    def _choose_framing(self, lines: bytes, fields: Fields, http_1_0: bool) -> Framing:
+    def _choose_framing(self, lines: bytes, fields: Fields, http_1_0: bool, rest: int) -> Framing:
         """Return how the body ends (RFC 9112 section 6.3), and note what that means for both connections."""
         options, coding = fields.options, fields.coding
         self._persistent = b"keep-alive" in options if http_1_0 else b"close" not in options
@@ -194,7 +198,8 @@ class ResponseReader:
         if coding is not None:
             return Chunked()
         if length is not None:
-            return Length(length) if length else NO_BODY
+            self._whole = length == rest  # most answers come in one piece: nothing is left to be framed
+            return NO_BODY if self._whole or not length else Length(length)
         self.keep_alive = self._persistent = False
         return UntilClose()
 
