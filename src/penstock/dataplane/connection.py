@@ -116,6 +116,10 @@ class Connection(Deadlines):
 
     # The conversation ------------------------------------------------------------------------------------------------
 
+    def go(self) -> None:
+        """Relay to one of the listener's targets: a TCP client is asked nothing, and needs no conversation for it."""
+        self._dial_target(None)
+
     def converse(self, conversation: Conversation) -> None:
         """Run the conversation from its beginning."""
         self._conversation = conversation
@@ -235,7 +239,7 @@ class Connection(Deadlines):
 
     # Dialing ---------------------------------------------------------------------------------------------------------
 
-    def _dial_target(self, command: Command) -> None:
+    def _dial_target(self, command: Command | None) -> None:
         self._tries, self._reports = min(len(self.listener.plan.targets), DIAL_TARGETS), False
         self._dial_next()
 
@@ -249,10 +253,10 @@ class Connection(Deadlines):
         self._begin_dial(command.host, command.port, command.target)
 
     def _begin_dial(self, host: str, port: int, target: TargetPlan | None) -> None:
-        worker = self.worker
-        self.enter(Phase.DIAL)
+        worker, words, row = self.worker, self.worker.words, self.row
+        self.phase = words[row + PHASE] = Phase.DIAL
         if target is not None:
-            worker.words[self.row + SCOPE] = pack_scope(self.listener.plan.id, target.id)
+            words[row + SCOPE] = pack_scope(self.listener.plan.id, target.id)
         now = self._dial_started = worker.reactor.now
         self.arm(now + worker.connect)
         self._dial = dial = dialer.Dial(worker, self, host, port)
@@ -265,7 +269,9 @@ class Connection(Deadlines):
         words[row + DIALED] = self.worker.reactor.now - self._dial_started
         words[row + REQUESTS] += 1
         self.adopt(sock, fd, mask)
-        if self._reports:
+        if self._conversation is None:
+            self.relay()
+        elif self._reports:
             local = sock.getsockname()
             self.step(Dialed(local[0], local[1], *address))
         else:
@@ -286,7 +292,11 @@ class Connection(Deadlines):
             self._dial_next()
         else:
             self.detail = detail
-            self.step(None, DialFailed(error, detail))
+            failed = DialFailed(error, detail)
+            if self._conversation is None:
+                self.close(ending(failed, Phase.DIAL).pack())
+            else:
+                self.step(None, failed)
 
     # Relaying --------------------------------------------------------------------------------------------------------
 
@@ -294,8 +304,9 @@ class Connection(Deadlines):
         """Connect the two ends, and let what came early go first."""
         client, target = self.client, self.target
         assert target is not None  # noqa: S101 - a conversation dials before it relays
-        self._let_go_of_conversation()
-        self.enter(Phase.RELAY)
+        if self._conversation is not None:
+            self._let_go_of_conversation()
+        self.phase = self.worker.words[self.row + PHASE] = Phase.RELAY
         self.seen = self.worker.reactor.now
         self.arm_idle(self.worker.idle)
         client.other, target.other = target, client
@@ -406,7 +417,8 @@ class Connection(Deadlines):
         client.other = client.on_flushed = None
         client.connection = None  # type: ignore[assignment]
         self._drop_target()
-        self._let_go_of_conversation()
+        if self._conversation is not None:
+            self._let_go_of_conversation()
         worker.ended()
 
     def abort(self, who: EndedBy) -> None:

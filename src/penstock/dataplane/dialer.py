@@ -83,8 +83,8 @@ class Dial:
         """Begin; the owner may be told before this returns."""
         family = literal_family(self._host)
         if family:
-            self._addresses.append((family, self._host))
-            self._try_next()
+            if not self._attempt(family, self._host):
+                self._tell_failure(self._error, self._detail)
         else:
             self._worker.resolver.resolve(self._host, self._resolved)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.base.addresses import pack_ip, unmap
-from penstock.base.bounds import ACCEPT_BATCH
+from penstock.base.bounds import ACCEPT_BATCH, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan, TargetPlan
 from penstock.connection.commands import Conversation, Facts
 from penstock.connection.registry import CONVERSATIONS
@@ -39,6 +39,7 @@ class Listener:
         self._scope = pack_scope(plan.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
         self._targets = round_robin(plan.targets) if plan.targets else iter(())
+        self._plain = plan.protocol == "tcp"
         self._batch = 1
 
     def next_target(self) -> TargetPlan:
@@ -58,7 +59,13 @@ class Listener:
         self.worker.reactor.epoll.modify(self.fd, LEVEL_IN)
 
     def close(self) -> None:
-        """Accept no more; the supervisor's copy of the socket decides whether the port stays open."""
+        """
+        Accept who is already in the backlog, and no more.
+
+        The last close of a listening socket resets its backlog: clients that the kernel has welcomed are not sent away.
+        """
+        self._batch = LISTEN_BACKLOG
+        self.ready(self.fd, LEVEL_IN)
         self.worker.reactor.bury(self.fd, self.sock)
 
     def ready(self, fd: int, mask: int) -> None:
@@ -98,6 +105,9 @@ class Listener:
         connection = Connection(worker, self, sock, fd, row, host)
         worker.reactor.watch(fd, connection, EDGE_IN)
         try:
-            connection.converse(self._converse(Facts(host, port), self.plan))
+            if self._plain:
+                connection.go()
+            else:
+                connection.converse(self._converse(Facts(host, port), self.plan))
         except Exception as error:
             worker.crashed(connection, error)
