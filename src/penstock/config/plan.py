@@ -1,4 +1,4 @@
-"""The frozen plan: what a validated configuration means to a worker. Plain structs, so that workers load no validator."""
+"""The frozen plan: what a validated configuration means to a worker. Plain structs: workers load no validator."""
 
 from msgspec import Struct
 
@@ -121,6 +121,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
         admin: Host and port of the admin door; None for none.
         admin_token: Bearer token that the admin door demands; None for none. Never logged.
         socket_path: Unix socket of the command line.
+        state_dir: Directory of what outlives a restart.
         log_level: debug, info, warning or error.
         log_format: `console` or `json`.
         worker: What each worker is told.
@@ -131,6 +132,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
     admin: tuple[str, int] | None
     admin_token: str | None = None
     socket_path: str
+    state_dir: str = ""
     log_level: str = "info"
     log_format: str = "console"
     worker: WorkerPlan

@@ -1,0 +1,147 @@
+"""From the validated model to the frozen plan: numbers for the ledger, defaults of the machine, nothing left open."""
+
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from penstock.base.addresses import Endpoint
+from penstock.base.errors import ConfigurationError
+from penstock.config.model import Config, Listener, Target
+from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.runtime import runtime_dir, socket_path, state_dir
+from penstock.config.serving import Service, services
+from penstock.config.settle import Settled
+
+SOCKET_PATH_BYTES = 107
+"""sun_path of unix(7) holds 107 bytes and a zero."""
+
+
+class Machine(NamedTuple):
+    """
+    What the plan takes from the machine.
+
+    Args:
+        cores: That this process may run on; 1 or more.
+        name: What a node without a name is called.
+        runtime: Directory of the nodes' sockets.
+        state: Directory of what outlives a restart.
+    """
+
+    cores: int
+    name: str
+    runtime: Path
+    state: Path
+
+
+def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
+    """
+    Return the machine that we run on.
+
+    Args:
+        environ: The environment; None for this process's own.
+    """
+    host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname(), flags=re.ASCII).strip("._-")[:63]
+    return Machine(len(os.sched_getaffinity(0)), host or "penstock", runtime_dir(environ), state_dir(environ))
+
+
+def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
+    """
+    Return the plan of a node.
+
+    Args:
+        settled: A configuration without mistakes.
+        machine: Where it is to run.
+
+    Raises:
+        ConfigurationError: If the path of the node's socket is too long for a Unix socket.
+    """
+    config = settled.config
+    name = config.node.name or machine.name
+    workers = machine.cores if isinstance(config.node.workers, str) else config.node.workers
+    return NodePlan(
+        name=name,
+        workers=workers,
+        admin=_pair(config.admin.listen),
+        admin_token=settled.token,
+        socket_path=_socket(machine.runtime, name),
+        state_dir=str((settled.state_dir or machine.state).absolute()),
+        log_level=config.log.level,
+        log_format=config.log.format,
+        worker=_worker(config, workers),
+    )
+
+
+def _pair(endpoint: Endpoint | None) -> tuple[str, int] | None:
+    return (endpoint.host, endpoint.port) if endpoint else None
+
+
+def _worker(config: Config, workers: int) -> WorkerPlan:
+    return WorkerPlan(
+        listeners=tuple(_listeners(config)),
+        timeouts=TimeoutPlan(**config.timeouts.model_dump()),
+        connections=config.limits.connections,
+        workers=workers,
+        dns_ttl=config.dns.ttl,
+        dns_negative_ttl=config.dns.negative_ttl,
+        splice=config.node.splice,
+        own_addresses=tuple(_own_addresses(config)),
+    )
+
+
+def _listeners(config: Config) -> Iterator[ListenerPlan]:
+    served = services(config)
+    for number, (service, first) in enumerate(zip(served, _first_targets(config, served), strict=True), 1):
+        listener = service.listener
+        yield ListenerPlan(
+            id=number,
+            name=service.name,
+            protocol=listener.protocol,
+            host=listener.listen.host,
+            port=listener.listen.port,
+            route=service.route,
+            targets=tuple(_target(each, target) for each, target in enumerate(service.targets, first)),
+            users=_users(listener),
+            detect=service.detect,
+        )
+
+
+def _first_targets(config: Config, served: list[Service]) -> Iterator[int]:
+    """Yield the number of each listener's first target; listeners that take the same route share its numbers."""
+    numbers: dict[tuple[str, int], int] = {}
+    free = 1
+    for place, service in enumerate(served):
+        owner = ("route", config.route.index(service.routes[0])) if service.routes else ("listener", place)
+        if owner not in numbers:
+            numbers[owner] = free
+            free += len(service.targets)
+        yield numbers[owner]
+
+
+def _target(number: int, target: Target) -> TargetPlan:
+    return TargetPlan(id=number, host=target.address.host, port=target.address.port, weight=target.weight)
+
+
+def _users(listener: Listener) -> dict[str, str]:
+    users = {user: password.get_secret_value() for user, password in listener.users.items()}
+    if listener.auth:
+        user, _, password = listener.auth.get_secret_value().partition(":")
+        users[user] = password
+    return users
+
+
+def _own_addresses(config: Config) -> Iterator[tuple[str, int]]:
+    """Yield what must not be dialed. A port that the kernel chooses is known to whoever binds it, and only then."""
+    for endpoint in (config.admin.listen, *(each.listen for each in config.listener)):
+        if endpoint and endpoint.port:
+            yield endpoint.host, endpoint.port
+
+
+def _socket(runtime: Path, name: str) -> str:
+    path = str(socket_path(name, {"PENSTOCK_RUNTIME_DIR": str(runtime)}))
+    if (size := len(os.fsencode(path))) > SOCKET_PATH_BYTES:
+        what = f"a Unix socket's path has at most {SOCKET_PATH_BYTES} bytes and this one {size}"
+        raise ConfigurationError([f"{path}: {what}; set a shorter PENSTOCK_RUNTIME_DIR or node.name"])
+    return path

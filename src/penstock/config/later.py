@@ -1,0 +1,30 @@
+"""Keys and values that have a meaning in Penstock, but not in this release: better said than guessed at."""
+
+from penstock.config.mistakes import Key
+
+KEYS = frozenset(
+    {
+        ("manager",), ("metrics",), ("monitoring",), ("access",), ("guard",), ("store",), ("alert",),
+        ("limits", "connections_per_ip"), ("limits", "rate_per_ip"), ("limits", "rate"), ("limits", "bandwidth"),
+        ("limits", "quota"), ("timeouts", "keep_alive"),
+        ("listener", "certificates"), ("listener", "accept_proxy"), ("listener", "trusted_proxies"),
+        ("listener", "users_file"), ("listener", "tls"), ("listener", "limits"), ("listener", "timeouts"),
+        ("route", "priority"), ("route", "match"), ("route", "balance"), ("route", "tls"), ("route", "send_proxy"),
+        ("route", "health_check"), ("route", "limits"), ("route", "handler"), ("route", "timeouts"),
+        ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
+    }
+)  # fmt: skip
+"""Keys, without the numbers of list items."""
+
+VALUES: dict[tuple[str, ...], frozenset[str]] = {
+    ("listener", "protocol"): frozenset(("tls",)),
+    ("listener", "detect"): frozenset(("tls",)),
+    ("route", "action"): frozenset(("redirect", "block", "handler")),
+}
+"""Values by key."""
+
+
+def is_later(key: Key, value: object = None) -> bool:
+    """Return whether a key, or a value of a key that there is, belongs to a later release."""
+    words = tuple(part for part in key if isinstance(part, str))
+    return words in KEYS or (isinstance(value, str) and value in VALUES.get(words, ()))
