@@ -75,6 +75,7 @@ def test_flags_and_environment_count():
                 "--listen: ':8001': the admin door takes [::]:8001 already",
             ],
         ),
+        ([TCP, {"protocol": "http", "listen": ":x"}], {}, ["--http: ':x': 'x' is no port from 0 to 65535"]),
         ([TCP, {**TCP, "listen": "8001"}], {}, ["--listen: '8001': listener 1 takes [::]:8001 already"]),
         ([], {}, ["listener: no listener: nothing would be served; write [[listener]] with listen and protocol"]),
     ],

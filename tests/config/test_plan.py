@@ -1,32 +1,75 @@
-"""The frozen plan: what it prints, and that a worker can be told it."""
+"""The frozen plan travels to workers as JSON, and never shows a secret."""
 
 import subprocess
 import sys
 
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
 
-LISTENER = ListenerPlan(id=1, name="a", protocol="http", host="::", port=80, users={"bob": "hunter2"})
-WORKER = WorkerPlan(listeners=(LISTENER,), own_addresses=(("::", 80),))
+names = st.text(max_size=20)
+ids = st.integers(1, 65535)
+targets = st.builds(TargetPlan, id=ids, host=names, port=ids, weight=ids)
+listeners = st.builds(
+    ListenerPlan,
+    id=ids,
+    name=names,
+    protocol=st.sampled_from(["tcp", "http", "socks5", "auto"]),
+    host=names,
+    port=ids,
+    targets=st.lists(targets, max_size=3).map(tuple),
+    users=st.dictionaries(names, names, max_size=3),
+    detect=st.lists(names, max_size=3).map(tuple),
+)
+plans = st.builds(
+    WorkerPlan,
+    listeners=st.lists(listeners, max_size=3).map(tuple),
+    timeouts=st.builds(TimeoutPlan, idle=st.integers(0, 1 << 62)),
+    own_addresses=st.lists(st.tuples(names, ids), max_size=3).map(tuple),
+)
 
 
-def test_addresses_are_written_as_operators_write_them():
-    """A plan's addresses have brackets where IPv6 needs them, and a Unix socket has no port."""
-    assert str(LISTENER) == "[::]:80"
-    assert str(ListenerPlan(id=1, name="a", protocol="tcp", host="unix:/run/x", port=0)) == "unix:/run/x"
-    assert [str(TargetPlan(id=1, host=host, port=1)) for host in ("::1", "a")] == ["[::1]:1", "a:1"]
+@given(plans)
+def test_a_worker_reads_what_the_supervisor_wrote(plan):
+    """Any plan comes out of its JSON as the same plan."""
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=WorkerPlan) == plan
 
 
-def test_secrets_are_not_printed():
-    """No plan prints a password or a token."""
-    node = NodePlan(name="n", workers=1, admin=None, admin_token="hunter2", socket_path="/x", worker=WORKER)
-    assert "hunter2" not in repr(node) + repr(WORKER) + repr(LISTENER)
+SECRET = "correct horse battery staple"
+LISTENER = ListenerPlan(id=1, name="egress", protocol="socks5", host="::1", port=1080, users={"ann": SECRET})
+WORKER = WorkerPlan(listeners=(LISTENER,))
+NODE = NodePlan(
+    name="edge-1", workers=1, admin=("127.0.0.1", 0), admin_token=SECRET, socket_path="x.sock", worker=WORKER
+)
 
 
-def test_a_plan_survives_the_wire():
-    """What a supervisor writes, a worker reads as the same plan."""
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(WORKER), type=WorkerPlan) == WORKER
+@pytest.mark.parametrize("plan", [LISTENER, WORKER, NODE], ids=lambda plan: type(plan).__name__)
+def test_secrets_are_not_printed(plan):
+    """No way of printing a plan shows a password or a token."""
+    assert SECRET not in repr(plan) + str(plan) + f"{plan}"
+
+
+def test_a_plan_cannot_be_changed():
+    """The rules that a connection began with stay with it: plans are frozen."""
+    with pytest.raises(AttributeError):
+        LISTENER.port = 1
+
+
+@pytest.mark.parametrize(
+    ("host", "text"), [("::1", "[::1]:80"), ("127.0.0.1", "127.0.0.1:80"), ("unix:/run/a.sock", "unix:/run/a.sock")]
+)
+def test_a_listener_prints_its_address(host, text):
+    """A listener prints as the address that an operator would write."""
+    assert str(ListenerPlan(id=1, name="a", protocol="http", host=host, port=80)) == text
+
+
+@pytest.mark.parametrize(("host", "text"), [("::1", "[::1]:80"), ("example.com", "example.com:80")])
+def test_a_target_prints_its_address(host, text):
+    """A target prints as the address that an operator would write."""
+    assert str(TargetPlan(id=1, host=host, port=80)) == text
 
 
 def test_the_plan_loads_no_validator():

@@ -111,10 +111,14 @@ class Flags:
 
     def place(self, key: Key, names: Mapping[Key, str]) -> tuple[int, str]:
         """Return the number of the listener, and the flag."""
-        number = key[1] if len(key) > 1 and isinstance(key[1], int) else 0
-        if len(key) > 2 and key[0] == "listener":
-            return number, LISTENER_FLAGS.get(str(key[2]), spelled(key, names))
-        return number, self._flags.get(key[:2]) or spelled(key, names)
+        if len(key) > 2 and key[0] == "listener" and isinstance(key[1], int):
+            return key[1], self._listener_flag(key[1], str(key[2])) or spelled(key, names)
+        return 0, self._flags.get(key[:2]) or spelled(key, names)
+
+    def _listener_flag(self, number: int, key: str) -> str | None:
+        """Return the flag of a listener's key; `penstock tcp --http :8002` calls its second one's address --http."""
+        protocol, first = (self.tree["listener"][each].get("protocol") for each in (number, 0))
+        return f"--{protocol}" if key == "listen" and protocol != first else LISTENER_FLAGS.get(key)
 
     def spell(self, write: Assign) -> str:
         """Return what to write here."""
