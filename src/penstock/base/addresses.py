@@ -90,7 +90,7 @@ def _split(text: str) -> tuple[str, int]:
 
 
 def _port(text: str, whole: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > 65_535:
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > 65_535:
         raise AddressError(f"{whole!r}: {text!r} is no port from 0 to 65535")
     return int(text)
 

@@ -32,6 +32,9 @@ _NO_NAMES: frozenset[bytes] = frozenset()
 _HANDLED = frozenset((b"", b"close", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
 """Connection options that name no field, or one that goes anyhow."""
 
+_PLAIN = frozenset((b"connection", b"content-length", b"keep-alive"))
+_KEEP_ALIVE = frozenset((b"keep-alive",))
+
 _REMEMBERED = 1_024
 _REMEMBERED_BYTES = 1_024  # longer heads are read afresh, so that the memory holds a few MiB at most
 
@@ -56,6 +59,7 @@ class Fields(Struct, frozen=True, gc=False):
         upgrade_lines: The Upgrade lines likewise.
         named: Other fields that Connection names.
         repeated: Whether a field is repeated, so that one line may begin another.
+        plain: Whether there is nothing to think about: at most a length, one hop-by-hop line, no option that matters.
     """
 
     host: bytes | None
@@ -69,6 +73,7 @@ class Fields(Struct, frozen=True, gc=False):
     upgrade_lines: tuple[bytes, ...]
     named: frozenset[bytes]
     repeated: bool
+    plain: bool
 
 
 def read_fields(lines: bytes) -> Fields:
@@ -98,6 +103,7 @@ def _interpret(found: tuple[bytes, ...]) -> Fields:
         elif name not in _END_TO_END:
             hops.append(line)
     options = _split(values.get(b"connection"))
+    plain = values.keys() <= _PLAIN and len(found) == len(values) and len(hops) <= 1 and options <= _KEEP_ALIVE
     return Fields(
         _lower(values.get(b"host")),
         values.get(b"content-length"),
@@ -110,6 +116,7 @@ def _interpret(found: tuple[bytes, ...]) -> Fields:
         tuple(upgrade_lines),
         options - _HANDLED,
         len(values) < len(found),
+        plain,
     )
 
 

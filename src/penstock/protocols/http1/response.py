@@ -29,6 +29,9 @@ _BEGINNING = b"HTTP/1."
 # in the reason; a missing space before no reason at all is common enough to be mended.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 
+_ORDINARY = frozenset((200, 201, 202, 203, 206, 301, 302, 303, 307, 308, 400, 401, 403, 404, 410, 429, 500, 502, 503))
+"""Statuses that say nothing of how their answers are framed, and are met every day."""
+
 _BODILESS = frozenset((204, 304))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _CODING = frozenset((b"transfer-encoding",))
@@ -157,6 +160,13 @@ class ResponseReader:
         _validate(head)
         lines = head[line_end:]
         fields = read_fields(lines)
+        if fields.plain and self.status in _ORDINARY and not http_1_0 and self._method != b"HEAD":
+            self._persistent = True
+            self._framing = framing = self._frame(content_length(lines, fields), rest)
+            self.done = framing.done
+            if fields.hops:
+                lines = lines.replace(fields.hops[0], b"", 1)
+            return b"".join((line, lines[:-2], _END if self.keep_alive else _CLOSE + _END))
         if self.status < 200:
             return self._read_interim(line, lines, fields, http_1_0)
         self._framing = framing = self._choose_framing(lines, fields, http_1_0, rest)
@@ -195,13 +205,17 @@ class ResponseReader:
             self._persistent = False  # it announces a body that cannot be: who knows what comes
         if self.status in _BODILESS or self._method == b"HEAD":
             return NO_BODY
-        if coding is not None:
-            return Chunked()
-        if length is not None:
-            self._whole = length == rest  # most answers come in one piece: nothing is left to be framed
-            return NO_BODY if self._whole or not length else Length(length)
-        self.keep_alive = self._persistent = False
-        return UntilClose()
+        return self._frame(length, rest) if coding is None else Chunked()
+
+    def _frame(self, length: int | None, rest: int) -> Framing:
+        """Return how a body ends that is not chunked."""
+        if length is None:
+            self.keep_alive = self._persistent = False
+            return UntilClose()
+        if length < 0:
+            raise RemoteError("the answer's Content-Length is no length")
+        self._whole = length == rest  # most answers come in one piece: nothing is left to be framed
+        return NO_BODY if self._whole or not length else Length(length)
 
     def _rewrite(self, lines: bytes, fields: Fields) -> bytes:
         """Return the fields that the client gets."""
