@@ -45,7 +45,7 @@ from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
 from penstock.dataplane.inbox import Inbox
-from penstock.dataplane.reactor import BROKEN, OUT, READABLE
+from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End
 from penstock.dataplane.udp import Association
 from penstock.metrics.ledger import (
@@ -63,6 +63,12 @@ from penstock.metrics.ledger import (
 if TYPE_CHECKING:
     from penstock.dataplane.listener import Listener
     from penstock.dataplane.worker import Worker
+
+TURN = 64
+"""Reading commands of one conversation before others get their turn: some requests are answered without a dial."""
+
+ASLEEP: Any = object()
+"""Stands for: no `step` is under way."""
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, zero seconds: the close is a reset (socket(7))."""
@@ -91,8 +97,8 @@ class Connection(Deadlines):
     """
 
     __slots__ = (
-        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_reports", "_target_pending", "_tries",
-        "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "row", "target",
+        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_reports", "_target_pending", "_told",
+        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "row", "target",
         "worker",
     )  # fmt: skip
 
@@ -113,6 +119,7 @@ class Connection(Deadlines):
         self._dial: dialer.Dial | None = None
         self._dial_started = self._tries = self._target_pending = 0
         self._reports = False
+        self._told: Any = ASLEEP
 
     # The conversation ------------------------------------------------------------------------------------------------
 
@@ -126,16 +133,29 @@ class Connection(Deadlines):
         self.step(None)
 
     def step(self, answer: Any, error: Exception | None = None) -> None:
-        """Resume the conversation with an answer or an error, and do what it says until it must wait."""
+        """
+        Resume the conversation with an answer or an error, and do what it says until it must wait.
+
+        A command that is answered before it returns, such as a dial that fails at once, steps from within a step: the
+        answer is noted, and the loop that is under way goes on with it. So a thousand of them go no deeper than one.
+        """
+        if self._told is not ASLEEP:
+            self._told = answer, error
+            return
         conversation = self._conversation
         assert conversation is not None  # noqa: S101 - who steps has one
         command: Any = None
+        turn = TURN
         try:
             while True:
                 command = conversation.send(answer) if error is None else conversation.throw(error)
                 answer = error = None
                 kind = type(command)
                 if kind is Until or kind is Need or kind is Peek:
+                    turn -= 1
+                    if not turn or self.client.held is not None:
+                        self._postpone(command)
+                        return
                     try:
                         answer = self.inbox.take(command)
                     except (ClientClosed, TooLong) as news:
@@ -151,11 +171,17 @@ class Connection(Deadlines):
                 elif kind is Describe:
                     self._describe(command)
                 else:
+                    self._told = None
                     HANDLERS[kind](self, command)
-                    return
+                    if self._told is None or not self.row:
+                        return
+                    answer, error = self._told
         except DOCUMENTED as news:
+            error = None  # it knows this frame, and the frame shall not know it: nobody would free them
             self.detail = self.detail or str(news)
             self.close(ending(news, PHASES.get(type(command), self.phase)).pack())
+        finally:
+            self._told = ASLEEP
 
     def _describe(self, command: Describe) -> None:
         if command != self._described:
@@ -168,30 +194,42 @@ class Connection(Deadlines):
         if self.exchange is None:
             if phase is not self.phase:
                 self.enter(phase)
-        elif not self.inbox.data:
-            self.arm(self.worker.reactor.now + self.worker.keep_alive)
+        else:  # the next head has its own deadline once it has begun
+            worker = self.worker
+            self.arm(worker.reactor.now + (worker.handshake if self.inbox.data else worker.keep_alive))
+
+    def _postpone(self, command: Need | Until | Peek) -> None:
+        """Read on when the client has taken what it was told, or when others had their turn."""
+        self._wait(command)
+        if self.client.held is not None:
+            self.client.on_flushed = self._listen
+        else:
+            self.worker.reactor.again(self, self.client.fd, IN)
 
     # Events ----------------------------------------------------------------------------------------------------------
 
     def ready(self, fd: int, mask: int) -> None:
         """React to an edge on the client's socket while the conversation runs."""
-        if mask & OUT and self.client.held is not None and not self.client.flush():
-            return
+        client = self.client
+        if mask & READABLE:
+            self.inbox.pending |= mask
+        if mask & OUT and client.held is not None:
+            client.flush()
         if not self.row or not mask & READABLE:
             return
-        self.inbox.pending |= mask
         if self._waiting is not None:
-            self._listen()
+            if client.held is None:
+                self._listen()
         elif self._dial is None and self.exchange is not None:
             self.exchange.client_ready(mask)
         elif self.extra is not None:
             self.extra.client_ready(mask)
         elif mask & BROKEN:  # it will not even read what we could say
-            self.broken(self.client)
+            self.broken(client)
 
     def _listen(self) -> None:
         command, before = self._waiting, self.inbox.data
-        assert command is not None  # noqa: S101 - the caller looked
+        assert command is not None  # noqa: S101 - the callers looked, or asked to be called while it waits
         try:
             answer = self.inbox.take(command)
         except (ClientClosed, TooLong) as news:
@@ -218,7 +256,7 @@ class Connection(Deadlines):
     def expire(self) -> None:
         """React to the deadline of the phase."""
         if self._waiting is not None:
-            self._waiting = None
+            self._waiting = self.client.on_flushed = None
             self.step(None, DeadlinePassed(len(self.inbox.data)))
         elif self._farewell is not None:
             self.end(self._farewell.outcome)
@@ -333,6 +371,10 @@ class Connection(Deadlines):
         """Keep an edge of the target's socket until the relay begins."""
         self._target_pending |= mask
 
+    def cut(self) -> None:
+        """Let the client's end be a reset."""
+        reset(self.client)
+
     def finish(self) -> None:
         """Both ends have said all."""
         self.end(COMPLETED)
@@ -343,12 +385,8 @@ class Connection(Deadlines):
             self.exchange.target_broken()
             return
         self.detail = self.detail or "connection reset"
-        other = end.other
-        if other is not None:
-            try:
-                other.sock.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
-            except OSError:
-                pass
+        if end.other is not None:
+            reset(end.other)
         who = EndedBy.CLIENT if end is self.client else EndedBy.TARGET
         self.end(Outcome(who, self.phase).pack())
 
@@ -363,13 +401,19 @@ class Connection(Deadlines):
         client = self.client
         if not self.row:
             return
-        if client.held is None and (client.eof or (outcome == COMPLETED and not self.inbox.data)):
+        if client.held is None and (client.eof or (outcome == COMPLETED and not self._unread)):
             self.end(outcome)
             return
         self._let_go_of_conversation()
         self._drop_target()
         self._farewell = Farewell(self, outcome)
         self._farewell.start()
+
+    @property
+    def _unread(self) -> bool:
+        """Whether the client has sent, or still sends, what nobody will read: a close would be a reset."""
+        uploading = self.exchange is not None and self.exchange.uploading
+        return uploading or bool(self.inbox.data or self.inbox.pending)
 
     def _drop_target(self) -> None:
         if self._dial is not None:
@@ -411,6 +455,7 @@ class Connection(Deadlines):
             worker.ledger.describe(row, described.destination, described.user, self.detail)
         worker.ledger.end(row, worker.reactor.now, outcome)
         self.row = 0
+        self._farewell = None
         worker.reactor.bury(client.fd, client.sock)
         if client.pipe is not None:
             self._give_pipes_back(client)
@@ -428,7 +473,8 @@ class Connection(Deadlines):
     @property
     def between_requests(self) -> bool:
         """Whether this is an HTTP client that has said nothing of a next request: it may be closed at no loss."""
-        return self.exchange is not None and self._waiting is not None and not self.inbox.data
+        waits = self._waiting is not None and self.client.held is None and not self.inbox.data
+        return waits and self.exchange is not None
 
     def _exchange(self, command: Exchange) -> None:
         if self.exchange is None:
@@ -456,6 +502,14 @@ class Connection(Deadlines):
         self.extra.carry()
         if self.inbox.pending:
             self.extra.client_ready(self.inbox.pending)
+
+
+def reset(end: End) -> None:
+    """Make the close of this end a reset."""
+    try:
+        end.sock.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+    except OSError:
+        pass
 
 
 HANDLERS: dict[type, Callable[[Connection, Any], None]] = {

@@ -12,7 +12,7 @@ Rules:
   (RFC 9110 section 9.2.2), it is sent once more, on a new connection.
 """
 
-from _socket import MSG_DONTWAIT
+from _socket import MSG_DONTWAIT, MSG_PEEK
 from _socket import socket as RawSocket
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from penstock.dataplane.pool import Link
 from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
 from penstock.metrics.ledger import DIALED, REQUESTS
+from penstock.protocols.http1.framing import UNTIL_CLOSE_BYTES
 from penstock.protocols.http1.response import ResponseReader
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class HttpExchange:
 
     def begin(self, command: Exchange) -> None:
         """Send a request, on a pooled connection if there is one."""
-        self._command = command
-        link = self._worker.pool.take((command.host, command.port))
+        self._command, worker = command, self._worker
+        worker.words[self._connection.row + REQUESTS] += 1
+        link = worker.pool.take((command.host, command.port))
         if link is None:
             self._dial_new()
         else:
@@ -95,12 +97,16 @@ class HttpExchange:
         link.lend(connection)
         self._link, self._pending, self._heard = link, 0, False
         self._reader = ResponseReader(command.method, command.keep_alive, command.http_1_0, command.upgrade)
-        worker.words[connection.row + REQUESTS] += 1
         connection.seen = worker.reactor.now
         connection.arm_idle(worker.idle)
         link.send(command.head)
         if not command.framing.done and self._link is link:
             self._pump_request()
+
+    @property
+    def uploading(self) -> bool:
+        """Whether the client has not sent all of its request's body."""
+        return self._command is not None and not self._command.framing.done
 
     # Client to target ------------------------------------------------------------------------------------------------
 
@@ -119,6 +125,8 @@ class HttpExchange:
         assert link is not None  # noqa: S101 - the callers looked
         assert command is not None  # noqa: S101 - the callers looked
         framing = command.framing
+        if framing.done:  # the last of it has just gone out
+            return
         link.on_flushed = self._pump_request
         try:
             for _ in range(RELAY_ROUNDS):
@@ -187,13 +195,13 @@ class HttpExchange:
         client, words, buffer = connection.client, worker.words, worker.buffer
         connection.seen = worker.reactor.now
         for _ in range(RELAY_ROUNDS):
-            limit = min(reader.passthrough, RELAY_BUFFER_BYTES) if self._heard else 0
+            straight = self._heard and reader.passthrough >= RELAY_BUFFER_BYTES
             try:
-                count = link.sock.recv_into(buffer, limit, MSG_DONTWAIT)
+                count = link.sock.recv_into(buffer, 0, MSG_DONTWAIT)
                 if count:
                     self._heard = True
                     words[link.rx] += count
-                    if limit:
+                    if straight:
                         reader.skip(count)
                         client.send(worker.view[:count])
                     elif data := reader.feed(bytes(worker.view[:count])):
@@ -202,14 +210,17 @@ class HttpExchange:
                 self._pending = 0
                 return
             except OSError as error:
-                self._target_gone(error.strerror or "connection reset")
+                self._target_gone(error.strerror or "connection reset", was_reset=True)
                 return
             except RemoteError as error:
                 self._fail(TARGET_BROKE, DialError.FAILED, str(error))
                 return
             if not connection.row:
                 return
+            emptied = count < RELAY_BUFFER_BYTES and not self._pending & URGENT
             if reader.done:
+                if emptied:
+                    self._pending &= HANGUP
                 self._answered()
                 return
             if not count:
@@ -219,7 +230,7 @@ class HttpExchange:
                 self._pending |= RESUMED
                 client.on_flushed = self._pump_response
                 return
-            if count < (limit or RELAY_BUFFER_BYTES) and not self._pending & URGENT:
+            if emptied:
                 if self._pending & HANGUP:
                     self._target_gone("closed before its answer was complete")
                 self._pending = 0
@@ -235,7 +246,7 @@ class HttpExchange:
             if client.held is None:
                 self._pump_response()
 
-    def _target_gone(self, detail: str) -> None:
+    def _target_gone(self, detail: str, *, was_reset: bool = False) -> None:
         reader, link, command = self._reader, self._link, self._command
         assert reader is not None  # noqa: S101 - the callers looked
         assert link is not None  # noqa: S101 - the callers looked
@@ -245,6 +256,8 @@ class HttpExchange:
             self._dial_new()
             return
         try:
+            if was_reset and reader.started:  # a reset completes nothing, not even a body until close
+                raise RemoteError("reset in the middle of its answer")
             reader.eof()
         except RemoteError as error:
             self._fail(TARGET_BROKE, DialError.FAILED, f"{error}: {detail}")
@@ -268,7 +281,7 @@ class HttpExchange:
         self._link = None
         link.on_flushed = None
         done = command.framing.done
-        if reader.reusable and done and link.held is None:
+        if reader.reusable and done and link.held is None and (not self._pending or is_silent(link)):
             self._worker.pool.give(link)
         else:
             self._worker.reactor.bury(link.fd, link.sock)
@@ -289,6 +302,8 @@ class HttpExchange:
         self._bury_link()
         if reader is not None and reader.started:
             connection.detail = detail
+            if reader.passthrough == UNTIL_CLOSE_BYTES:  # an orderly close would make it look complete
+                connection.cut()
             connection.end(outcome)
         else:
             connection.step(None, DialFailed(error, detail))
@@ -323,3 +338,14 @@ class HttpExchange:
             self._dial.cancel()
             self._dial = None
         self._bury_link()
+
+
+def is_silent(link: Link) -> bool:
+    """Return whether a target has neither said more than its answer nor closed: its connection may wait for another."""
+    try:
+        link.sock.recv(1, MSG_DONTWAIT | MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False

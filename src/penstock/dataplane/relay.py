@@ -61,8 +61,10 @@ class End:
 
     def ready(self, fd: int, mask: int) -> None:
         """React to an edge while the connection relays."""
-        if mask & OUT and self.held is not None and not self.flush():
-            return
+        if mask & OUT and self.held is not None:
+            self.flush()  # the other direction goes on even if this one is stuck
+            if self.other is None:
+                return  # it has ended
         if mask & READABLE:
             other = self.other
             if other is None:

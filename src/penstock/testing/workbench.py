@@ -56,6 +56,8 @@ class Bench:
         worker: The worker; its thread owns it, so a test only reads.
         ports: Port by listener name.
         control: The supervisor's end of the control pair.
+        reports: What the worker has said so far, as far as it was read.
+        forgiving: Whether an internal error of the worker leaves the block without a failure.
     """
 
     worker: Worker
@@ -64,6 +66,7 @@ class Bench:
     ledger_fd: int
     thread: threading.Thread
     reports: list[orders.Report] = field(default_factory=list)
+    forgiving: bool = False
 
     def rows(self) -> list[Row]:
         """Return every row that was ever used."""
@@ -116,6 +119,14 @@ class Bench:
             if isinstance(report, kind):
                 return report
 
+    def faults(self) -> list[str]:
+        """Return the internal errors that the worker has told of; what it has said until now is read."""
+        self.control.setblocking(False)
+        with contextlib.suppress(OSError):
+            while packet := self.control.recv(orders.PACKET_BYTES):
+                self.reports.append(orders.parse_report(packet))
+        return [each.detail for each in self.reports if isinstance(each, orders.Notice) and each.level == "error"]
+
     def tick(self) -> None:
         """Let the ledger believe that the supervisor has read it."""
         self.worker.words[ledger.H_TICK] += 1
@@ -131,7 +142,7 @@ def listener(name: str = "main", protocol: str = "tcp", *targets: int, **more: A
 @contextlib.contextmanager
 def bench(*plans: ListenerPlan, timeouts: TimeoutPlan | None = None, **more: Any) -> Iterator[Bench]:
     """
-    Run a worker with these listeners on free ports.
+    Run a worker with these listeners on free ports. An internal error of the worker fails the block at its end.
 
     Args:
         plans: Listeners; they get their ids in this order.
@@ -160,9 +171,11 @@ def bench(*plans: ListenerPlan, timeouts: TimeoutPlan | None = None, **more: Any
         with contextlib.suppress(OSError):
             found.order(orders.Stop())
         thread.join(PATIENCE_S)
+        faults = found.faults()
         ours.close()
         os.close(fd)
         assert not thread.is_alive(), "the worker did not stop"
+        assert found.forgiving or not faults, faults[0]
 
 
 def _listening() -> socket.socket:
