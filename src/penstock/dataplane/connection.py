@@ -98,8 +98,8 @@ class Connection(Deadlines):
 
     __slots__ = (
         "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_reports", "_target_pending", "_told",
-        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "row", "target",
-        "worker",
+        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "row",
+        "target", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -132,7 +132,7 @@ class Connection(Deadlines):
         self._conversation = conversation
         self.step(None)
 
-    def step(self, answer: Any, error: Exception | None = None) -> None:
+    def step(self, answer: Any, error: Exception | None = None) -> None:  # noqa: PLR0912 - a call a command would cost
         """
         Resume the conversation with an answer or an error, and do what it says until it must wait.
 

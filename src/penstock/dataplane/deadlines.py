@@ -36,7 +36,8 @@ class Deadlines:
     def __init__(self, reactor: "Reactor", deadline: int) -> None:
         self._reactor, self.seen = reactor, reactor.now
         self._deadline, self._idle = deadline, 0
-        self._visit = reactor.now + FIRST_VISIT_NS
+        visit = reactor.now + FIRST_VISIT_NS
+        self._visit = deadline if deadline < visit else visit
         reactor.at(self._visit, self)
 
     def arm(self, deadline: int) -> None:

@@ -188,7 +188,7 @@ class HttpExchange:
             if self._connection.client.held is None:
                 self._pump_response()
 
-    def _pump_response(self) -> None:
+    def _pump_response(self) -> None:  # noqa: PLR0912 - the way of a chunk, and its ends
         connection, link, reader, worker = self._connection, self._link, self._reader, self._worker
         if link is None or reader is None:
             return

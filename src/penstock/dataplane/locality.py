@@ -2,7 +2,7 @@
 
 import socket
 
-from penstock.base.addresses import is_loopback, unmap
+from penstock.base.addresses import is_loopback, pack_ip, unpack_ip
 
 _WILDCARDS = frozenset(("::", "0.0.0.0"))
 
@@ -21,7 +21,7 @@ class OwnAddresses:
     def __init__(self, endpoints: tuple[tuple[str, int], ...]) -> None:
         self._hosts: dict[int, set[str]] = {}
         for host, port in endpoints:
-            self._hosts.setdefault(port, set()).add(unmap(host))
+            self._hosts.setdefault(port, set()).add(_canonical(host))
         self._local: dict[str, bool] = {}
 
     def holds(self, host: str, port: int) -> bool:
@@ -35,7 +35,7 @@ class OwnAddresses:
         hosts = self._hosts.get(port)
         if hosts is None:
             return False
-        host = unmap(host)
+        host = _canonical(host)
         if host in hosts or host in _WILDCARDS:  # connecting to the wildcard reaches loopback
             return True
         return not _WILDCARDS.isdisjoint(hosts) and (is_loopback(host) or self._is_local(host))
@@ -47,6 +47,11 @@ class OwnAddresses:
                 self._local.clear()
             known = self._local[host] = can_bind(host)
         return known
+
+
+def _canonical(host: str) -> str:
+    """Return an IP address in its one spelling: an address has many, and each of them reaches us."""
+    return "::" if (known := unpack_ip(pack_ip(host))) == "-" else known
 
 
 def can_bind(host: str) -> bool:

@@ -13,6 +13,7 @@ Source: docs/decisions/0001-edge-triggered-reactor.md.
 
 import os
 import select
+import threading
 import time
 from _socket import socket as RawSocket
 from collections import deque
@@ -72,6 +73,7 @@ class Reactor:
     __slots__ = (
         "_again",
         "_clock",
+        "_closing",
         "_due",
         "_graves",
         "_on_crash",
@@ -96,10 +98,11 @@ class Reactor:
         self._slots: dict[int, list[Timer]] = {}
         self._due: list[int] = []
         self._graves: list[RawSocket] = []
-        self._again: list[tuple[Handler, int, int]] = []
+        self._again: dict[int, tuple[Handler, int]] = {}
         self._posted: deque[Callable[[], None]] = deque()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._running = False
+        self._closing = threading.Lock()
         self.watch(self._waker, _Waker(self._waker), EDGE_IN)
 
     def watch(self, fd: int, handler: Handler, mask: int) -> None:
@@ -113,8 +116,15 @@ class Reactor:
         self._graves.append(sock)
 
     def again(self, handler: Handler, fd: int, mask: int) -> None:
-        """Call `handler.ready(fd, mask)` in the next turn, unless another one is told about `fd` by then."""
-        self._again.append((handler, fd, mask))
+        """
+        Call `handler.ready(fd, mask)` after the others, unless another one is told about `fd` by then.
+
+        Wishes for one descriptor are one wish: an edge that comes while one waits gives nobody a second turn.
+        """
+        waiting = self._again.get(fd)
+        if waiting is not None and waiting[0] is handler:
+            mask |= waiting[1]
+        self._again[fd] = handler, mask
 
     def at(self, deadline: int, timer: Timer) -> None:
         """Wake `timer` once `deadline` has passed; unit ns."""
@@ -128,7 +138,13 @@ class Reactor:
     def post(self, callback: Callable[[], None]) -> None:
         """Call `callback` in this loop soon. The one method that other threads may use."""
         self._posted.append(callback)
-        os.eventfd_write(self._waker, 1)
+        with self._closing:  # a thread that comes after the end must not write into who has the number now
+            if self._waker >= 0:
+                os.eventfd_write(self._waker, 1)
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call `callback` in the next turn. For the loop's own thread, which needs no waking."""
+        self._posted.append(callback)
 
     def stop(self) -> None:
         """Return from `run` when this turn is over."""
@@ -176,8 +192,8 @@ class Reactor:
         return wait if limit < 0 else min(wait, limit)
 
     def _catch_up(self) -> None:
-        again, self._again = self._again, []
-        for handler, fd, mask in again:
+        again, self._again = self._again, {}
+        for fd, (handler, mask) in again.items():
             if self.table.get(fd) is handler:
                 try:
                     handler.ready(fd, mask)
@@ -206,7 +222,9 @@ class Reactor:
             sock.close()
         self._graves.clear()
         self.epoll.close()
-        os.close(self._waker)
+        with self._closing:
+            os.close(self._waker)
+            self._waker = -1
 
 
 class _Waker:

@@ -9,6 +9,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from penstock.base.bounds import DIAL_ADDRESSES, RESOLVER_ENTRIES, RESOLVER_QUEUE, RESOLVER_THREADS
@@ -35,7 +36,7 @@ def look_up(host: str) -> Answer:
     """Ask the system for the stream addresses of `host`. Blocks for as long as the system's resolver does."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: what is no name at all, for the encoding or for C
         return Answer((), str(error))
     unique = dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found)
     return Answer(tuple(unique)[:DIAL_ADDRESSES])
@@ -91,7 +92,10 @@ class Resolver:
 
     def _work(self) -> None:
         while (host := self._names.get()) is not None:
-            answer = self._lookup(host)
+            try:
+                answer = self._lookup(host)
+            except Exception as error:  # a thread that dies would leave its name waiting for ever
+                answer = Answer((), str(error) or type(error).__name__)
             self._reactor.post(lambda host=host, answer=answer: self._learn(host, answer))  # type: ignore[misc]
 
     def _learn(self, host: str, answer: Answer) -> None:
@@ -102,7 +106,7 @@ class Resolver:
         if len(self._cache) > RESOLVER_ENTRIES:
             del self._cache[next(iter(self._cache))]
         for callback in self._waiting.pop(host, ()):
-            callback(answer)
+            self._reactor.soon(partial(callback, answer))  # each by itself: one that crashes is nobody else's end
 
     def close(self) -> None:
         """Let the threads end after the lookups that they are in."""
