@@ -342,13 +342,15 @@ def test_connection_that_closes_with_its_answer_is_not_kept():
     gate = threading.Event()
     with serving(behave) as target, proxy() as plane, Wire(plane.connect()) as wire:
         url = f"http://127.0.0.1:{target.port}/"
+        wait_for(plane.rows)
+        before = len(plane.worker.reactor.table)
         for _ in range(20):
             gate.clear()
             wire.send(request("POST", url, b"x"))
             assert wire.read_head().status == 200
             gate.set()
             assert wire.read(5) == b"hello"
-            wait_for(lambda: not plane.worker.pool.count)
+            wait_for(lambda: len(plane.worker.reactor.table) == before, "the target's connection to be let go of")
 
 
 def test_slow_reader_holds_little():

@@ -24,11 +24,13 @@ class Recorder:
         self.heard, self._react = [], react
 
     def ready(self, fd, mask):
+        """Note it and react."""
         self.heard.append((fd, mask))
         if self._react is not None:
             self._react(fd, mask)
 
     def wake(self, now):
+        """Note it and react."""
         self.heard.append(now)
         if self._react is not None:
             self._react(now, 0)
@@ -205,7 +207,7 @@ def test_buried_descriptor_hears_nothing(reactor, pair):
 
 def test_number_of_a_buried_socket_is_not_used_in_the_same_turn(reactor, pair):
     """A socket opened in the turn of a burial has another number, so no stale event can find it."""
-    one, two = pair
+    one, _ = pair
     number, opened = one.fileno(), []
 
     def bury(fd, mask):

@@ -24,6 +24,7 @@ class Directory:
         self.gate.set()
 
     def __call__(self, host):
+        """Note who is asked for, wait, and answer."""
         self.asked.append(host)
         self.gate.wait(10)
         if isinstance(self.answer, Exception):
