@@ -1,0 +1,58 @@
+"""A real node for tests."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from penstock.testing.nodes import bytes_of, running, table
+from penstock.testing.peers import echo, read_all, serving
+
+pytestmark = pytest.mark.system
+
+
+def test_a_node_runs_for_a_block():
+    """It is where it says, counts what it moves, and is gone with its workers afterwards."""
+    with serving(echo) as server:
+        with running(table("a", "tcp", server.port), table("b", "http", listen="[::1]:0")) as node:
+            with socket.create_connection(node.address("a"), 10) as client:
+                client.sendall(b"hello")
+                client.shutdown(socket.SHUT_WR)
+                assert read_all(client) == b"hello"
+            assert bytes_of(node.settled("a", 1)) == (5, 5, 5, 5)
+            assert bytes_of(node.listener("b")) == (0, 0, 0, 0)
+            assert node.url("b").startswith("http://[::1]:")
+            assert node.fetch("/health") == b"OK"
+            pids = [node.process.pid, *node.worker_pids()]
+        assert node.logged("node ended")
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def kill_a_worker(port):
+    """Run a node, and kill its worker while a connection is open."""
+    with running(table("a", "tcp", port)) as node, socket.create_connection(node.address("a"), 10) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        os.kill(node.worker_pids()[0], signal.SIGKILL)
+        node.until(lambda stats: stats["workers"]["respawns"])
+
+
+def test_a_block_fails_with_its_node():
+    """A worker that dies unexpectedly fails the block: its connection has ended as internal."""
+    with serving(echo) as server, pytest.raises(AssertionError, match="internal"):
+        kill_a_worker(server.port)
+
+
+def test_a_node_that_does_not_start_says_why():
+    """A configuration with a mistake fails at once, with what the node wrote."""
+    with pytest.raises(AssertionError, match=r"78.*protokol"), running(table("a", "tcp", protokol="x")):
+        raise NotImplementedError("it must not start")
+
+
+def test_descriptors_are_limited():
+    """A limit of open files holds for the node, which says that it is low."""
+    with running(table("a", "http"), descriptors=300) as node:
+        assert node.logged("too few file descriptors")[0]["detail"].startswith("300 ")
