@@ -41,6 +41,11 @@ class Binding:
         self._awaited = False
         self._strangers = 0
 
+    @property
+    def connection(self) -> "Connection":
+        """Whose client waits."""
+        return self._connection
+
     def start(self) -> None:
         """Listen, once it is known who is expected; the conversation is told the address."""
         if self._host in ANYBODY or is_ip(self._host):

@@ -48,6 +48,22 @@ ERRORS = {
     errno.EAGAIN: DialError.RESOURCE,
 }
 
+WEIGHT = {
+    error: weight
+    for weight, error in enumerate(
+        (
+            DialError.FAILED,
+            DialError.NETWORK_UNREACHABLE,
+            DialError.HOST_UNREACHABLE,
+            DialError.TIMEOUT,
+            DialError.REFUSED,
+            DialError.LOOP,
+            DialError.RESOURCE,
+        )
+    )
+}
+"""How far an attempt came that failed so; a fault of ours comes last, as it says nothing about the target."""
+
 
 class Owner(Protocol):
     """Who wants a connection."""
@@ -70,13 +86,24 @@ class Dial:
         port: 1 to 65535.
     """
 
-    __slots__ = ("_addresses", "_attempts", "_detail", "_error", "_host", "_next", "_owner", "_port", "_worker")
+    __slots__ = (
+        "_addresses",
+        "_attempts",
+        "_detail",
+        "_error",
+        "_host",
+        "_next",
+        "_owner",
+        "_port",
+        "_rival_at",
+        "_worker",
+    )
 
     def __init__(self, worker: "Worker", owner: Owner, host: str, port: int) -> None:
         self._worker, self._owner, self._host, self._port = worker, owner, host, port
         self._attempts: dict[int, tuple[RawSocket, str]] = {}
         self._addresses: list[tuple[int, str]] = []
-        self._next = 0
+        self._next = self._rival_at = 0
         self._error, self._detail = DialError.FAILED, ""
 
     def start(self) -> None:
@@ -104,7 +131,8 @@ class Dial:
             self._next += 1
             if self._attempt(family, address):
                 if self._next < len(self._addresses):
-                    self._worker.reactor.at(self._worker.reactor.now + HAPPY_EYEBALLS_NS, self)
+                    self._rival_at = self._worker.reactor.now + HAPPY_EYEBALLS_NS
+                    self._worker.reactor.at(self._rival_at, self)
                 return
         if not self._attempts:
             self._tell_failure(self._error, self._detail)
@@ -112,16 +140,16 @@ class Dial:
     def _attempt(self, family: int, address: str) -> bool:
         worker = self._worker
         if worker.own.holds(address, self._port):
-            self._error, self._detail = DialError.LOOP, f"{address}:{self._port} is this proxy itself"
+            self._note(DialError.LOOP, f"{address}:{self._port} is this proxy itself")
             return False
         try:
             sock = RawSocket(family, NEW_STREAM, 0)
         except OSError as error:
-            self._note(address, error.errno or 0)
+            self._note_code(address, error.errno or 0)
             return False
         code = sock.connect_ex((address, self._port))
         if code not in (errno.EINPROGRESS, 0):
-            self._note(address, code)
+            self._note_code(address, code)
             sock.close()
             return False
         fd = sock.fileno()
@@ -129,15 +157,24 @@ class Dial:
         worker.reactor.watch(fd, self, EDGE_BOTH)
         return True
 
-    def _note(self, address: str, code: int) -> None:
-        self._error = ERRORS.get(code, DialError.FAILED)
-        self._detail = f"{address}:{self._port}: {os.strerror(code)}"
+    def _note_code(self, address: str, code: int) -> None:
+        self._note(ERRORS.get(code, DialError.FAILED), f"{address}:{self._port}: {os.strerror(code)}")
+
+    def _note(self, error: DialError, detail: str) -> None:
+        """Keep what says most about why no address could be reached."""
+        if not self._detail or WEIGHT[error] >= WEIGHT[self._error]:
+            self._error, self._detail = error, detail
+
+    @property
+    def connection(self) -> object:
+        """Whose dial it is: what crashes in it ends that connection."""
+        return getattr(self._owner, "connection", self._owner)
 
     def ready(self, fd: int, mask: int) -> None:
         """An attempt stands or has failed."""
         sock, address = self._attempts.pop(fd)
         if mask & BROKEN:
-            self._note(address, sock.getsockopt(SOL_SOCKET, SO_ERROR) or errno.ECONNRESET)
+            self._note_code(address, sock.getsockopt(SOL_SOCKET, SO_ERROR) or errno.ECONNRESET)
             self._worker.reactor.bury(fd, sock)
             self._try_next()
             return
@@ -149,7 +186,7 @@ class Dial:
 
     def wake(self, now: int) -> None:
         """Give a slow attempt a rival."""
-        if self._attempts and self._next > 0:
+        if self._attempts and self._next > 0 and now >= self._rival_at:  # not for one that has failed meanwhile
             self._try_next()
 
     def expire(self) -> None:

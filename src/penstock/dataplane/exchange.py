@@ -56,6 +56,11 @@ class HttpExchange:
         self._pending = self._began = 0
         self._heard = False
 
+    @property
+    def connection(self) -> "Connection":
+        """Whose exchanges they are."""
+        return self._connection
+
     def begin(self, command: Exchange) -> None:
         """Send a request, on a pooled connection if there is one."""
         self._command, worker = command, self._worker

@@ -11,6 +11,7 @@ Rules:
 import socket
 from _socket import AF_INET, AF_INET6, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK
 from _socket import socket as RawSocket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.base.addresses import unmap
@@ -53,6 +54,11 @@ class Association:
         self._outer: dict[int, RawSocket] = {}
         self._known: dict[tuple[str, int], None] = {}
         self._waiting_names = 0
+
+    @property
+    def connection(self) -> "Connection":
+        """Whose client's datagrams they are."""
+        return self._connection
 
     def start(self) -> None:
         """Open the client's side; the conversation is told its address."""
@@ -112,7 +118,7 @@ class Association:
         elif self._waiting_names < UDP_NAMES_WAITING:
             self._waiting_names += 1
             payload = bytes(self._view[start:count])
-            self._connection.worker.resolver.resolve(host, lambda answer: self._resolved(answer, port, payload))
+            self._connection.worker.resolver.resolve(host, partial(self._resolved, port, payload))
 
     def _is_client(self, sender: tuple[str, int]) -> bool:
         if self._client is not None:
@@ -120,7 +126,7 @@ class Association:
         host = self._connection.host
         return (host in ("-", sender[0])) and self._port in (0, sender[1])
 
-    def _resolved(self, answer: Answer, port: int, payload: bytes) -> None:
+    def _resolved(self, port: int, payload: bytes, answer: Answer) -> None:
         self._waiting_names -= 1
         if answer.addresses and self._connection.row:
             self._forward(answer.addresses[0][1], port, payload)

@@ -62,7 +62,7 @@ class Worker:
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
-        self.pool = Pool(self.reactor, plan.timeouts.pool_idle)
+        self.pool = Pool(self.reactor, plan.timeouts.pool_idle or FOREVER)
         self.pipes = Pipes(plan.splice)
         self.own = OwnAddresses(plan.own_addresses)
         timeouts = plan.timeouts
@@ -221,7 +221,8 @@ class Worker:
 
     def crashed(self, owner: object, error: Exception) -> None:
         """A bug escaped from a handler: end that connection as internal, tell the supervisor, go on."""
-        connection = owner
+        owner = getattr(owner, "func", owner)  # a partial, and what it calls
+        connection = getattr(owner, "__self__", owner)  # a method, and whose it is
         while connection is not None and not isinstance(connection, Connection):
             connection = getattr(connection, "connection", None)
         text = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]
