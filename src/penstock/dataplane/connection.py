@@ -52,6 +52,7 @@ from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
     DIALED,
+    H_DOUBT,
     PHASE,
     REQUESTS,
     SCOPE,
@@ -381,6 +382,7 @@ class Connection(Deadlines):
 
     def broken(self, end: End) -> None:
         """An end was reset; the other one is reset too."""
+        self.worker.words[H_DOUBT] = 0  # a send that failed moved nothing
         if self.exchange is not None and end is not self.client and self._dial is None and self.target is None:
             self.exchange.target_broken()
             return

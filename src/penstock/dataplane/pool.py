@@ -7,7 +7,7 @@ from penstock.base.bounds import POOL_CONNECTIONS, POOL_PER_DESTINATION
 from penstock.base.clock import NS
 from penstock.dataplane.reactor import Reactor
 from penstock.dataplane.relay import End
-from penstock.metrics.ledger import TARGET_RX, TARGET_TX
+from penstock.metrics.ledger import DOUBT_SHIFT, TARGET_RX, TARGET_TX
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -45,6 +45,7 @@ class Link(End):
         """Count its bytes in that connection's row from now on."""
         row = connection.row
         self.connection, self.rx, self.tx, self.idle = connection, row + TARGET_RX, row + TARGET_TX, False
+        self.note = self.tx << DOUBT_SHIFT
 
     def ready(self, fd: int, mask: int) -> None:
         """Tell the exchange; an idle link that stirs is closed: it ends, or speaks out of turn."""

@@ -19,6 +19,7 @@ from penstock.base.bounds import RELAY_BUFFER_BYTES, RELAY_ROUNDS
 from penstock.dataplane import splice
 from penstock.dataplane.reactor import EDGE_BOTH, ERROR, HANGUP, IN, OUT, READABLE, URGENT
 from penstock.dataplane.splice import Pipe
+from penstock.metrics.ledger import DOUBT_MASK, DOUBT_SHIFT, H_DOUBT
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -42,17 +43,20 @@ class End:
         other: The end that its bytes go to, once there is one.
         held: Bytes that its socket did not take yet, or the pipe that they are in; None for none.
         pipe: Through which its bytes go to the other end, once the flow has proved to be bulk.
+        note: What H_DOUBT says while something is sent to it, but for the sum.
         eof: It will send no more.
         shut: We will send it no more.
         on_flushed: Called once when `held` has gone out, before reading goes on.
     """
 
     __slots__ = (
-        "connection", "eof", "fd", "held", "on_flushed", "other", "pipe", "rx", "shut", "sock", "tx", "watches_out",
+        "connection", "eof", "fd", "held", "note", "on_flushed", "other", "pipe", "rx", "shut", "sock", "tx",
+        "watches_out",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", sock: RawSocket, fd: int, rx: int, tx: int) -> None:
         self.connection, self.sock, self.fd, self.rx, self.tx = connection, sock, fd, rx, tx
+        self.note = tx << DOUBT_SHIFT
         self.other: End | None = None
         self.held: bytes | memoryview | Pipe | None = None
         self.pipe: Pipe | None = None
@@ -95,6 +99,7 @@ class End:
                 self.ended()
                 return
             words[self.rx] += count
+            words[H_DOUBT] = sink.note + ((words[sink.tx] + count) & DOUBT_MASK)
             try:
                 sent = sink.sock.send(view[:count], MSG_DONTWAIT)
             except BlockingIOError:
@@ -104,6 +109,7 @@ class End:
                 return
             words[sink.tx] += sent
             if sent < count:
+                words[H_DOUBT] = 0
                 sink.hold(bytes(view[sent:count]))
                 return
             if count < RELAY_BUFFER_BYTES and not mask & URGENT:
@@ -139,6 +145,8 @@ class End:
             assert not isinstance(self.held, Pipe)  # noqa: S101 - pipes carry relays, and relays do not send
             self.held = bytes(self.held) + data
             return False
+        words = self.connection.worker.words
+        words[H_DOUBT] = self.note + ((words[self.tx] + len(data)) & DOUBT_MASK)
         try:
             sent = self.sock.send(data, MSG_DONTWAIT)
         except BlockingIOError:
@@ -146,8 +154,9 @@ class End:
         except OSError:
             self.connection.broken(self)
             return False
-        self.connection.worker.words[self.tx] += sent
+        words[self.tx] += sent
         if sent < len(data):
+            words[H_DOUBT] = 0
             self.hold(bytes(data[sent:]))
             return False
         return True
@@ -171,15 +180,19 @@ class End:
                 return False
             self._went_out()
             return True
+        words = connection.worker.words
+        words[H_DOUBT] = self.note + ((words[self.tx] + len(held)) & DOUBT_MASK)
         try:
             sent = self.sock.send(held, MSG_DONTWAIT)
         except BlockingIOError:
+            words[H_DOUBT] = 0
             return False
         except OSError:
             connection.broken(self)
             return False
-        connection.worker.words[self.tx] += sent
+        words[self.tx] += sent
         if sent < len(held):
+            words[H_DOUBT] = 0
             self.held = memoryview(held)[sent:]  # no copy: a slow reader may take it in many bites
             return False
         self.held = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.addresses import is_loopback
 from penstock.base.bounds import BULK_BYTES, PIPE_BYTES, PIPES, RELAY_ROUNDS
+from penstock.metrics.ledger import DOUBT_MASK, H_DOUBT
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -135,14 +136,17 @@ def drain(pipe: Pipe, sink: "End") -> bool:
     connection = sink.connection
     words = connection.worker.words
     while pipe.filled:
+        words[H_DOUBT] = sink.note + ((words[sink.tx] + pipe.filled) & DOUBT_MASK)
         try:
             sent = os.splice(pipe.reader, sink.fd, pipe.filled, flags=FLAGS)
         except BlockingIOError:
+            words[H_DOUBT] = 0
             sink.hold(pipe)
             return False
         except OSError:
             connection.broken(sink)
             return False
         words[sink.tx] += sent
+        words[H_DOUBT] = 0
         pipe.filled -= sent
     return True

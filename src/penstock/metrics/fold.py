@@ -14,6 +14,7 @@ Invariants, by number in the code:
 7. A dead worker's open rows are ended here, as internal, in the last fold; a second last fold finds nothing.
 8. A connection counts for a target once its dial is over (phase relay, or the end), and then with all its bytes. So it
    does not matter in which second the worker named the target.
+9. The bytes of a send that a dead worker had no time to count are counted here: the kernel had taken them.
 
 Source: docs/decisions/0003-ledger.md.
 """
@@ -27,10 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.base.addresses import unpack_ip
+from penstock.base.bounds import PIPE_BYTES
 from penstock.base.outcomes import EndedBy, Outcome, Phase, unpack
 from penstock.metrics.ledger import (
     CLIENT_RX,
+    CLIENT_TX,
+    DOUBT_SHIFT,
     ENDED,
+    H_DOUBT,
     H_HIGH,
     H_MAGIC,
     H_OVERFLOWS,
@@ -51,8 +56,10 @@ from penstock.metrics.ledger import (
     SCOPE,
     STARTED,
     STATE,
+    TARGET_TX,
     TEXT,
     TEXT_BYTES,
+    in_doubt,
 )
 
 Words = NDArray[np.uint64]
@@ -222,10 +229,20 @@ class LedgerReader:
         there = is_open | (state == at_rest)  # invariant 6
         position = np.flatnonzero(there & (at_rest != self._state[:high]))  # invariants 2 and 7
         words = self._rows.take(position, axis=0)
+        if dead:
+            self._settle(position, words)
         state, is_open = (at_rest if dead else state)[position], is_open[position] & (not dead)
         fresh = (state >> _SERIAL) != (self._state[position] >> _SERIAL)
         self._state[position] = state
         return Rows(position, state >> _SERIAL, is_open, words), fresh
+
+    def _settle(self, position: NDArray[np.intp], words: Words) -> None:
+        """Count the send that a dead worker was killed in (invariant 9)."""
+        note = int(self._header[H_DOUBT])
+        row, word = divmod((note >> DOUBT_SHIFT) - HEADER_WORDS, ROW_WORDS)
+        found = np.flatnonzero(position == row)
+        if len(found) and word in (CLIENT_TX, TARGET_TX):
+            words[found[0], word] += np.uint64(in_doubt(note, int(words[found[0], word]), PIPE_BYTES))
 
     def _count(self, rows: Rows, fresh: Mask) -> "_Counters":
         before = self._base.take(rows.position, axis=0)

@@ -4,8 +4,8 @@ The ledger: shared memory of fixed rows that one worker writes and the superviso
 A file of 8-byte words: a header of `HEADER_WORDS`, then `rows` rows of `ROW_WORDS`, then `rows` texts of `TEXT_BYTES`.
 Each word has one writer and is stored aligned and whole, so nobody locks and nobody sees half a number.
 
-A row is free, then open, then ended. An ended row rests until the supervisor's tick has passed it twice, so that a whole
-reading of the ledger begins after its end: every row is read with its final numbers before another connection gets it.
+A row is free, then open, then ended. An ended row rests until the supervisor's tick has passed it twice, so that a
+whole reading of the ledger begins after its end: every row is read with its final numbers before it is used again.
 Source: docs/decisions/0003-ledger.md.
 """
 
@@ -13,7 +13,6 @@ import mmap
 import os
 from collections import deque
 from struct import Struct
-
 
 MAGIC = 0x504E_5354_4F43_4B31  # "PNSTOCK1"
 
@@ -27,7 +26,7 @@ TEXT_BYTES = 384
 """Destination (at most 255 bytes of name and a port), user and detail, separated by zeros, cut at the end."""
 
 # Words of the header. The supervisor writes TICK and ORDERS, the worker all others.
-H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS = range(8)
+H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS, H_DOUBT = range(9)
 
 # Words of a row.
 STATE, CLIENT_RX, CLIENT_TX, TARGET_RX, TARGET_TX, REQUESTS, PHASE, TEXT = range(8)
@@ -38,6 +37,28 @@ FREE, OPEN, REST = range(3)
 
 _ROW = Struct("=Q5QQQQQQQ16sQQ")  # STATE ... PORT and DIALED in row order; native order, no padding
 assert _ROW.size == ROW_WORDS * 8  # noqa: S101 - a layout that is wrong must not load
+
+
+DOUBT_SHIFT = 42
+DOUBT_MASK = (1 << DOUBT_SHIFT) - 1
+"""
+Before a send the worker notes in H_DOUBT which word will count it (the high bits) and what it will then hold (the low
+bits, modulo 4 TiB). A worker that is killed between the kernel's taking the bytes and the counting of them leaves a
+note that its word does not match; the kernel finishes a send that it has begun, so the bytes were moved, and count.
+"""
+
+
+def in_doubt(note: int, counted: int, most: int) -> int:
+    """
+    Return the bytes that a dead worker had sent and not counted.
+
+    Args:
+        note: Its H_DOUBT; 0 for none.
+        counted: The word that the note is of.
+        most: Bytes of the longest send.
+    """
+    missing = ((note & DOUBT_MASK) - counted) & DOUBT_MASK if note else 0
+    return missing if missing <= most else 0
 
 
 def size_of(rows: int) -> int:
@@ -129,6 +150,7 @@ class Ledger:
 
     def collect(self) -> None:
         """Take back the rows that the tick has passed twice. Called once a second by the worker."""
+        self.words[H_DOUBT] = 0  # nothing is being sent now; a row that is opened again has no old note
         resting, free = self._resting, self._free
         passed = self.words[H_TICK] - 2
         while resting and resting[0][0] <= passed:
@@ -157,5 +179,3 @@ class Ledger:
 def pack_scope(listener: int, target: int = 0) -> int:
     """Return a SCOPE word: the listener's id in the low 16 bits, the target's above it, 0 for none."""
     return listener | target << 16
-
-
