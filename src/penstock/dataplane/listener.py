@@ -99,8 +99,9 @@ class Listener:
         else:
             host, port = "-", 0  # a Unix socket's client has no address
         row = worker.ledger.open(worker.reactor.now, self._scope, pack_ip(host), port)
-        if not row:  # worker.full() keeps rows in reserve; without one the connection could not be counted
+        if not row:  # what cannot be counted is not served; the ledger has counted that
             sock.close()
+            worker.pause("no row of the ledger is free")
             return
         connection = Connection(worker, self, sock, fd, row, host)
         worker.reactor.watch(fd, connection, EDGE_IN)
