@@ -49,6 +49,7 @@ http {{
     server {{
         listen {LOOPBACK}:{place.port} backlog=4096;
         location / {{ return 200 "{ANSWER.decode()}"; }}
+        location /varied/ {{ add_header X-Request-Id $request_id; return 200 "{ANSWER.decode()}"; }}
     }}
 }}
 """

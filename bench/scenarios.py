@@ -46,11 +46,13 @@ class Wrk:
         connections: Open at a time; unit connections.
         close: Whether each request has a connection of its own.
         absolute: Whether the request line carries the whole URL, as to a forward proxy.
+        varied: Whether each request has a path and each answer a field of its own, so that no head comes twice.
     """
 
     connections: int
     close: bool = False
     absolute: bool = False
+    varied: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,17 @@ SCENARIOS = (
         (PER_REQUEST, RATE),
         ("haproxy", "tinyproxy"),
         (Bound("haproxy", 1.6), Bound("tinyproxy", 1.0)),
+    ),
+    Scenario(
+        "http-varied",
+        "HTTP forward, kept-alive requests that never repeat",
+        "As above, but each request has a path and each answer a field of its own: nothing that was learnt of one head "
+        "helps with the next answer.",
+        "http",
+        Wrk(32, absolute=True, varied=True),
+        HTTP,
+        (PER_REQUEST, RATE),
+        ("haproxy", "tinyproxy"),
     ),
     Scenario(
         "http-short",

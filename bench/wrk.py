@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.scenarios import Wrk
 
 ABSOLUTE = Path(__file__).with_name("absolute.lua")
+VARIED = Path(__file__).with_name("varied.lua")
 US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 _DONE = re.compile(r"^\s*(\d+) requests in ([\d.]+)(us|ms|s|m),", re.MULTILINE)
@@ -49,7 +50,7 @@ def command(load: Wrk, seconds: float, proxy: str, origin: str) -> list[str]:
         The arguments, one thread.
     """
     close = ["-H", "Connection: close"] if load.close else []
-    script = ["-s", str(ABSOLUTE)] if load.absolute else []
+    script = ["-s", str(VARIED if load.varied else ABSOLUTE)] if load.absolute else []
     extra = ["--", f"http://{origin}/", origin] if load.absolute else []
     length = f"{max(1, round(seconds))}s"
     fixed = ["wrk", "-t1", f"-c{load.connections}", "-d", length, "--timeout", "5s", "--latency"]

@@ -58,6 +58,13 @@ def test_command_of_a_plain_load():
     assert not {"-H", "-s"} & set(argv)
 
 
+def test_command_of_a_varied_load():
+    """A load whose heads never repeat has a script that makes each request anew."""
+    argv = wrk.command(Wrk(4, absolute=True, varied=True), 3.0, "127.0.0.1:1", "127.0.0.1:2")
+    assert str(wrk.VARIED) in argv
+    assert wrk.VARIED.exists()
+
+
 def test_command_of_an_absolute_load():
     """An absolute-form load connects to the proxy and names the origin to the script."""
     argv = wrk.command(Wrk(4, close=True, absolute=True), 3.0, "127.0.0.1:1", "127.0.0.1:2")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.base import bounds
 from penstock.base.errors import RemoteError
+from penstock.protocols.http1 import response
 from penstock.protocols.http1.response import INTERIM_RESPONSES, ResponseReader
 
 VIA = b"Via: 1.1 penstock\r\n"
@@ -361,3 +362,57 @@ def test_any_bytes_give_the_same_in_any_split(raw, cuts, http_1_0):
         except RemoteError:
             found.append("refused")
     assert found[1:] == found[:-1]
+
+
+HEADS = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    ]
+)
+
+
+def _read(pieces, method, keep_alive, http_1_0):
+    reader = ResponseReader(method, keep_alive, http_1_0)
+    given = b""
+    try:
+        for piece in pieces:
+            given += reader.feed(piece)
+    except RemoteError as error:
+        return given, str(error)
+    facts = reader.status, reader.done, reader.keep_alive, reader.reusable, reader.started, reader.leftover
+    return given, facts, reader.passthrough
+
+
+@given(
+    HEADS,
+    st.binary(max_size=9),
+    st.integers(0, 120),
+    st.sampled_from([b"GET", b"HEAD", b"POST"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_head_that_is_known_changes_nothing(head, body, cut, method, keep_alive, http_1_0):
+    """An answer whose head came before gives exactly what one gives whose head is new, in one piece or in two."""
+    data = head + body
+    pieces = [data[:cut], data[cut:]]
+    response._KNOWN.clear()
+    fresh = _read(pieces, method, keep_alive, http_1_0)
+    _read([head + b"12345"], b"GET", True, False)
+    assert _read(pieces, method, keep_alive, http_1_0) == fresh
+
+
+def test_known_heads_are_bounded():
+    """However many answers differ, a bounded number of their heads is remembered."""
+    response._KNOWN.clear()
+    for number in range(1_000):
+        _read([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %d\r\n\r\n" % number], b"GET", True, False)
+    assert 0 < len(response._KNOWN) <= 256

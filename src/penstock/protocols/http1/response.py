@@ -32,6 +32,15 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x
 _ORDINARY = frozenset((200, 201, 202, 203, 206, 301, 302, 303, 307, 308, 400, 401, 403, 404, 410, 429, 500, 502, 503))
 """Statuses that say nothing of how their answers are framed, and are met every day."""
 
+_KNOWN: dict[bytes, tuple[int, bytes, int]] = {}
+"""
+Heads that were judged sound, with their status, what the client gets for them, and the length that they give. A busy
+target repeats itself: the same small answers go out many times in the second that their Date stands for.
+"""
+
+_KNOWN_HEADS = 256
+_KNOWN_BYTES = 1_024
+
 _BODILESS = frozenset((204, 304))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _CODING = frozenset((b"transfer-encoding",))
@@ -72,6 +81,7 @@ class ResponseReader:
 
     def __init__(self, method: bytes, keep_alive: bool, http_1_0: bool, upgrade: bool = False) -> None:
         self._method, self.keep_alive, self._http_1_0, self._upgrade = method, keep_alive, http_1_0, upgrade
+        self._plain = keep_alive and not http_1_0 and method != b"HEAD"
 
     @property
     def reusable(self) -> bool:
@@ -100,7 +110,10 @@ class ResponseReader:
         if self.done:
             self.leftover += data
             return b""
-        data = self._read_heads(data) if self._framing is None else self._read_body(data, 0)
+        if self._framing is not None:
+            data = self._read_body(data, 0)
+        else:
+            data = self._read_again(data) or self._read_heads(data)
         if data:
             self.started = True
         return data
@@ -118,6 +131,26 @@ class ResponseReader:
             raise RemoteError("closed in the middle of its answer" if self._head or self.status else "gave no answer")
 
     # Head ------------------------------------------------------------------------------------------------------------
+
+    def _read_again(self, data: bytes) -> bytes:
+        """Return what the client gets if this is, letter by letter, the head of an answer that came before."""
+        end = data.find(b"\r\n\r\n") + 4
+        known = _KNOWN.get(data[:end])
+        if known is None or self._head or not self._plain:
+            return b""
+        self.status, head, length = known
+        self._persistent = True
+        self._framing = framing = self._frame(length, len(data) - end)
+        self.done = framing.done
+        if end == len(data):
+            return head
+        return head + (data[end:] if self._whole else self._read_body(data, end))
+
+    def _remember(self, head: bytes, given: bytes, length: int) -> None:
+        if self._plain and len(head) <= _KNOWN_BYTES:
+            if len(_KNOWN) >= _KNOWN_HEADS:
+                _KNOWN.clear()
+            _KNOWN[head] = self.status, given, length
 
     def _read_heads(self, data: bytes) -> bytes:
         """Return the heads that are complete, the last with what there is of its body."""
@@ -162,11 +195,15 @@ class ResponseReader:
         fields = read_fields(lines)
         if fields.plain and self.status in _ORDINARY and not http_1_0 and self._method != b"HEAD":
             self._persistent = True
-            self._framing = framing = self._frame(content_length(lines, fields), rest)
+            length = content_length(lines, fields)
+            self._framing = framing = self._frame(length, rest)
             self.done = framing.done
             if fields.hops:
                 lines = lines.replace(fields.hops[0], b"", 1)
-            return b"".join((line, lines[:-2], _END if self.keep_alive else _CLOSE + _END))
+            given = b"".join((line, lines[:-2], _END if self.keep_alive else _CLOSE + _END))
+            if length is not None:
+                self._remember(head, given, length)
+            return given
         if self.status < 200:
             return self._read_interim(line, lines, fields, http_1_0)
         self._framing = framing = self._choose_framing(lines, fields, http_1_0, rest)
