@@ -178,7 +178,7 @@ class Connection(Deadlines):
                         return
                     answer, error = self._told
         except DOCUMENTED as news:
-            error = None  # it knows this frame, and the frame shall not know it: nobody would free them
+            error = news.__traceback__ = None  # it knows frames that know it: nobody would free them
             self.detail = self.detail or str(news)
             self.close(ending(news, PHASES.get(type(command), self.phase)).pack())
         finally:

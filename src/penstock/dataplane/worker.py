@@ -89,6 +89,9 @@ class Worker:
         self._close()
 
     def _close(self) -> None:
+        if not self.draining:
+            for listener in self.listeners:
+                self.reactor.bury(listener.fd, listener.sock)
         for connection in self._connections():
             connection.abort(EndedBy.ADMIN)
         self.pool.close()
@@ -121,7 +124,12 @@ class Worker:
             if not packet:
                 self.reactor.stop()
                 return
-            self._obey(orders.parse_order(packet))
+            try:
+                order = orders.parse_order(packet)
+            except msgspec.MsgspecError as error:
+                self.report(orders.Notice("error", "order not understood", str(error)))
+            else:
+                self._obey(order)
 
     def _obey(self, order: orders.Order) -> None:
         if isinstance(order, orders.Stop):
@@ -151,13 +159,15 @@ class Worker:
     def _drain(self, deadline: int) -> None:
         if self.draining:
             return
-        self.draining = self._attentive = True
+        self.draining = True
+        self._attentive = False  # so that nobody looks before all doors are closed
         for listener in self.listeners:
             listener.close()
         for connection in self._connections():
             if connection.between_requests:
                 connection.end(COMPLETED)
         self.reactor.at(deadline, _DrainDeadline(self))
+        self._attentive = True
         self._look()
 
     def cut_all(self) -> None:
@@ -200,6 +210,7 @@ class Worker:
     def _look(self) -> None:
         if self.draining:
             if not self.ledger.open_rows:
+                self._attentive = False
                 self.report(orders.Drained())
                 self.reactor.stop()
         elif self.ledger.open_rows <= self._limit * RESUME_SHARE and self._has_descriptors():

@@ -1,6 +1,7 @@
 """A data plane on the bench: one worker in a thread, with a ledger and a control pair that the test holds."""
 
 import contextlib
+import mmap
 import os
 import socket
 import threading
@@ -54,6 +55,7 @@ class Bench:
 
     Attributes:
         worker: The worker; its thread owns it, so a test only reads.
+        words: The ledger's words, which outlive the worker.
         ports: Port by listener name.
         control: The supervisor's end of the control pair.
         reports: What the worker has said so far, as far as it was read.
@@ -61,6 +63,7 @@ class Bench:
     """
 
     worker: Worker
+    words: memoryview
     ports: dict[str, int]
     control: socket.socket
     ledger_fd: int
@@ -70,12 +73,11 @@ class Bench:
 
     def rows(self) -> list[Row]:
         """Return every row that was ever used."""
-        words = self.worker.words
-        used = range(words[ledger.H_HIGH])
+        used = range(self.words[ledger.H_HIGH])
         return [self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS) for index in used]
 
     def _row(self, base: int) -> Row:
-        words = self.worker.words
+        words = self.words
         state = words[base] & 3
         outcome = unpack(words[base + ledger.OUTCOME]) if state == ledger.REST else None
         index = (base - ledger.HEADER_WORDS) // ledger.ROW_WORDS
@@ -129,7 +131,7 @@ class Bench:
 
     def tick(self) -> None:
         """Let the ledger believe that the supervisor has read it."""
-        self.worker.words[ledger.H_TICK] += 1
+        self.words[ledger.H_TICK] += 1
 
 
 def listener(name: str = "main", protocol: str = "tcp", *targets: int, **more: Any) -> ListenerPlan:
@@ -162,7 +164,8 @@ def bench(*plans: ListenerPlan, timeouts: TimeoutPlan | None = None, **more: Any
     ours, theirs = orders.pair()
     worker = Worker(worker_plan, fd, theirs, descriptors, 1)
     thread = threading.Thread(target=worker.run, name="worker under test", daemon=True)
-    found = Bench(worker, ports, ours, fd, thread)
+    words = memoryview(mmap.mmap(fd, ledger.size_of(worker_plan.ledger_rows), prot=mmap.PROT_READ | mmap.PROT_WRITE))
+    found = Bench(worker, words[: len(words) // 8 * 8].cast("Q"), ports, ours, fd, thread)
     thread.start()
     found.report(orders.Ready)
     try:
