@@ -50,11 +50,11 @@ def test_rates_are_growth_over_the_time_that_passed():
     """A rate divides by the real length of its tick, and is zero after a tick without traffic."""
     registry = Registry(PLAN, now_ns=10 * NS)
     registry.listeners.add(growth(1, 1, 0, 3_000, 600))
-    registry.tick(10 * NS + NS // 2)
+    registry.tick(10 * NS + NS // 2, 0)
     count = registry.listeners.of(1)
     assert (count.rate_in, count.rate_out) == (6_000, 1_200)
     registry.listeners.add(growth(2, 1, 0, 50))
-    registry.tick(12 * NS + NS // 2)
+    registry.tick(12 * NS + NS // 2, 2 * NS)
     assert registry.listeners.of(1).rate_in == 0
     assert registry.listeners.whole().rate_in == 25
 
@@ -64,9 +64,9 @@ def test_a_tick_without_time_loses_nothing():
     registry = Registry(PLAN, now_ns=NS)
     registry.listeners.add(growth(1, 1, 0, 500))
     for now in (NS, NS - 5):
-        registry.tick(now)
+        registry.tick(now, NS)
         assert registry.listeners.of(1).rate_in == 0
-    registry.tick(2 * NS)
+    registry.tick(2 * NS, 2 * NS)
     assert registry.listeners.of(1).rate_in == 500
 
 

@@ -147,6 +147,8 @@ class Growth(NamedTuple):
         pauses: How often accepting paused.
         overflows: Connections that found no free row.
         rows: What was read, for views of live connections.
+        fresh: Which of the rows hold a connection that no fold has seen before; shape (n,).
+        moved: Growth of the counters of each row; shape (n, COUNTERS), each >= 0.
         troubles: The first `TROUBLES` connections that ended badly.
         left_out: How many more there were.
     """
@@ -157,6 +159,8 @@ class Growth(NamedTuple):
     pauses: int
     overflows: int
     rows: Rows
+    fresh: Mask
+    moved: Numbers
     troubles: list[Trouble]
     left_out: int
 
@@ -215,6 +219,8 @@ class LedgerReader:
             pauses=self._pauses_grown(),
             overflows=self._overflows_grown(),
             rows=rows,
+            fresh=fresh,
+            moved=counters.growth,
             troubles=troubles,
             left_out=left_out,
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import NodePlan
+from penstock.metrics.clients import Clients
 from penstock.metrics.fold import (
     ASKED,
     BYTES_IN,
@@ -27,6 +28,10 @@ from penstock.metrics.fold import (
     Numbers,
 )
 from penstock.metrics.scopes import Scopes
+from penstock.metrics.tracker import Trackers
+
+SHORTEST_NS = NS // 2
+"""A tick that comes sooner after the last one, as at the order to drain, is no sample of its own."""
 
 
 class Count(NamedTuple):
@@ -68,12 +73,13 @@ class Table:
             self._totals = np.pad(self._totals, ((0, 0), (0, missing)))
         self._totals[:, : growth.shape[1]] += growth
 
-    def seal(self, elapsed_ns: int) -> None:
-        """End a tick that lasted so long; unit ns, above 0."""
+    def seal(self, elapsed_ns: int) -> Numbers:
+        """End a tick that lasted so long, unit ns, above 0; returns what grew in it, shape (COLUMNS, ids)."""
         missing = self._totals.shape[1] - self._sealed.shape[1]
-        before = np.pad(self._sealed, ((0, 0), (0, missing)))
-        self._rates = (self._totals - before) * (NS / elapsed_ns)
+        growth: Numbers = self._totals - np.pad(self._sealed, ((0, 0), (0, missing)))
+        self._rates = growth * (NS / elapsed_ns)
         self._sealed = self._totals.copy()
+        return growth
 
     def of(self, scope: int) -> Count:
         """Return the totals of one id; zeros for one that was never seen."""
@@ -114,6 +120,8 @@ class Registry:
     Attributes:
         listeners: Totals by listener; all of them together are the node's.
         targets: Totals by target.
+        trackers: Both of them second by second.
+        clients: The busiest client addresses.
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
         pauses: How often a worker paused accepting.
@@ -124,13 +132,15 @@ class Registry:
         self.plan = plan
         self.scopes = Scopes(plan.worker.listeners)
         self.listeners, self.targets = Table(), Table()
+        self.trackers, self.clients = Trackers(self.scopes), Clients()
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
         self.pauses = self.respawns = 0
         self._ticked_ns = now_ns
 
-    def add(self, growth: Growth) -> None:
-        """Add what one worker's fold returned."""
+    def add(self, growth: Growth, generation: int = 0) -> None:
+        """Add what the fold of one worker, of this incarnation, returned."""
+        self.clients.add(generation, growth)
         self.listeners.add(growth.listeners)
         self.targets.add(growth.targets)
         for outcome, count in growth.outcomes.items():
@@ -144,19 +154,26 @@ class Registry:
         if outcome.reason is not None:
             self.refused[outcome.reason] += count
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int, wall_ns: int) -> None:
         """
         End a tick: rates become those of the time since the last one.
 
         Args:
-            now_ns: Monotonic time; unit ns. At a time that is not later than the last tick nothing happens, and the
+            now_ns: Monotonic time; unit ns. Sooner than `SHORTEST_NS` after the last tick nothing happens, and the
                 growth counts for the next one.
+            wall_ns: Time since the epoch; unit ns. It names the second of the sample and nothing else.
         """
-        if now_ns <= self._ticked_ns:
+        elapsed = now_ns - self._ticked_ns
+        if elapsed < SHORTEST_NS:
             return
-        self.listeners.seal(now_ns - self._ticked_ns)
-        self.targets.seal(now_ns - self._ticked_ns)
+        at, covered = round(wall_ns / NS), elapsed / NS
+        self.trackers.push(self.listeners.seal(elapsed), self.targets.seal(elapsed), at, covered)
+        self.clients.push(at, covered)
         self._ticked_ns = now_ns
+
+    def detach(self, generation: int) -> None:
+        """A worker's ledger was read for the last time."""
+        self.clients.forget(generation)
 
     def respawned(self) -> None:
         """A dead worker was replaced."""

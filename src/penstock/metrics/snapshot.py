@@ -7,10 +7,12 @@ from msgspec import Struct
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
+from penstock.metrics.clients import Picture
 from penstock.metrics.fold import Trouble
 from penstock.metrics.live import Live, number_of, rfc3339
 from penstock.metrics.registry import Count, Registry
 from penstock.metrics.scopes import Scopes
+from penstock.metrics.tracker import Series
 
 State = Literal["starting", "serving", "draining"]
 
@@ -145,6 +147,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         refused: Every reason, those that never were one included.
         taken_at: RFC 3339, UTC.
         live: The open connections.
+        series: What the node, listeners, routes and targets did, by the second.
+        clients: The same of client addresses.
         troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
         troubles_left_out: How many more there were.
     """
@@ -160,6 +164,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     taken_at: str
     live: Live
     scopes: Scopes
+    series: Series
+    clients: Picture
     troubles: tuple[EndedView, ...] = ()
     troubles_left_out: int = 0
 
@@ -238,6 +244,8 @@ def picture(
         taken_at=rfc3339(wall_ns),
         live=live,
         scopes=registry.scopes,
+        series=registry.trackers.series(),
+        clients=registry.clients.picture(),
         troubles=troubles,
         troubles_left_out=troubles_left_out,
     )

@@ -54,12 +54,13 @@ class Sampler:
         reader = self._readers.pop(generation, None)
         if reader is not None:
             self._add(reader, reader.fold(dead=True))
+            self.registry.detach(generation)
 
     def tick(self) -> Snapshot:
         """Read all ledgers and return the new snapshot."""
         now, wall = self._clock.monotonic_ns(), self._clock.wall_ns()  # before the work: even ticks, even rates
         shares = [Share(reader, self._add(reader, reader.fold()).rows) for reader in self._readers.values()]
-        self.registry.tick(now)
+        self.registry.tick(now, wall)
         troubles, self._troubles = self._troubles, []
         left_out, self._left_out = self._left_out, 0
         self.snapshot = picture(
@@ -74,7 +75,7 @@ class Sampler:
         return self.snapshot
 
     def _add(self, reader: LedgerReader, growth: Growth) -> Growth:
-        self.registry.add(growth)
+        self.registry.add(growth, reader.generation)
         room = TROUBLES - len(self._troubles)
         scopes = self.registry.scopes
         self._troubles += [ended_view(trouble, reader.generation, scopes) for trouble in growth.troubles[:room]]

@@ -1,0 +1,226 @@
+"""Full trackers: windows within a hair of the truth, driven through a real ledger."""
+
+import math
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.metrics.clients import Clients
+from penstock.metrics.fold import BYTES_IN, COLUMNS
+from penstock.metrics.ledger import CLIENT_RX
+from penstock.metrics.scopes import Scopes
+from penstock.metrics.tracker import MINUTE, NODE, WINDOWS, Trackers
+from penstock.testing.pen import Pen
+from penstock.testing.standin import PLAN, StandIn
+
+DAY = 86_400
+
+
+@pytest.fixture
+def node():
+    """A node whose second listener, `egress`, takes the route `out`."""
+    node = StandIn()
+    yield node
+    node.close()
+
+
+def table(**listeners):
+    """Return a table of growth of bytes_in; keys are `l` and the id."""
+    growth = np.zeros((COLUMNS, 3), np.int64)
+    for name, amount in listeners.items():
+        growth[BYTES_IN, int(name[1:])] = amount
+    return growth
+
+
+NOTHING = np.zeros((COLUMNS, 1), np.int64)
+
+FLOWS = {
+    "constant": lambda second: 1_000_000,
+    "bursty": lambda second: 50_000_000 if second % 10 == 0 else 0,
+    "on-off": lambda second: 3_000_000 if second // 15 % 2 else 0,
+    "slow": lambda second: 1,
+    "sine": lambda second: int(1_000_000 * (1 + math.sin(second / 7))),
+}
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_every_window_is_within_one_percent(node, flow):
+    """Constant, bursty, on-off, slow and waving flows: all windows are the truth of the same seconds, totals exact."""
+    row, shape, history = node.pen.open(listener=1), FLOWS[flow], []
+    for second in range(200):
+        history.append(shape(second))
+        node.pen.move(row, history[-1], 2 * history[-1])
+        snapshot = node.tick()
+        for seconds in (*WINDOWS.values(), 7, 33, 120):
+            truth = sum(history[-seconds:]) / min(seconds, len(history))
+            rates = snapshot.series.rates("listener:web", seconds)
+            assert rates.bytes_in == pytest.approx(truth, rel=1e-6)
+            assert rates.bytes_out == pytest.approx(2 * truth, rel=1e-6)
+        assert snapshot.totals.bytes_in == sum(history)
+
+
+@pytest.mark.parametrize("late", [0.05, 0.9, 4.0])
+def test_ticks_that_come_late_keep_windows_within_one_percent(node, late):
+    """A steady flow reads the same whatever the ticks do."""
+    row, random, moved, passed = node.pen.open(listener=1), np.random.default_rng(3), 0, 0.0
+    for _ in range(100):
+        span = 1 + random.uniform(0, late)
+        passed += span
+        amount = round(1_000_000 * passed) - moved
+        node.pen.move(row, amount)
+        moved += amount
+        snapshot = node.tick(span)
+        for seconds in WINDOWS.values():
+            assert snapshot.series.rates(NODE, seconds).bytes_in == pytest.approx(1_000_000, rel=1e-5)
+    assert snapshot.totals.bytes_in == moved
+
+
+def test_bytes_show_while_the_connection_is_open_and_once(node):
+    """The first chunk counts once, in its second, long before the end; the end adds nothing."""
+    row = node.pen.open(listener=1)
+    node.pen.move(row, 500)
+    assert node.tick().series.rates(NODE, 1).bytes_in == 500
+    assert node.tick().series.rates(NODE, 1).bytes_in == 0
+    node.pen.end(row)
+    snapshot = node.tick()
+    assert snapshot.series.rates(NODE, 1).bytes_in == 0
+    assert snapshot.series.rates(NODE, 60).bytes_in == pytest.approx(500 / 3)
+    assert snapshot.totals.bytes_in == 500
+
+
+def test_rates_do_not_rise_with_the_age_of_a_connection(node):
+    """A connection of an hour at a steady pace reads as one of a minute."""
+    row = node.pen.open(listener=1)
+    for _ in range(3_600):
+        node.pen.move(row, 1_000)
+        node.tick()
+    assert {node.snapshot().series.rates(NODE, seconds).bytes_in for seconds in (1, 10, 60, 3_600)} == {1_000}
+
+
+def test_ticks_between_the_seconds_belong_to_the_next(node):
+    """A tick out of turn, as at an order to drain, makes no sample of a moment: its growth is in the next one."""
+    node.tick()
+    row = node.pen.open(listener=1)
+    node.pen.move(row, 100)
+    assert node.tick(0.01).series.rates(NODE, 1).bytes_in == 0
+    assert node.tick(0.99).series.rates(NODE, 1).bytes_in == 100
+    assert node.snapshot().series.rates(NODE, 1).connections == 1
+
+
+def test_every_name_has_a_tracker(node):
+    """The node, listeners, routes and targets each see their own."""
+    web, egress = node.pen.open(listener=1), node.pen.open(listener=2)
+    node.pen.aim(web, 1, 2)
+    node.pen.move(web, 10, 0, 0, 0, 3)
+    node.pen.move(egress, 200)
+    series = node.tick().series
+    seen = {key: series.rates(key, 1).bytes_in for key in series.slots}
+    assert seen == {
+        "node": 210,
+        "listener:web": 10,
+        "listener:egress": 200,
+        "route:default": 10,
+        "route:out": 200,
+        "target:192.0.2.10:80": 0,
+        "target:[2001:db8::2]:80": 10,
+    }
+    assert (series.rates(NODE, 1).requests, series.rates(NODE, 1).connections) == (3, 2)
+    with pytest.raises(KeyError):
+        series.rates("listener:nobody", 1)
+
+
+def test_a_snapshot_keeps_its_windows(node):
+    """What an older snapshot answers does not change with later ticks."""
+    row = node.pen.open(listener=1)
+    node.pen.move(row, 10)
+    old = node.tick()
+    node.pen.move(row, 1_000)
+    node.tick()
+    assert old.series.rates(NODE, 10).bytes_in == 10
+    assert len(old.series.history(NODE, 300)[1].at) == 1
+
+
+def test_no_drift_over_a_day():
+    """After a simulated day minutes and totals agree, and each minute sits on its wall minute."""
+    trackers, start, total = Trackers(Scopes(PLAN.worker.listeners)), 1_700_000_040, 0  # a whole minute
+    for second in range(1, DAY + 121):
+        amount = second % 97
+        total += amount
+        trackers.push(table(l1=amount), NOTHING, start + second, 1.0)
+    step, history = trackers.series().history(NODE, DAY)
+    assert (step, len(history.at)) == (MINUTE, 1_440)
+    assert set(history.covered.tolist()) == {60.0}
+    assert (history.at % 60 == 0).all()
+    assert history.at[-1] == start + DAY + MINUTE  # the minute that is not over has no sample yet
+    expected = sum(second % 97 for second in range(61, DAY + 61))
+    assert history.sums[:, 0].sum() == expected
+    assert trackers.series().rates(NODE, DAY).bytes_in == pytest.approx(expected / DAY, rel=1e-9)
+
+
+def test_a_minute_that_is_cut_short_by_the_clock_has_a_true_rate():
+    """Setting the clock ends the minute early; it says how much of it is covered."""
+    trackers = Trackers(Scopes(PLAN.worker.listeners))
+    for at in [*range(601, 631), *range(4_201, 4_262)]:
+        trackers.push(table(l1=8), NOTHING, at, 1.0)
+    _, history = trackers.series().history(NODE, DAY)
+    assert history.covered[[0, -1]].tolist() == [30, 60]
+    assert history.rates()[[0, -1], 0].tolist() == [8, 8]
+    assert history.covered.sum() == 90
+
+
+def test_trackers_are_bounded():
+    """Names beyond the limit have no tracker, and it is said how many; the node always has one."""
+    trackers = Trackers(Scopes(PLAN.worker.listeners), limit=3)
+    trackers.push(table(l1=5, l2=6), NOTHING, 1, 1.0)
+    assert list(trackers.series().slots) == ["node", "listener:web", "listener:egress"]
+    assert trackers.left_out == 4
+    assert trackers.series().rates(NODE, 1).bytes_in == 11
+
+
+def sixty():
+    """Return a plan of 60 names: the node, a listener and its route, and 57 targets."""
+    targets = tuple(TargetPlan(id=i, host=f"192.0.2.{i}", port=80) for i in range(1, 58))
+    return (ListenerPlan(id=1, name="web", protocol="tcp", host="::", port=1, targets=targets),)
+
+
+def test_sixty_full_and_a_thousand_short_trackers_take_ten_megabytes():
+    """An hour of seconds and a day of minutes of 60 names, and five minutes of 1,000 clients, are under 10 MB."""
+    trackers = Trackers(Scopes(sixty()))
+    assert len(trackers.series().slots) == 60
+    assert trackers.nbytes + Clients(1_000).nbytes < 10_000_000
+
+
+def test_a_read_takes_less_than_a_millisecond(node):
+    """Any window and an hour's graph of a key are read in well under a millisecond, a full hour behind them."""
+    for second in range(4_000):
+        node.sampler.registry.trackers.push(table(l1=second), NOTHING, 1_000 + second, 1.0)
+    series = node.tick().series
+    for read in (lambda: series.rates(NODE, 60), lambda: series.rates(NODE, 3_600), lambda: series.history(NODE, 300)):
+        best = min(_timed(read) for _ in range(20))
+        assert best < 0.001
+
+
+def test_fifty_thousand_rows_tick_in_twenty_milliseconds():
+    """A tick with 50,000 connections of 50,000 clients, all of them moving, is under 20 ms at its best."""
+    plan = NodePlan(name="n", workers=1, admin=("::1", 0), socket_path="/x", worker=WorkerPlan(listeners=sixty()))
+    node, pen = StandIn(plan=plan), Pen(rows=50_000)
+    node.sampler.attach(2, pen.fd)
+    rows = [pen.open(1, (f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}", 1)) for i in range(50_000)]
+    node.tick()
+    best = 1.0
+    for _ in range(5):
+        for row in rows:
+            pen.ledger.words[row + CLIENT_RX] += 100
+        best = min(best, _timed(node.tick))
+    assert node.snapshot().totals.bytes_in == 5 * 50_000 * 100
+    assert best < 0.020
+    pen.close()
+    node.close()
+
+
+def _timed(work):
+    began = perf_counter()
+    work()
+    return perf_counter() - began
