@@ -54,6 +54,9 @@ BIND_NS = 120_000_000_000
 UDP_TARGETS = 1_024
 """Remote addresses that one UDP association may hear from; beyond it the one written to longest ago is forgotten."""
 
+EXCHANGE_READ_BYTES = 65_536
+"""Read at once of an answer that must be looked at; long bodies go through the relay's buffer instead."""
+
 # Relay --------------------------------------------------------------------------------------------------------------
 
 RELAY_BUFFER_BYTES = 262_144

@@ -68,6 +68,7 @@ class Binding:
         family = socket.AF_INET6 if ":" in reached else socket.AF_INET
         try:
             self._sock = sock = RawSocket(family, NEW_STREAM, 0)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # inherited by who connects
             sock.bind((reached, 0))
             sock.listen(1)
         except OSError as error:

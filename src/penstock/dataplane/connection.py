@@ -173,7 +173,10 @@ class Connection(Deadlines):
                     self._describe(command)
                 else:
                     self._told = None
-                    HANDLERS[kind](self, command)
+                    if kind is Exchange and self.exchange is not None:
+                        self.exchange.begin(command)
+                    else:
+                        HANDLERS[kind](self, command)
                     if self._told is None or not self.row:
                         return
                     answer, error = self._told
@@ -229,10 +232,11 @@ class Connection(Deadlines):
             self.broken(client)
 
     def _listen(self) -> None:
-        command, before = self._waiting, self.inbox.data
+        command, inbox = self._waiting, self.inbox
         assert command is not None  # noqa: S101 - the callers looked, or asked to be called while it waits
+        before = inbox.data
         try:
-            answer = self.inbox.take(command)
+            answer = inbox.take(command)
         except (ClientClosed, TooLong) as news:
             self._waiting = None
             self.step(None, news)
@@ -240,7 +244,7 @@ class Connection(Deadlines):
         if answer is not None:
             self._waiting = None
             self.step(answer)
-        elif not before and self.inbox.data and self.exchange is not None:  # a next head has begun
+        elif not before and inbox.data and self.exchange is not None:  # a next head has begun
             self.arm(self.worker.reactor.now + self.worker.handshake)
 
     @property

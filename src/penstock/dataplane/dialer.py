@@ -11,6 +11,7 @@ from _socket import (
     AF_INET6,
     IPPROTO_TCP,
     SO_ERROR,
+    SO_OOBINLINE,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     SOCK_STREAM,
@@ -182,6 +183,7 @@ class Dial:
             self.cancel()
         self._next = -1
         sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # an urgent byte is a byte like others, and is counted
         self._owner.dialed(sock, fd, mask, (address, self._port))
 
     def wake(self, now: int) -> None:

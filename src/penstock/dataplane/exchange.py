@@ -16,7 +16,7 @@ from _socket import MSG_DONTWAIT, MSG_PEEK
 from _socket import socket as RawSocket
 from typing import TYPE_CHECKING
 
-from penstock.base.bounds import RELAY_BUFFER_BYTES, RELAY_ROUNDS
+from penstock.base.bounds import EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_ROUNDS
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import DialError, DialFailed, Exchange
@@ -197,20 +197,24 @@ class HttpExchange:
         connection, link, reader, worker = self._connection, self._link, self._reader, self._worker
         if link is None or reader is None:
             return
-        client, words, buffer = connection.client, worker.words, worker.buffer
+        client, words = connection.client, worker.words
         connection.seen = worker.reactor.now
         for _ in range(RELAY_ROUNDS):
             straight = self._heard and reader.passthrough >= RELAY_BUFFER_BYTES
+            room = RELAY_BUFFER_BYTES if straight else EXCHANGE_READ_BYTES
             try:
-                count = link.sock.recv_into(buffer, 0, MSG_DONTWAIT)
-                if count:
-                    self._heard = True
+                if straight:
+                    count = link.sock.recv_into(worker.buffer, 0, MSG_DONTWAIT)
                     words[link.rx] += count
-                    if straight:
-                        reader.skip(count)
-                        client.send(worker.view[:count])
-                    elif data := reader.feed(bytes(worker.view[:count])):
-                        client.send(data)
+                    reader.skip(count)
+                    client.send(worker.view[:count])
+                else:
+                    data = link.sock.recv(room, MSG_DONTWAIT)
+                    count = len(data)
+                    words[link.rx] += count
+                    self._heard = self._heard or count > 0
+                    if count and (given := reader.feed(data)):
+                        client.send(given)
             except BlockingIOError:
                 self._pending = 0
                 return
@@ -222,7 +226,7 @@ class HttpExchange:
                 return
             if not connection.row:
                 return
-            emptied = count < RELAY_BUFFER_BYTES and not self._pending & URGENT
+            emptied = count < room and not self._pending & URGENT
             if reader.done:
                 if emptied:
                     self._pending &= HANGUP

@@ -41,8 +41,11 @@ class Inbox:
         """
         while self.data or self.fill():
             end = self._find(command)
+            data = self.data
+            if end == len(data) and type(command) is not Peek:
+                self.data = b""
+                return data
             if end:
-                data = self.data
                 if type(command) is Peek:
                     return data
                 self.data = data[end:]

@@ -1,7 +1,7 @@
 """Accepting: from a listening socket to a row in the ledger and a conversation that runs."""
 
 import errno
-from _socket import SOCK_STREAM
+from _socket import SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ class Listener:
     def __init__(self, worker: "Worker", plan: ListenerPlan, fd: int) -> None:
         self.worker, self.plan, self.fd = worker, plan, fd
         self.sock = RawSocket(fileno=fd)
+        self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
         self._scope = pack_scope(plan.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]

@@ -81,8 +81,9 @@ class End:
     def pump(self, sink: "End", mask: int) -> None:
         """Move bytes to `sink` until this end is empty, `sink` is full, or the others must have their turn."""
         if self.pipe is not None:
-            splice.pump(self, sink, self.pipe, mask)
-            return
+            if splice.pump(self, sink, self.pipe, mask):
+                return
+            mask |= URGENT
         connection = self.connection
         worker = connection.worker
         words, receive, buffer, view = worker.words, self.sock.recv_into, worker.buffer, worker.view

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.addresses import is_loopback
 from penstock.base.bounds import BULK_BYTES, PIPE_BYTES, PIPES, RELAY_ROUNDS
+from penstock.dataplane.reactor import URGENT
 from penstock.metrics.ledger import DOUBT_MASK, H_DOUBT
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Pipes:
         client, target = connection.client, connection.target
         if self._mode == "never" or moved < BULK_BYTES or target is None or client.pipe is not None:
             return
-        if self._mode == "auto" and (is_loopback(connection.host) or is_loopback(target.sock.getpeername()[0])):
+        if self._mode == "auto" and (is_loopback(connection.host) or is_near(target)):
             return
         for end in (client, target):
             pipe = self._take()
@@ -107,8 +108,21 @@ class Pipes:
         self._idle.clear()
 
 
-def pump(source: "End", sink: "End", pipe: Pipe, mask: int) -> None:
-    """Move bytes to `sink` through `pipe`, as `End.pump` does through the shared buffer."""
+def is_near(target: "End") -> bool:
+    """Return whether a target is this machine; one that has just been reset is nowhere, and not worth a pipe."""
+    try:
+        return is_loopback(target.sock.getpeername()[0])
+    except OSError:
+        return True
+
+
+def pump(source: "End", sink: "End", pipe: Pipe, mask: int) -> bool:
+    """
+    Move bytes to `sink` through `pipe`, as `End.pump` does through the shared buffer.
+
+    Returns:
+        False if recv must say what is next: the end of the file, or an urgent byte, at which splice stands still.
+    """
     connection = source.connection
     worker = connection.worker
     words = worker.words
@@ -117,18 +131,18 @@ def pump(source: "End", sink: "End", pipe: Pipe, mask: int) -> None:
         try:
             count = os.splice(source.fd, pipe.writer, PIPE_BYTES, flags=FLAGS)
         except BlockingIOError:
-            return
+            return not mask & URGENT
         except OSError:
             connection.broken(source)
-            return
+            return True
         if not count:
-            source.ended()
-            return
+            return False
         words[source.rx] += count
         pipe.filled = count
         if not drain(pipe, sink):
-            return
+            return True
     worker.reactor.again(source, source.fd, mask)
+    return True
 
 
 def drain(pipe: Pipe, sink: "End") -> bool:
