@@ -486,7 +486,7 @@ def test_others_are_served_while_one_client_asks_without_end():
         threads = [threading.Thread(target=each, args=(loud,), daemon=True) for each in (flood, drain)]
         for thread in threads:
             thread.start()
-        wait_for(lambda: plane.rows()[0].client_rx > 1 << 20)
+        wait_for(lambda: plane.rows() and plane.rows()[0].client_rx > 1 << 20)
         with Wire(plane.connect()) as wire:
             assert ask(wire, "POST", target.url(), b"x").body == b"x"
         done.set()

@@ -87,6 +87,71 @@ class RelayContract:
             assert sent >= row.client_rx
             gate.set()
 
+    def test_both_directions_at_once(self) -> None:
+        """Two streams that cross each other arrive unchanged, and neither waits for the other."""
+        up, down = random.Random(2).randbytes(BIG), random.Random(3).randbytes(BIG)
+        got: list[bytes] = []
+
+        def cross(sock: socket.socket) -> None:
+            reader = threading.Thread(target=lambda: got.append(read_all(sock)))
+            reader.start()
+            sock.sendall(down)
+            sock.shutdown(socket.SHUT_WR)
+            reader.join()
+
+        with serving(cross) as target, self.run(target.port) as plane:
+            assert exchange(plane, up) == down
+            wait_for(lambda: got)
+            assert got == [up]
+            row = plane.ended()[0]
+            assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (BIG,) * 4
+
+    def test_slow_reader_that_has_half_closed_gets_all(self) -> None:
+        """A client that has said all and reads late gets everything, though the target has long closed."""
+        with serving(saying(bytes(BIG))) as target, self.run(target.port) as plane, plane.connect() as client:
+            client.shutdown(socket.SHUT_WR)
+            wait_for(lambda: plane.rows() and plane.rows()[0].client_tx > 0)
+            assert len(read_all(client)) == BIG
+            assert plane.ended()[0].outcome == COMPLETE
+
+    def test_urgent_data_loses_nothing(self) -> None:
+        """Urgent bytes travel in their place in the stream; nothing before, at or behind them is lost, nor the end."""
+        for lengths in ((0, 0, 0), (3, 3, 3), (0, 1, 5), (100_000, 1, 300_000), (262_144, 262_144, 1)):
+            self._urge(lengths)
+
+    def _urge(self, lengths: tuple[int, ...]) -> None:
+        with serving(echo) as target, self.run(target.port) as plane, plane.connect() as client:
+            sent = b""
+            if self.engine == "always":  # so that the pipes are in use
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                wait_for(lambda: plane.rows()[0].client_tx == 1)
+                wait_for(lambda: all(each.client.pipe for each in plane.connections()), "the pipes")
+            for index, length in enumerate(lengths):
+                data = bytes([index]) * length
+                client.sendall(data)
+                client.send(b"!", socket.MSG_OOB)
+                sent += data + b"!"
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == sent
+            row = plane.ended()[0]
+            assert row.outcome == COMPLETE
+            assert row.client_rx == row.target_tx == row.target_rx == row.client_tx
+
+    def test_urgent_data_of_the_target_loses_nothing(self) -> None:
+        """The same from target to client."""
+
+        def urge(sock: socket.socket) -> None:
+            for _ in range(3):
+                sock.sendall(b"before")
+                sock.send(b"!", socket.MSG_OOB)
+            sock.sendall(b"behind")
+            sock.shutdown(socket.SHUT_WR)
+            read_all(sock)
+
+        with serving(urge) as target, self.run(target.port) as plane, plane.connect() as client:
+            assert read_all(client) == b"before!" * 3 + b"behind"
+
     def test_reset_of_the_target_is_passed_on(self) -> None:
         """A target that resets leaves the client with a reset, and the outcome says who it was."""
         with serving(reset) as target, self.run(target.port) as plane, plane.connect() as client:

@@ -16,6 +16,7 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import Outcome, unpack
 from penstock.config.plan import ListenerPlan, TargetPlan, TimeoutPlan, WorkerPlan
 from penstock.dataplane import orders
+from penstock.dataplane.connection import Connection
 from penstock.dataplane.worker import Worker
 from penstock.metrics import ledger
 
@@ -75,6 +76,10 @@ class Bench:
         """Return every row that was ever used."""
         used = range(self.words[ledger.H_HIGH])
         return [self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS) for index in used]
+
+    def connections(self) -> list[Connection]:
+        """Return the worker's open connections, to look into."""
+        return self.worker._connections()
 
     def _row(self, base: int) -> Row:
         words = self.words
