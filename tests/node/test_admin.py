@@ -161,3 +161,36 @@ def test_metrics_are_gzipped_for_those_who_take_it(client):
 def test_head_is_get_without_a_body(client, path):
     """HEAD is answered wherever GET is."""
     assert client.head(path).status_code == 200
+
+
+def test_metrics_in_windows(node, client):
+    """Windows and graphs of the node and of any part of it, and all of it at once."""
+    assert client.get("/api/v1/metrics").json()["throughput"]["instant"]["bytes_in"] == 330
+    assert client.get("/api/v1/metrics").json()["connections"]["by_route"]["out"]["active"] == 2
+    ask = "/api/v1/metrics/throughput"
+    answer = client.get(ask, params={"window": "60s", "scope": "listener:web"}).json()
+    assert (answer["scope"], answer["window"], answer["throughput"]["bytes_in"]) == ("listener:web", 60, 10)
+    assert client.get(ask).json()["window"] == 10
+    node.tick()
+    graph = client.get("/api/v1/metrics/history", params={"seconds": "300", "scope": "route:out"}).json()
+    assert graph["series"]["bytes_in"] == [320, 0]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/metrics?window=10s", 400),
+        ("/api/v1/metrics/throughput?window=0s", 400),
+        ("/api/v1/metrics/throughput?window=25h", 400),
+        ("/api/v1/metrics/throughput?window=1s&window=2s", 400),
+        ("/api/v1/metrics/throughput?scope=listener:nobody", 404),
+        ("/api/v1/metrics/throughput?scope=client:192.0.2.250", 404),
+        ("/api/v1/metrics/history?seconds=10m&scope=client:other", 400),
+        ("/api/v1/metrics/history?seconds=-1", 400),
+    ],
+)
+def test_metrics_that_are_not_there(client, path, status):
+    """A wrong time is 400, an unknown scope 404, each with a sentence that helps."""
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert len(answer.json()["detail"]) > 20

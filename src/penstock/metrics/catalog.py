@@ -30,8 +30,8 @@ DIRECTIONS = ("in", "out")
 TARGET_DIRECTIONS = ("rx", "tx")
 """Of the target's side: received from the target, sent to it."""
 
-INSTANT = "1s"
-"""The window of the last tick."""
+WINDOWS = ("1s", "10s", "60s")
+"""How throughput is averaged: instant, recent, average."""
 
 CONNECTIONS = Family(
     PREFIX + "connections_total", "counter", "Client connections accepted", ("listener", "route")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.base.addresses import unpack_ip
+from penstock.base.addresses import is_ip, pack_ip, unpack_ip
 from penstock.metrics.fold import Growth, Numbers
 from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, IP_HIGH, IP_LOW
 from penstock.metrics.rings import History, Ring, View
@@ -55,8 +55,11 @@ class Picture(NamedTuple):
     now: "Clients"
 
     def find(self, ip: str) -> int | None:
-        """Return the place of an address as text; None if it has none."""
-        return next((place for place, key in enumerate(self.keys) if key is not None and text_of(key) == ip), None)
+        """Return the place of an address as text, `-` for Unix sockets; None if it has none."""
+        if ip != "-" and not is_ip(ip):
+            return None
+        key = tuple(np.frombuffer(pack_ip(ip), np.uint64).tolist())
+        return self.keys.index(key) if key in self.keys else None
 
     def known(self) -> list[int]:
         """Return the places that are taken, that of `other` not among them."""

@@ -1,6 +1,7 @@
 """The admin door's application: what a node shows and what it lets an operator do, over HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from platform import python_version
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ import penstock
 from penstock.metrics.exporters.negotiation import choose_format, takes_gzip
 from penstock.metrics.exporters.prometheus import Format, render
 from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.tracker import NODE, WINDOWS
+from penstock.metrics.view import Metrics, UnknownScopeError, WindowView, parse_window
 from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
@@ -26,6 +29,9 @@ from penstock.node.usage import UsageMeter
 PAGE = 1_000
 LONGEST_PAGE = 10_000
 """Connections in one answer; 10,000 of them are 3 MB of JSON, made in 80 ms."""
+
+GRAPH = 300
+"""Seconds of a graph that does not say how many."""
 
 LARGEST_ID = 2**53 - 1
 
@@ -75,6 +81,9 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/readyz", door.readyz),
         Route("/version", door.version),
         Route("/api/v1/stats", door.stats),
+        Route("/api/v1/metrics", door.everything),
+        Route("/api/v1/metrics/throughput", door.throughput),
+        Route("/api/v1/metrics/history", door.history),
         Route("/api/v1/connections", door.connections),
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
         Route("/api/v1/openapi.json", door.openapi),
@@ -133,6 +142,24 @@ class _Door:
         _take(request, {})
         return _json(self._node.snapshot().stats())
 
+    async def everything(self, request: Request) -> Response:
+        """Connections, throughput, requests and totals, with their windows."""
+        _take(request, {})
+        return _json(Metrics(self._node.snapshot()).everything())
+
+    async def throughput(self, request: Request) -> Response:
+        """One window of one scope."""
+        query = _take(request, {"window": parse_window, "scope": str})
+        window, scope = query.get("window", WINDOWS["recent"]), query.get("scope", NODE)
+        with _scoped():
+            return _json(WindowView(scope, window, Metrics(self._node.snapshot()).window(window, scope)))
+
+    async def history(self, request: Request) -> Response:
+        """A graph of one scope."""
+        query = _take(request, {"seconds": parse_window, "scope": str})
+        with _scoped():
+            return _json(Metrics(self._node.snapshot()).history(query.get("seconds", GRAPH), query.get("scope", NODE)))
+
     async def connections(self, request: Request) -> Response:
         """Open connections, a page at a time."""
         snapshot = self._node.snapshot()
@@ -175,6 +202,17 @@ class _Door:
 
 def _json(value: Any, status: int = HTTPStatus.OK) -> Response:
     return Response(msgspec.json.encode(value), status, media_type=JSON)
+
+
+@contextmanager
+def _scoped() -> Iterator[None]:
+    """Answer what the metrics do not have as problems."""
+    try:
+        yield
+    except UnknownScopeError as error:
+        raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
+    except ValueError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
 
 
 def _no_connection(number: int) -> Problem:

@@ -7,6 +7,8 @@ import msgspec
 from penstock.base.outcomes import Reason
 from penstock.metrics.live import ConnectionView
 from penstock.metrics.snapshot import ListenerView, NodeView, OutcomeCount, TargetView, Throughput, Totals, WorkersView
+from penstock.metrics.tracker import NODE
+from penstock.metrics.view import HistoryView, MetricsView, WindowView
 
 _REF = "#/components/schemas/{name}"
 
@@ -42,6 +44,17 @@ def _paths() -> Json:
         "/version": {"get": _operation("Which Penstock this is", _json({"type": "object"}))},
         "/api/v1/openapi.json": {"get": _operation("This description", _json({"type": "object"}))},
         "/api/v1/stats": {"get": _operation("Totals and throughput", _json(_ref("Stats")), 400)},
+        "/api/v1/metrics": {
+            "get": _operation("Connections, throughput, requests, totals", _json(_ref("MetricsView")), 400)
+        },
+        "/api/v1/metrics/throughput": {
+            "get": _operation("One window of one scope", _json(_ref("WindowView")), 400, 404)
+            | {"parameters": [_time("window", "10s"), _scope()]}
+        },
+        "/api/v1/metrics/history": {
+            "get": _operation("A graph of one scope", _json(_ref("HistoryView")), 400, 404)
+            | {"parameters": [_time("seconds", "300"), _scope()]}
+        },
         "/api/v1/connections": {
             "get": _operation("Open connections, a page at a time", _json(_ref("Page")), 400)
             | {"parameters": _queries()}
@@ -81,6 +94,16 @@ def _queries() -> list[Json]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
+def _time(name: str, default: str) -> Json:
+    what = "instant, recent, average, or a time from 1s to 24h, as in 10s or 5m; of a client to 5m"
+    return {"name": name, "in": "query", "description": what, "schema": {"type": "string", "default": default}}
+
+
+def _scope() -> Json:
+    what = "node, listener:NAME, route:NAME, target:HOST:PORT, client:IP or client:other"
+    return {"name": "scope", "in": "query", "description": what, "schema": {"type": "string", "default": NODE}}
+
+
 def _ref(name: str) -> Json:
     return {"$ref": _REF.format(name=name)}
 
@@ -94,7 +117,10 @@ def _object(**properties: Json) -> Json:
 
 
 def _schemas() -> Json:
-    types = (NodeView, WorkersView, Totals, Throughput, ListenerView, TargetView, OutcomeCount, ConnectionView)
+    types = (
+        NodeView, WorkersView, Totals, Throughput, ListenerView, TargetView, OutcomeCount, ConnectionView,
+        MetricsView, WindowView, HistoryView,
+    )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}
     return components | {

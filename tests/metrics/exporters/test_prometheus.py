@@ -69,6 +69,17 @@ def test_both_forms_say_the_same(node, form, parse):
     assert value(found, "process_cpu_seconds_total") == 1.25
 
 
+def test_throughput_is_served_in_three_windows(node):
+    """The last second, ten seconds and a minute, each divided by the time that is covered."""
+    node.tick(7.5)
+    found = samples(render(node.snapshot(), USAGE, Format.TEXT))
+    rates = [
+        value(found, "penstock_throughput_bytes_per_second", direction="in", window=window)
+        for window in ("1s", "10s", "60s")
+    ]
+    assert rates == [0, 125, 125]
+
+
 @pytest.mark.parametrize("form", Format)
 def test_every_family_is_served_from_the_first_scrape(form):
     """A node that has done nothing serves every family with HELP, TYPE and zeros, closed lists in full."""

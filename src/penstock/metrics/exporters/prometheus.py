@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from penstock.metrics import catalog
 from penstock.metrics.catalog import Family
 from penstock.metrics.snapshot import ListenerView, Snapshot, TargetView, Usage
+from penstock.metrics.tracker import NODE, WINDOWS
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of labels, in the family's order, and the number."""
@@ -107,8 +108,10 @@ def _target_bytes(snapshot: Snapshot) -> Samples:
 
 
 def _throughput(snapshot: Snapshot) -> Samples:
-    rates = (snapshot.throughput.bytes_in, snapshot.throughput.bytes_out)
-    return (((direction, catalog.INSTANT), rate) for direction, rate in zip(catalog.DIRECTIONS, rates, strict=True))
+    for window, seconds in zip(catalog.WINDOWS, WINDOWS.values(), strict=True):
+        rates = snapshot.series.rates(NODE, seconds)
+        for direction, rate in zip(catalog.DIRECTIONS, (rates.bytes_in, rates.bytes_out), strict=True):
+            yield (direction, window), rate
 
 
 def _workers(snapshot: Snapshot) -> Samples:

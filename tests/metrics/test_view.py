@@ -1,0 +1,180 @@
+"""What users ask of a node's metrics, in the words in which they ask."""
+
+import time
+
+import msgspec
+import pytest
+
+from penstock.metrics.view import NAMED, OTHER, Metrics, UnknownScopeError, parse_window
+from penstock.testing.pen import Pen
+from penstock.testing.standin import StandIn
+
+
+@pytest.fixture
+def node():
+    """A node with three connections of two clients, on two routes, after one second."""
+    node = StandIn()
+    for listener, ip, amount in ((1, "192.0.2.1", 100), (1, "192.0.2.2", 200), (2, "192.0.2.2", 300)):
+        node.pen.move(node.pen.open(listener, (ip, 4_000)), amount, 2 * amount, 0, 0, 1)
+    node.tick()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def metrics(node):
+    """Its metrics."""
+    return Metrics(node.snapshot())
+
+
+def test_connections(metrics):
+    """Open and accepted ones: of the node, by route, by address, and who has most."""
+    connections = metrics.connections
+    assert (connections.active, connections.total) == (3, 3)
+    assert {route: count.active for route, count in connections.by_route.items()} == {"default": 2, "out": 1}
+    assert {ip: count.total for ip, count in connections.by_ip.items()} == {
+        "192.0.2.1": 1, "192.0.2.2": 2, OTHER: 0
+    }  # fmt: skip
+    assert [(top.ip, top.active, top.bytes_in) for top in connections.top_ips] == [
+        ("192.0.2.2", 2, 500),
+        ("192.0.2.1", 1, 100),
+    ]
+
+
+def test_throughput(node, metrics):
+    """Named windows, any other, by route and by address; each divides by the time that is covered."""
+    throughput = metrics.throughput
+    assert (throughput.instant.bytes_in, throughput.instant.bytes_out, throughput.instant.covered) == (600, 1_200, 1)
+    assert {route: rates.bytes_in for route, rates in throughput.by_route.items()} == {"default": 300, "out": 300}
+    assert {ip: rates.bytes_in for ip, rates in throughput.by_ip.items()} == {
+        "192.0.2.2": 500, "192.0.2.1": 100, OTHER: 0
+    }  # fmt: skip
+    for _ in range(19):
+        node.tick()
+    later = Metrics(node.snapshot())
+    assert (later.throughput.instant.bytes_in, later.throughput.recent.bytes_in) == (0, 0)
+    assert later.throughput.average.bytes_in == 30
+    assert later.window(20, "listener:egress").bytes_in == 15
+    assert later.window(19).bytes_in == 0
+    assert metrics.window(60).bytes_in == 600  # an older picture stays what it was
+
+
+def test_requests_and_totals(node, metrics):
+    """Requests by second and minute, and the sums since the start."""
+    assert (metrics.requests.per_second, metrics.requests.per_minute, metrics.requests.total) == (3, 180, 3)
+    assert (metrics.totals.bytes_in, metrics.totals.bytes_out, metrics.totals.connections) == (600, 1_200, 3)
+    assert metrics.blocked["auth"] == 0
+
+
+def test_history_has_gaps(node):
+    """A graph is even, and where no sample is there is None instead of a zero that nobody measured."""
+    node.tick(3)
+    history = Metrics(node.snapshot()).history(60, "listener:web")
+    assert history.step == 1
+    assert history.covered == [1, 0, 0, 3]
+    assert history.series["bytes_in"] == [300, None, None, 0]
+    assert history.at == list(range(history.at[0], history.at[0] + 4))
+    assert msgspec.json.decode(msgspec.json.encode(history))["series"]["requests"] == [2, None, None, 0]
+
+
+def test_beyond_an_hour_minutes_answer(node):
+    """Longer graphs and windows come from the minutes."""
+    for _ in range(150):
+        node.tick()
+    metrics = Metrics(node.snapshot())
+    history = metrics.history(7_200)
+    assert history.step == 60
+    assert history.at[-1] % 60 == 0
+    assert sum(history.covered) == sum(metrics.history(3_600).covered[: round(sum(history.covered))])
+    assert metrics.window(86_400).bytes_in * sum(history.covered) == pytest.approx(600)
+
+
+def test_clients_have_windows_and_graphs(metrics):
+    """One client, and all others, for five minutes."""
+    assert metrics.window(10, "client:192.0.2.2").bytes_in == 500
+    assert metrics.window(10, "client:other").bytes_in == 0
+    assert metrics.history(10, "client:192.0.2.2").series == {"bytes_in": [500], "bytes_out": [1_000]}
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["", "nobody", "listener:", "listener:nobody", "route:-", "client:192.0.2.99", "client:x", "client:-", "\0:\n"],
+)
+def test_unknown_scopes(metrics, scope):
+    """What is not there is said to be not there."""
+    for ask in (metrics.window, metrics.history):
+        with pytest.raises(UnknownScopeError):
+            ask(10, scope)
+
+
+@pytest.mark.parametrize(("seconds", "scope"), [(0, "node"), (86_401, "node"), (301, "client:other"), (-1, "node")])
+def test_times_that_nothing_remembers(metrics, seconds, scope):
+    """Windows are from a second to as long as samples are kept."""
+    for ask in (metrics.window, metrics.history):
+        with pytest.raises(ValueError, match="a time from 1 to"):
+            ask(seconds, scope)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1", 1), ("10s", 10), ("5m", 300), ("24h", 86_400), ("instant", 1), ("recent", 10), ("average", 60)],
+)
+def test_windows_in_words(text, seconds):
+    """A window is a name or a time."""
+    assert parse_window(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "25h", "86401", "1d", "-1", "1.5s", "10 s", "٣", "999999999999", "s"])
+def test_windows_that_are_none(text):
+    """Anything else is refused with an example."""
+    with pytest.raises(ValueError, match="as in 10s"):
+        parse_window(text)
+
+
+def test_many_clients_are_named_up_to_a_bound(node):
+    """With 3,000 addresses a hundred are named, the rest is `other`, and together they are the node's."""
+    pen = Pen(rows=3_000)
+    node.sampler.attach(2, pen.fd)
+    for i in range(3_000):
+        pen.move(pen.open(1, (f"10.0.{i >> 8}.{i & 255}", 1)), i)
+    node.tick()
+    metrics = Metrics(node.snapshot())
+    for by_ip in (metrics.connections.by_ip, metrics.throughput.by_ip):
+        assert len(by_ip) == NAMED + 1
+    assert sum(count.active for count in metrics.connections.by_ip.values()) == metrics.connections.active == 3_003
+    together = sum(rates.bytes_in for rates in metrics.throughput.by_ip.values())
+    assert together == pytest.approx(metrics.throughput.recent.bytes_in)
+    assert metrics.window(1, "client:10.0.11.183").bytes_in == 2_999
+    pen.close()
+
+
+def test_reads_are_quick(node):
+    """Each property is read in under a millisecond at its best, five minutes of a thousand clients behind it."""
+    pen = Pen(rows=1_000)
+    node.sampler.attach(2, pen.fd)
+    for i in range(1_000):
+        pen.move(pen.open(1, (f"10.0.{i >> 8}.{i & 255}", 1)), i)
+    for _ in range(310):
+        node.tick()
+    metrics = Metrics(node.snapshot())
+    reads = {
+        "connections": lambda: metrics.connections,
+        "throughput": lambda: metrics.throughput,
+        "requests": lambda: metrics.requests,
+        "window": lambda: metrics.window(60, "route:out"),
+        "client": lambda: metrics.window(60, "client:10.0.3.1"),
+        "history": lambda: metrics.history(300),
+    }
+    slow = {}
+    for name, read in reads.items():
+        best = min(_timed(read) for _ in range(20))
+        if best >= 0.001:
+            slow[name] = best
+    assert slow == {}
+    pen.close()
+
+
+def _timed(work):
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
