@@ -506,7 +506,7 @@ class Connection(Deadlines):
         assert isinstance(self.extra, Association)  # noqa: S101 - a conversation associates first
         self._let_go_of_conversation()
         self.extra.carry()
-        if self.inbox.pending:
+        if self.inbox.pending or self.client.eof:
             self.extra.client_ready(self.inbox.pending)
 
 

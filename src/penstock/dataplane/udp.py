@@ -172,6 +172,8 @@ class Association:
         connection.inbox.discard()
         if connection.client.eof:
             connection.end(COMPLETED)
+        elif connection.inbox.pending:
+            self._reactor.again(connection, connection.client.fd, connection.inbox.pending)
 
     def expire(self) -> None:
         """No datagram for too long."""
