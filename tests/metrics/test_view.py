@@ -66,6 +66,15 @@ def test_requests_and_totals(node, metrics):
     assert metrics.blocked["auth"] == 0
 
 
+def test_percentiles(node):
+    """What ended connections measured, and None for what nobody did."""
+    node.pen.end(node.pen.open(), now_ns=3_000_000_000)
+    node.tick()
+    percentiles = Metrics(node.snapshot()).percentiles
+    assert (percentiles.connection_duration.count, percentiles.connection_duration.p99) == (1, 3)
+    assert percentiles.dial_duration.p50 is None
+
+
 def test_history_has_gaps(node):
     """A graph is even, and where no sample is there is None instead of a zero that nobody measured."""
     node.tick(3)

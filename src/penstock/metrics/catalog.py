@@ -13,13 +13,13 @@ class Family(Struct, frozen=True):
 
     Args:
         name: As served; counters end in `_total`.
-        kind: counter or gauge.
+        kind: counter, gauge or histogram.
         help: One sentence, without a full stop.
         labels: In the order in which samples give their values.
     """
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
 
@@ -33,10 +33,19 @@ TARGET_DIRECTIONS = ("rx", "tx")
 WINDOWS = ("1s", "10s", "60s")
 """How throughput is averaged: instant, recent, average."""
 
+DURATION_BOUNDS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+"""Buckets of connections; unit s. From a page to a long download."""
+
+DIAL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets of dials; unit s. From a neighbour to a connect timeout; the upper ones are Prometheus' usual ones."""
+
 CONNECTIONS = Family(
     PREFIX + "connections_total", "counter", "Client connections accepted", ("listener", "route")
 )  # fmt: skip
 ACTIVE = Family(PREFIX + "connections_active", "gauge", "Client connections open", ("listener", "route"))
+DURATION = Family(
+    PREFIX + "connection_duration_seconds", "histogram", "Connections that ended, by how long they lasted"
+)  # fmt: skip
 BYTES = Family(
     PREFIX + "bytes_total",
     "counter",
@@ -77,14 +86,20 @@ TARGET_BYTES = Family(
     "Bytes moved on the target side, rx from the target and tx to it",
     ("direction", "route", "target"),
 )
+DIAL = Family(
+    PREFIX + "dial_duration_seconds",
+    "histogram",
+    "Last successful dial of each connection that ended, to a target or to what the client asked for",
+    ("route", "target"),
+)
 WORKERS = Family(PREFIX + "workers", "gauge", "Worker processes that shall be and that are", ("state",))
 RESPAWNS = Family(PREFIX + "worker_respawns_total", "counter", "Dead workers that were replaced")
 PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker paused accepting, at a limit")
 BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its Python; always 1", ("version", "python"))
 
 NODE = (
-    CONNECTIONS, ACTIVE, BYTES, THROUGHPUT, REQUESTS, REFUSED, OUTCOMES, TARGET_CONNECTIONS, TARGET_ACTIVE,
-    TARGET_BYTES, WORKERS, RESPAWNS, PAUSES, BUILD,
+    CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REFUSED, OUTCOMES, TARGET_CONNECTIONS, TARGET_ACTIVE,
+    TARGET_BYTES, DIAL, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""
 

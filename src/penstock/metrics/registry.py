@@ -15,6 +15,7 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import NodePlan
 from penstock.metrics.clients import Clients
+from penstock.metrics.endings import Endings
 from penstock.metrics.fold import (
     ASKED,
     BYTES_IN,
@@ -122,6 +123,7 @@ class Registry:
         targets: Totals by target.
         trackers: Both of them second by second.
         clients: The busiest client addresses.
+        endings: What ended connections measured.
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
         pauses: How often a worker paused accepting.
@@ -132,7 +134,7 @@ class Registry:
         self.plan = plan
         self.scopes = Scopes(plan.worker.listeners)
         self.listeners, self.targets = Table(), Table()
-        self.trackers, self.clients = Trackers(self.scopes), Clients()
+        self.trackers, self.clients, self.endings = Trackers(self.scopes), Clients(), Endings(self.scopes)
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
         self.pauses = self.respawns = 0
@@ -141,6 +143,7 @@ class Registry:
     def add(self, growth: Growth, generation: int = 0) -> None:
         """Add what the fold of one worker, of this incarnation, returned."""
         self.clients.add(generation, growth)
+        self.endings.add(growth)
         self.listeners.add(growth.listeners)
         self.targets.add(growth.targets)
         for outcome, count in growth.outcomes.items():

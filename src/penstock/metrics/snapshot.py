@@ -8,6 +8,7 @@ from msgspec import Struct
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.clients import Picture
+from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
 from penstock.metrics.live import Live, number_of, rfc3339
 from penstock.metrics.registry import Count, Registry
@@ -149,6 +150,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         live: The open connections.
         series: What the node, listeners, routes and targets did, by the second.
         clients: The same of client addresses.
+        endings: What ended connections measured.
         troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
         troubles_left_out: How many more there were.
     """
@@ -166,6 +168,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     scopes: Scopes
     series: Series
     clients: Picture
+    endings: EndingsView
     troubles: tuple[EndedView, ...] = ()
     troubles_left_out: int = 0
 
@@ -246,6 +249,7 @@ def picture(
         scopes=registry.scopes,
         series=registry.trackers.series(),
         clients=registry.clients.picture(),
+        endings=registry.endings.view(),
         troubles=troubles,
         troubles_left_out=troubles_left_out,
     )

@@ -8,6 +8,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from penstock.metrics import clients
+from penstock.metrics.endings import PercentilesView
 from penstock.metrics.rings import History
 from penstock.metrics.snapshot import Snapshot
 from penstock.metrics.tracker import MINUTE, MINUTES, NODE, WINDOWS, Rates
@@ -126,7 +127,7 @@ class MetricsView(Struct, frozen=True, kw_only=True):
 
     Args:
         taken_at: RFC 3339, UTC.
-        connections, throughput, requests, totals: As their types say.
+        connections, throughput, requests, totals, percentiles: As their types say.
         blocked: Refusals by reason.
     """
 
@@ -135,6 +136,7 @@ class MetricsView(Struct, frozen=True, kw_only=True):
     throughput: Throughputs
     requests: Requests
     totals: Sums
+    percentiles: PercentilesView
     blocked: dict[str, int]
 
 
@@ -221,6 +223,11 @@ class Metrics:
         return Sums(totals.bytes_in, totals.bytes_out, totals.connections)
 
     @property
+    def percentiles(self) -> PercentilesView:
+        """Return what ended connections measured."""
+        return self._snapshot.endings.percentiles
+
+    @property
     def blocked(self) -> dict[str, int]:
         """Return refusals by reason."""
         return dict(self._snapshot.refused)
@@ -233,6 +240,7 @@ class Metrics:
             throughput=self.throughput,
             requests=self.requests,
             totals=self.totals,
+            percentiles=self.percentiles,
             blocked=self.blocked,
         )
 

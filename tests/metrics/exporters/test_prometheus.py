@@ -11,6 +11,7 @@ from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
 from penstock.metrics.catalog import FAMILIES, NODE, OUTCOMES, REFUSED
 from penstock.metrics.exporters.prometheus import Format, render
+from penstock.metrics.ledger import DIALED
 from penstock.metrics.snapshot import Usage
 from penstock.testing.standin import StandIn
 
@@ -89,7 +90,9 @@ def test_every_family_is_served_from_the_first_scrape(form):
         name = family.name.removesuffix("_total") if form is Format.OPENMETRICS else family.name
         assert f"# HELP {name} {family.help}\n" in body
         assert f"# TYPE {name} {family.kind}\n" in body
-        assert f"\n{family.name}{'{' if family.labels else ' '}" in body
+        labelled = family.labels or family.kind == "histogram"
+        sample = family.name + ("_bucket" if family.kind == "histogram" else "")
+        assert f"\n{sample}{'{' if labelled else ' '}" in body
     assert body.count(f"\n{REFUSED.name}{{") == len(Reason)
     assert body.count(f"\n{OUTCOMES.name}{{") == len(EndedBy) * len(Phase)
     node.close()
@@ -97,10 +100,39 @@ def test_every_family_is_served_from_the_first_scrape(form):
 
 def test_every_sample_has_the_labels_of_its_family(node):
     """What is served is what the catalogue says: names, and labels by name."""
-    labels = {family.name: set(family.labels) for family in NODE}
+    labels = {name: set(names) for family in NODE for name, names in samples_of(family)}
     found = samples(render(node.snapshot(), None, Format.TEXT))
     assert {name for name, _ in found} == set(labels)
     assert all({label for label, _ in pairs} == labels[name] for name, pairs in found)
+
+
+def samples_of(family):
+    """Return the names of a family's samples, and their labels."""
+    if family.kind != "histogram":
+        return [(family.name, family.labels)]
+    parts = {"_bucket": ("le", *family.labels), "_sum": family.labels, "_count": family.labels}
+    return [(family.name + part, labels) for part, labels in parts.items()]
+
+
+@pytest.mark.parametrize(("form", "parse"), [(Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)])
+def test_histograms_are_cumulative(node, form, parse):
+    """Durations and dials by bound: each bucket holds those below it, the last one all."""
+    row = node.pen.open(listener=1, now_ns=0)
+    node.pen.aim(row, 1, 1)
+    node.pen.ledger.words[row + DIALED] = 20_000_000
+    node.pen.end(row, now_ns=7_500_000_000)
+    node.tick()
+    found = samples(render(node.snapshot(), USAGE, form), parse)
+    name = "penstock_connection_duration_seconds"
+    counts = [value(found, f"{name}_bucket", le=le) for le in ("0.1", "0.5", "1.0", "5.0", "10.0", "600.0", "+Inf")]
+    assert counts == [1, 1, 1, 1, 2, 2, 2]  # the first one of this node was refused at once
+    assert (value(found, f"{name}_sum"), value(found, f"{name}_count")) == (7.5, 2)
+    dial = {"route": "default", "target": "192.0.2.10:80"}
+    name = "penstock_dial_duration_seconds"
+    assert value(found, f"{name}_bucket", le="0.01", **dial) == 0
+    assert value(found, f"{name}_bucket", le="0.025", **dial) == 1
+    assert value(found, f"{name}_sum", **dial) == 0.02
+    assert value(found, f"{name}_count", route="out", target="-") == 0
 
 
 def test_a_series_is_served_once():

@@ -7,17 +7,22 @@ from enum import Enum
 from platform import python_version
 
 from prometheus_client import exposition
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from penstock.metrics import catalog
 from penstock.metrics.catalog import Family
+from penstock.metrics.histogram import Distribution
 from penstock.metrics.snapshot import ListenerView, Snapshot, TargetView, Usage
 from penstock.metrics.tracker import NODE, WINDOWS
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of labels, in the family's order, and the number."""
+
+Distributions = Iterable[tuple[tuple[str, ...], Distribution]]
+"""The same of a histogram."""
 
 COMPRESSION = 1
 """Level of gzip: metrics shrink tenfold at the fastest already."""
@@ -45,7 +50,10 @@ class SnapshotCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
         for family in catalog.NODE:
-            yield _metric(family, _SAMPLES[family.name](self._snapshot))
+            if family.kind == "histogram":
+                yield _histogram(family, _DISTRIBUTIONS[family.name](self._snapshot))
+            else:
+                yield _metric(family, _SAMPLES[family.name](self._snapshot))
         if self._usage is not None:
             for family, value in _usage(self._usage):
                 yield _metric(family, [((), value)])
@@ -76,6 +84,17 @@ def _metric(family: Family, samples: Samples) -> Metric:
         metric = GaugeMetricFamily(family.name, family.help)
     for values, number in _merged(samples).items():
         metric.add_sample(family.name, dict(zip(family.labels, values, strict=True)), number)
+    return metric
+
+
+def _histogram(family: Family, distributions: Distributions) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    merged: dict[tuple[str, ...], Distribution] = {}
+    for values, found in distributions:
+        merged[values] = merged[values] + found if values in merged else found
+    for values, found in merged.items():
+        names = [*map(floatToGoString, found.bounds), "+Inf"]
+        metric.add_metric(values, list(zip(names, found.cumulative(), strict=True)), found.sum)
     return metric
 
 
@@ -133,6 +152,12 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.RESPAWNS.name: lambda snapshot: [((), snapshot.workers.respawns)],
     catalog.PAUSES.name: lambda snapshot: [((), snapshot.workers.accept_pauses)],
     catalog.BUILD.name: lambda snapshot: [((snapshot.node.version, python_version()), 1)],
+}
+
+
+_DISTRIBUTIONS: dict[str, Callable[[Snapshot], Distributions]] = {
+    catalog.DURATION.name: lambda snapshot: [((), snapshot.endings.durations)],
+    catalog.DIAL.name: lambda snapshot: (((route, target), found) for route, target, found in snapshot.endings.dials),
 }
 
 
