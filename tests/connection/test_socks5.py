@@ -166,6 +166,8 @@ def test_nothing_left_to_bind():
         (b"\x04" + bytes(18), "::", 0),
         (b"\x01\xc0\0\x02\x09\x13\x88", "192.0.2.9", 5_000),
         (b"\x03\x070.0.0.0\0\0", "0.0.0.0", 0),
+        (b"\x03\x010\x13\x88", "0.0.0.0", 5_000),  # PySocks
+        (EXAMPLE, "0.0.0.0", 443),
     ],
 )
 def test_associate(address, host, port):
@@ -179,10 +181,9 @@ def test_no_socket_for_an_association():
          fails(1), closes(EndedBy.RESOURCE, Phase.DIAL))  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [b"\x02", b"\x03"])
-def test_only_connect_takes_names(command):
-    """BIND and UDP ASSOCIATE compare addresses, and a name is none: reply 8."""
-    play(*GREETS, says(b"\x05" + command + b"\0" + EXAMPLE), fails(8), closes(*PROTOCOL, detail="not a name"))
+def test_bind_takes_no_name():
+    """BIND compares addresses, and a name is none: reply 8."""
+    play(*GREETS, says(b"\x05\x02\0" + EXAMPLE), fails(8), closes(*PROTOCOL, detail="not a name"))
 
 
 # Login ---------------------------------------------------------------------------------------------------------------
@@ -329,8 +330,6 @@ class Wire:
 @pytest.mark.parametrize(("command", "bound"), [(b"\x01", DIALED[:2]), (b"\x03", tuple(BOUND))])
 def test_pysocks_gets_through(listener, host, command, bound):
     """PySocks logs in, connects and associates, and reads the address that we answer with."""
-    if command == b"\x03":
-        host = "0.0.0.0"
     with socks.socksocket() as client:
         client.set_proxy(socks.SOCKS5, "proxy.example", 1080, True, "ann", "secret")
         stage = Stage(socks5(FACTS, listener))

@@ -60,6 +60,9 @@ _COMMAND = _FAILURES[wire.COMMAND_NOT_SUPPORTED]
 _ADDRESS_TYPE = _FAILURES[wire.ADDRESS_TYPE_NOT_SUPPORTED]
 _AWAIT, _RELAY, _DATAGRAMS = Await(), Relay(), Datagrams()
 
+_UNKNOWN = bytes(4)
+"""What a name in a UDP ASSOCIATE means: PySocks says "0" there, and the client's address is its connection's anyway."""
+
 _REPLIES = {
     DialError.REFUSED: wire.REFUSED,
     DialError.NETWORK_UNREACHABLE: wire.NETWORK_UNREACHABLE,
@@ -98,7 +101,10 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     head = yield _REQUEST_HEAD
     try:
         command, kind, size = wire.parse_request_head(head)
-        host, port = wire.parse_address(kind, head[4:] + (yield _NEEDS[size]))
+        address = head[4:] + (yield _NEEDS[size])
+        if kind == wire.DOMAIN and command == wire.ASSOCIATE:
+            kind, address = wire.IPV4, _UNKNOWN + address[-2:]
+        host, port = wire.parse_address(kind, address)
     except wire.AddressTypeError as error:
         yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, str(error))
     except RemoteError as error:
@@ -137,8 +143,6 @@ def _bind(host: str, port: int) -> Conversation:
 
 def _associate(host: str, port: int) -> Conversation:
     """Serve a UDP ASSOCIATE: address and port are where the client will send from (RFC 1928 section 7)."""
-    if not is_ip(host):
-        yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, "UDP ASSOCIATE takes the client's own IP address, not a name")
     bound: Bound = yield Associate(host, port)
     yield Send(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
     yield _DATAGRAMS
