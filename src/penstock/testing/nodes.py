@@ -115,8 +115,10 @@ class RunningNode:
             found.update(self.listener(name))
             return found["connections"] >= connections and not found["active"]
 
-        wait_for(look, f"{connections} connections of {name}, now {found}")
-        assert found["connections"] == connections, found
+        try:
+            wait_for(look)
+        finally:
+            assert (found["connections"], found["active"]) == (connections, 0), found
         return found
 
     def at_rest(self) -> dict[str, Any]:
