@@ -6,6 +6,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from penstock.base.clock import NS
 from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
 from penstock.metrics.clients import Clients
 from penstock.metrics.fold import BYTES_IN, COLUMNS
@@ -99,6 +100,23 @@ def test_rates_do_not_rise_with_the_age_of_a_connection(node):
     assert {node.snapshot().series.rates(NODE, seconds).bytes_in for seconds in (1, 10, 60, 3_600)} == {1_000}
 
 
+@pytest.mark.parametrize("jump", [1_800, -3_600, -2, 40])
+def test_setting_the_clock_changes_no_rate(node, jump):
+    """Whoever sets the clock of the machine finds the same rates and totals after it, and a graph in order."""
+    row = node.pen.open(listener=1)
+    for second in range(120):
+        if second == 60:
+            node.clock._wall += jump * NS
+        node.pen.move(row, 5_000)
+        series = node.tick().series
+        assert {series.rates(NODE, seconds).bytes_in for seconds in (1, 10, 60)} == {5_000}
+    _, history = series.history(NODE, 3_600)
+    assert (np.diff(history.at) == 1).all()
+    assert set(history.rates()[history.covered > 0, 0].tolist()) == {5_000}
+    assert (history.covered == 0).sum() == max(0, jump)
+    assert node.snapshot().totals.bytes_in == 120 * 5_000
+
+
 def test_ticks_between_the_seconds_belong_to_the_next(node):
     """A tick out of turn, as at an order to drain, makes no sample of a moment: its growth is in the next one."""
     node.tick()
@@ -157,6 +175,25 @@ def test_no_drift_over_a_day():
     expected = sum(second % 97 for second in range(61, DAY + 61))
     assert history.sums[:, 0].sum() == expected
     assert trackers.series().rates(NODE, DAY).bytes_in == pytest.approx(expected / DAY, rel=1e-9)
+
+
+def test_no_drift_over_a_day_of_a_ledger(node):
+    """A day of ticks that come up to ten seconds late: minutes cover the day, and add up to what the ledger counted."""
+    row, random, moved, sums = node.pen.open(listener=1), np.random.default_rng(9), 0, []
+    for span in random.uniform(1, 19, 8_700):
+        amount = int(random.integers(0, 5_000_000))
+        moved += amount
+        sums.append((span, amount))
+        node.pen.move(row, amount)
+        snapshot = node.tick(span)
+        assert snapshot.totals.bytes_in == moved
+    _, history = snapshot.series.history(NODE, DAY)
+    passed = np.cumsum([span for span, _ in reversed(sums)])
+    bytes_so_far = np.cumsum([amount for _, amount in reversed(sums)])
+    assert history.covered.sum() == pytest.approx(DAY, rel=0.001)
+    assert snapshot.series.rates(NODE, DAY).bytes_in == pytest.approx(
+        bytes_so_far[np.searchsorted(passed, DAY)] / DAY, rel=0.001
+    )
 
 
 def test_a_minute_that_is_cut_short_by_the_clock_has_a_true_rate():

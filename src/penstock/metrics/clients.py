@@ -167,8 +167,8 @@ class Clients:
         if len(waiting):
             waiting = waiting[np.argsort(-_moved(growth, waiting), kind="stable")]
             words = growth.rows.words
-            ips = zip(words[waiting, IP_HIGH].tolist(), words[waiting, IP_LOW].tolist(), strict=True)
-            places[waiting] = [self._place(ip) for ip in ips]
+            ips = list(zip(words[waiting, IP_HIGH].tolist(), words[waiting, IP_LOW].tolist(), strict=True))
+            places[waiting] = self._places_of(ips)
         known[position] = places
         self._rows[generation] = known
         return places
@@ -177,17 +177,21 @@ class Clients:
         """Return as many of these rows as there are free places, those that moved most."""
         return rows[np.argsort(-_moved(growth, rows), kind="stable")[: len(self._free)]]
 
-    def _place(self, ip: Ip) -> int:
-        place = self._places.get(ip)
-        if place is not None:
-            return place
-        if not self._free:
-            self._turned_away += 1
-            return OTHER
+    def _places_of(self, ips: list[Ip]) -> list[int]:
+        """Return the place of each address; the first ones that have none get those that are free."""
+        for ip in ips:
+            if not self._free:
+                break
+            if ip not in self._places:
+                self._settle(ip)
+        places = [self._places.get(ip, OTHER) for ip in ips]
+        self._turned_away += places.count(OTHER)
+        return places
+
+    def _settle(self, ip: Ip) -> None:
         place = self._places[ip] = self._free.pop()
         self.keys[place] = ip
         self._used[place] = self._ring.end
-        return place
 
     def _leave(self) -> None:
         """Take places back: from who has been idle for as long as samples are kept, and more where they were missed."""
