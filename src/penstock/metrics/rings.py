@@ -4,6 +4,7 @@ Rings of samples in fixed memory: one array for all keys of a kind, one row of i
 A sample is what grew since the last one, the wall second that it ends on, and the time that really passed: what it
 covers. Sums and rates look back along covered time, so a late tick or a clock that was set changes no rate. Only a
 graph asks for wall seconds; seconds of it that no sample ends on are gaps.
+Source: docs/decisions/0007-covered-time.md.
 """
 
 from typing import NamedTuple

@@ -2,6 +2,7 @@
 Trackers: what the node, each listener, route and target did, by the second for an hour and by the minute for a day.
 
 Two paces in fixed memory are those of RRDtool's round-robin archives.
+Source: docs/decisions/0007-covered-time.md.
 """
 
 from collections.abc import Iterable
