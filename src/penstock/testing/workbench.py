@@ -77,6 +77,12 @@ class Bench:
         used = range(self.words[ledger.H_HIGH])
         return [self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS) for index in used]
 
+    def row(self, index: int) -> Row | None:
+        """Return one row by its place, in the order of accepts while no row is used again; None if there is none yet."""
+        if index >= self.words[ledger.H_HIGH]:
+            return None
+        return self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS)
+
     def connections(self) -> list[Connection]:
         """Return the worker's open connections, to look into."""
         return self.worker._connections()
