@@ -354,7 +354,7 @@ def test_a_tunnel_into_ourselves(looping, host, door):
 
 
 def test_socks_into_ourselves():
-    """SOCKS5 to a listener of the same node is refused with reply 2; each refusal is counted, and told, by its reason."""
+    """SOCKS5 to a listener of the same node is refused with reply 2; each is counted, and told, by its reason."""
     with running(table("http", "http"), table("socks5", "socks5")) as node:
         port = node.address("http")[1].to_bytes(2, "big")
         for address in (b"\x01\x7f\0\0\x01", b"\x03\x09localhost", b"\x04" + bytes(10) + b"\xff\xff\x7f\0\0\x01"):
