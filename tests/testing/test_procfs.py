@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from penstock.testing import procfs
+from penstock.testing.workbench import wait_for
 
 
 @pytest.fixture
@@ -18,11 +19,17 @@ def pair():
 
 
 def test_memory_grows_with_what_is_held():
-    """Ten megabytes more are ten megabytes more."""
-    before = procfs.memory(os.getpid())
-    held = b"x" * 10_000_000
-    assert 9_000_000 < procfs.memory(os.getpid()) - before < 12_000_000
-    assert held
+    """Ten megabytes more in a process are ten megabytes more."""
+    program = "input(); held = b'x' * 10_000_000; print('held', flush=True); input()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        wait_for(lambda: procfs.memory(child.pid) == procfs.memory(child.pid) > 1_000_000, "the process to stand still")
+        before = procfs.memory(child.pid)
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "held\n"
+        assert 9_000_000 < procfs.memory(child.pid) - before < 14_000_000
+        child.communicate("\n")
 
 
 def test_descriptors_are_counted(pair):
