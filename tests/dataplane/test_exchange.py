@@ -34,7 +34,7 @@ def counted(plane, wire, target, index=0):
     """Check that the row says what both ends saw, and return it."""
     row = wait_for(lambda: len(plane.ended(index + 1)) > index and plane.ended(index + 1)[index])
     assert (row.client_rx, row.client_tx) == (wire.tx, wire.rx)
-    assert (row.target_rx, row.target_tx) == (target.tx, target.rx)
+    wait_for(lambda: (row.target_rx, row.target_tx) == (target.tx, target.rx), "the target's own count of the same")
     return row
 
 
@@ -434,6 +434,24 @@ def test_silent_target_is_a_504():
     """A target that never answers costs the client the idle time, and the client hears 504."""
     with serving(swallow) as target, proxy(timeouts=quick(idle=0.2)) as plane, Wire(plane.connect()) as wire:
         assert ask(wire, "GET", f"http://127.0.0.1:{target.port}/").status == 504
+
+
+def test_client_that_stops_reading_its_answer_is_the_one_who_is_late():
+    """A client that takes no more of its answer for the idle time ends as the client's timeout, not the target's."""
+    body = bytes(32 * 1024 * 1024)
+    with origin(lambda *_: ok(body)) as target, proxy(timeouts=quick(idle=0.3)) as plane, Wire(plane.connect()) as wire:
+        wire.send(request("GET", target.url()))
+        assert plane.ended()[0].outcome == Outcome(EndedBy.CLIENT_TIMEOUT, Phase.RELAY)
+
+
+def test_pipelined_requests_of_a_client_that_has_half_closed():
+    """Requests that came with the end of the file are all answered before the end is."""
+    with origin(echo) as target, proxy() as plane, Wire(plane.connect()) as wire:
+        wire.send(b"".join(request("POST", target.url(), b"%d" % number) for number in range(50)))
+        wire.sock.shutdown(socket.SHUT_WR)
+        assert [wire.read_message().body for _ in range(50)] == [b"%d" % number for number in range(50)]
+        assert wire.read() == b""
+        assert counted(plane, wire, target).outcome == COMPLETE
 
 
 def test_pipelined_requests_to_nowhere_are_all_answered():

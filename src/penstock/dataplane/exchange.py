@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CLIENT_BROKE = Outcome(EndedBy.CLIENT, Phase.RELAY).pack()
 BODY_BROKE = Outcome(EndedBy.PROXY, Phase.RELAY, Reason.PROTOCOL).pack()
 TARGET_BROKE = Outcome(EndedBy.TARGET, Phase.RELAY).pack()
+CLIENT_SILENT = Outcome(EndedBy.CLIENT_TIMEOUT, Phase.RELAY).pack()
 TARGET_SILENT = Outcome(EndedBy.TARGET_TIMEOUT, Phase.RELAY).pack()
 
 
@@ -332,7 +333,9 @@ class HttpExchange:
         if self._dial is not None:
             self._dial.expire()
         else:
-            self._fail(TARGET_SILENT, DialError.TIMEOUT, "no answer in time")
+            takes_no_more = self._connection.client.held is not None
+            who = CLIENT_SILENT if takes_no_more else TARGET_SILENT
+            self._fail(who, DialError.TIMEOUT, "no byte of the answer moved in time")
 
     def _bury_link(self) -> None:
         link, self._link = self._link, None

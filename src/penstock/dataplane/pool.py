@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.bounds import POOL_CONNECTIONS, POOL_PER_DESTINATION
 from penstock.base.clock import NS
-from penstock.dataplane.reactor import Reactor
+from penstock.dataplane.reactor import READABLE, Reactor
 from penstock.dataplane.relay import End
 from penstock.metrics.ledger import DOUBT_SHIFT, TARGET_RX, TARGET_TX
 
@@ -49,10 +49,10 @@ class Link(End):
 
     def ready(self, fd: int, mask: int) -> None:
         """Tell the exchange; an idle link that stirs is closed: it ends, or speaks out of turn."""
-        if self.idle:
-            self.pool.drop(self)
-        else:
+        if not self.idle:
             self.connection.exchange.target_ready(mask)  # type: ignore[union-attr]
+        elif mask & READABLE:  # that it has room for more is no news
+            self.pool.drop(self)
 
 
 class Pool:

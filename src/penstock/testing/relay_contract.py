@@ -125,7 +125,7 @@ class RelayContract:
             if self.engine == "always":  # so that the pipes are in use
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
-                wait_for(lambda: plane.rows()[0].client_tx == 1)
+                wait_for(lambda: plane.rows() and plane.rows()[0].client_tx == 1)
                 wait_for(lambda: all(each.client.pipe for each in plane.connections()), "the pipes")
             for index, length in enumerate(lengths):
                 data = bytes([index]) * length

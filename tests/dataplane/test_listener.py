@@ -1,0 +1,143 @@
+"""Listeners: who is accepted, as whom, in which turn, and to which target."""
+
+import contextlib
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from penstock.base.addresses import unpack_ip
+from penstock.config.plan import TargetPlan
+from penstock.dataplane.listener import Listener
+from penstock.metrics import ledger
+from penstock.testing.peers import echo, read_all, saying, serving
+from penstock.testing.workbench import bench, listener, wait_for
+
+
+def listening(*address, family=socket.AF_INET):
+    """Return a socket that listens and does not block."""
+    sock = socket.socket(family)
+    sock.bind(*address)
+    sock.listen(100)
+    sock.setblocking(False)
+    return sock
+
+
+@contextlib.contextmanager
+def door(plane, sock, target):
+    """Open another listener of a running worker on this socket."""
+    plan = listener("extra", "tcp", target.port, id=9)
+    plane.worker.reactor.post(lambda: Listener(plane.worker, plan, sock.detach()).listen())
+    yield
+
+
+def test_client_is_known_by_its_address():
+    """The row holds the client's address and port, and the listener's number."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, plane.connect() as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        base = ledger.HEADER_WORDS
+        packed = plane.words[base + ledger.IP_HIGH : base + ledger.IP_LOW + 1].tobytes()
+        assert (unpack_ip(packed), plane.words[base + ledger.PORT]) == client.getsockname()
+        assert plane.words[base + ledger.SCOPE] & 0xFFFF == 1
+
+
+def test_mapped_client_is_its_ipv4():
+    """A client of IPv4 on a listener of IPv6 is the same client as on any other."""
+    six = socket.socket(socket.AF_INET6)
+    six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    six.bind(("::", 0))
+    six.listen(10)
+    six.setblocking(False)
+    port = six.getsockname()[1]
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, door(plane, six, target):
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        assert [each.host for each in plane.connections()] == ["127.0.0.1"]
+        client.close()
+
+
+def test_unix_client_is_relayed(tmp_path):
+    """A client of a Unix socket has no address and is served all the same."""
+    path = str(tmp_path / "door")
+    sock = listening(path, family=socket.AF_UNIX)
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, door(plane, sock, target):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(path)
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            assert [each.host for each in plane.connections()] == ["-"]
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b""
+        row = plane.ended()[0]
+        assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (1, 1, 1, 1)
+
+
+def test_full_backlog_is_taken_in_a_few_turns():
+    """A burst of clients that waited is accepted in growing batches, and every one is served."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, contextlib.ExitStack() as stack:
+        waiting = []
+        plane.worker.reactor.post(lambda: wait_for(lambda: waiting))
+        clients = [stack.enter_context(plane.connect()) for _ in range(200)]
+        waiting.append(True)
+        for client in clients:
+            client.sendall(b"x")
+        assert [client.recv(1) for client in clients] == [b"x"] * 200
+
+
+def test_targets_take_turns_by_weight():
+    """Connections go to the targets in turn, to each according to its weight."""
+    with serving(saying(b"a")) as one, serving(saying(b"b")) as two:
+        targets = (
+            TargetPlan(id=1, host="127.0.0.1", port=one.port, weight=3),
+            TargetPlan(id=2, host="127.0.0.1", port=two.port, weight=1),
+        )
+        with bench(listener("main", "tcp", targets=targets)) as plane:
+            heard = b""
+            for _ in range(8):
+                with plane.connect() as client:
+                    heard += read_all(client)
+            assert sorted(heard) == sorted(b"aaaaaabb")
+            scopes = {plane.words[ledger.HEADER_WORDS + i * ledger.ROW_WORDS + ledger.SCOPE] >> 16 for i in range(8)}
+            assert scopes == {1, 2}
+
+
+def test_client_beyond_the_ledger_is_not_served_uncounted():
+    """Where no row is free, because ended ones still wait to be read, a client is closed, and the ledger says so."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port), ledger_rows=4) as plane:
+        for index in range(4):
+            with plane.connect() as client:
+                client.shutdown(socket.SHUT_WR)
+                assert read_all(client) == b""
+            plane.ended(index + 1)
+        with plane.connect() as client:
+            assert client.recv(1) == b""
+        assert plane.words[ledger.H_OVERFLOWS] == 1
+        for _ in range(3):
+            plane.tick()
+        with plane.connect() as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+
+
+@pytest.mark.parametrize("error", [ConnectionAbortedError(103, "aborted"), OSError(71, "protocol error")])
+def test_accept_that_fails_for_the_client_is_no_reason_to_pause(error):
+    """A client that gave up before it was accepted costs nothing but a turn."""
+    calls = []
+
+    class Sock:
+        family = socket.AF_INET
+
+        def _accept(self):
+            calls.append(1)
+            raise error
+
+    paused = []
+    door = Listener.__new__(Listener)
+    door.worker = SimpleNamespace(full=lambda: False, pause=paused.append)
+    door.sock, door._batch = Sock(), 1
+    door.ready(0, 1)
+    assert calls == [1]
+    assert paused == []
