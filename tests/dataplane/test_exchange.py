@@ -177,13 +177,10 @@ def test_body_whose_end_waits_for_a_slow_target_is_delivered():
 
 def _stuck(plane, url, size):
     """Send a body to a target that does not read, until nothing moves; return the client's end and the row."""
-    wire, index, row, still = Wire(plane.connect()), len(plane.rows()), None, 0
+    index = len(plane.rows())
+    wire = Wire(plane.connect())
     threading.Thread(target=_send_all, args=(wire, request("POST", url, bytes(size))), daemon=True).start()
-    while still < 20:
-        before, row = row, len(plane.rows()) > index and plane.rows()[index]
-        still = still + 1 if row and before == row else 0
-        threading.Event().wait(0.003)
-    return wire, row
+    return wire, plane.settled(index)
 
 
 def _send_all(wire, data):
@@ -358,12 +355,8 @@ def test_slow_reader_holds_little():
     body = bytes(64 * 1024 * 1024)
     with origin(lambda *_: ok(body)) as target, proxy() as plane, Wire(plane.connect()) as wire:
         wire.send(request("GET", target.url()))
-        row = wait_for(lambda: plane.rows() and plane.rows()[0].client_tx > 0 and plane.rows()[0])
-        still = 0
-        while still < 20:
-            before, row = row, plane.rows()[0]
-            still = still + 1 if before == row else 0
-            threading.Event().wait(0.005)
+        wait_for(lambda: plane.rows() and plane.rows()[0].client_tx > 0)
+        row = plane.settled()
         assert row.target_rx < len(body)
         assert row.target_rx - row.client_tx <= 2 * 262_144
         assert wire.read_message().body == body
@@ -468,21 +461,15 @@ def test_client_that_asks_and_never_reads_is_not_asked_further():
     """Answers of the proxy's own wait for their reader: a client that only asks makes nobody hold its answers."""
     asked = b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000
     with proxy() as plane, Wire(plane.connect()) as wire:
-        wire.sock.setblocking(False)
-        wait_for(plane.rows)
-        stalls = 0
-        while stalls < 100 and plane.rows()[0].client_rx < 64 << 20:
-            try:
-                wire.sock.send(asked)
-                stalls = 0
-            except BlockingIOError:
-                stalls += 1
-                threading.Event().wait(0.002)
-        row = plane.rows()[0]
-        assert stalls == 100
-        held = next(c.client.held for c in plane.worker._connections())
+        sender = threading.Thread(target=_send_all, args=(wire, asked * 2_000))
+        sender.start()
+        row = plane.settled()
+        assert row.client_rx < len(asked) * 2_000
+        held = next(c.client.held for c in plane.connections())
         assert held is None or len(held) <= 65_536
         assert row.outcome is None
+        wire.sock.shutdown(socket.SHUT_RDWR)
+        sender.join()
 
 
 def test_others_are_served_while_one_client_asks_without_end():

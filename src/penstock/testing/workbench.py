@@ -23,6 +23,9 @@ from penstock.metrics import ledger
 PATIENCE_S = 10.0
 """How long a condition is waited for before the test fails; what should happen happens in milliseconds."""
 
+STILL = 30
+"""Looks, 2 ms apart, at a row that has not changed: what moves, moves within one."""
+
 
 def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
     """Return what `condition` returns once it is true; fail if it does not become so."""
@@ -78,10 +81,22 @@ class Bench:
         return [self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS) for index in used]
 
     def row(self, index: int) -> Row | None:
-        """Return one row by its place, in the order of accepts while no row is used again; None if there is none yet."""
+        """Return one row by its place, which is the order of accepts while none is used again; None if it is not used."""
         if index >= self.words[ledger.H_HIGH]:
             return None
         return self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS)
+
+    def settled(self, index: int = 0) -> Row:
+        """Return a row once its counters have stood still for a while: whoever could move bytes waits for another."""
+        seen: list[Row | None] = [None]
+
+        def look() -> Row | None:
+            seen.append(self.row(index))
+            still = seen[-1] is not None and len(seen) > STILL and seen[-STILL:] == [seen[-1]] * STILL
+            return seen[-1] if still else None
+
+        found: Row = wait_for(look, f"row {index} to stand still")
+        return found
 
     def connections(self) -> list[Connection]:
         """Return the worker's open connections, to look into."""
