@@ -287,8 +287,8 @@ def check(node, before, behind, connections):
 
 
 def http_listener(port):
-    """Return a forward proxy; the target is named by the client."""
-    return table("guests", "http")
+    """Return a forward proxy, which keeps no target connection for long; the target is named by the client."""
+    return '[timeouts]\npool_idle = "100ms"\n' + table("guests", "http")
 
 
 def socks_listener(port):
