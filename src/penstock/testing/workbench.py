@@ -81,7 +81,7 @@ class Bench:
         return [self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS) for index in used]
 
     def row(self, index: int) -> Row | None:
-        """Return one row by its place, which is the order of accepts while none is used again; None if it is not used."""
+        """Return one row by its place, the order of accepts while none is used again; None if it is not used."""
         if index >= self.words[ledger.H_HIGH]:
             return None
         return self._row(ledger.HEADER_WORDS + index * ledger.ROW_WORDS)
