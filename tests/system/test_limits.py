@@ -114,10 +114,10 @@ def test_short_connections_leave_nothing(crowd):
     After a first 2,500 short connections, 2,500 more leave no descriptor, no open row, and no object in the worker.
 
     A connection of ours has more than 1,500 bytes of objects. What may grow is the part of the ledger that is in use,
-    by the connections of two seconds.
+    by the connections of two seconds, and what the allocator keeps for a while; `make soak` tells few bytes from none.
     """
     worker, supervisor = left_behind(crowd, 2_500, 1)
-    assert worker < 2_500 * 500
+    assert worker < 2_500 * 1_400
     assert supervisor < 4_000_000  # the allocator's ups and downs
 
 
