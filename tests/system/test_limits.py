@@ -27,7 +27,7 @@ SECONDS = 30
 SOAK = pytest.mark.skipif(not os.environ.get("PENSTOCK_SOAK"), reason="takes minutes: make soak")
 
 BUFFER = 262_144
-"""What the relay may hold for an end that does not read (bounds.HELD_BYTES)."""
+"""What the relay may hold for an end that does not read (bounds.RELAY_BUFFER_BYTES)."""
 
 
 @pytest.fixture

@@ -39,9 +39,6 @@ HTTP_TRAILER_BYTES = 8_192
 SOCKS4_FIELD_BYTES = 255
 """User id and domain in SOCKS4/4a, which state no bound; SOCKS5 gives each one length byte (RFC 1928, 1929)."""
 
-UDP_DATAGRAM_BYTES = 65_535
-"""The longest UDP payload there is, and so the buffer of an association."""
-
 UDP_ROUNDS = 64
 """Datagrams carried for one association before others get their turn; QUIC stacks read about as many in one go."""
 
@@ -64,9 +61,6 @@ RELAY_BUFFER_BYTES = 262_144
 
 RELAY_ROUNDS = 4
 """Buffers moved for one connection before others get their turn: at most 1 MiB, about 300 us of a core."""
-
-HELD_BYTES = RELAY_BUFFER_BYTES
-"""What is held for an end that does not read: what was read in the round that its socket refused, and no more."""
 
 BULK_BYTES = 4_194_304
 """A flow that has moved this much by the time of a look at it is bulk: a page and its pictures are less."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
 
 NEW_DATAGRAM = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC
-UNKNOWN_HOSTS = frozenset(("0.0.0.0", "::"))
 COMPLETED = COMPLETE.pack()
 IDLE = Outcome(EndedBy.CLIENT_TIMEOUT, Phase.RELAY).pack()
 

@@ -25,7 +25,7 @@ ROW_WORDS = 16
 TEXT_BYTES = 384
 """Destination (at most 255 bytes of name and a port), user and detail, separated by zeros, cut at the end."""
 
-# Words of the header. The supervisor writes TICK and ORDERS, the worker all others.
+# Words of the header. The supervisor writes TICK, the worker all others.
 H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS, H_DOUBT = range(9)
 
 # Words of a row.
