@@ -111,6 +111,60 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     own_addresses: tuple[tuple[str, int], ...] = ()
 
 
+class MetricsPlan(Struct, frozen=True, kw_only=True):
+    """
+    What is measured, for how long it is kept, and where it is sent besides.
+
+    Args:
+        enabled: Whether anything beyond totals is collected: windows, series, percentiles, records.
+        seconds, minutes, hours: Samples of full trackers that are kept; hours in the store.
+        trackers: Full trackers at most.
+        clients, users, destinations: Keys that are known by name at once; the rest is `other`.
+        percentiles: Whether ended connections are measured.
+        connection_records: Ended connections that are kept; 0 for none.
+        compat_names: Whether older families are served under their own names too.
+        labels: Which of client, user and destination have families of their own.
+        statsd: Host and port that get deltas over UDP; None for none.
+        statsd_format: `statsd` or `dogstatsd`, which has tags.
+        statsd_prefix: What names begin with there.
+        push: URL that gets Prometheus text; None for none.
+        otlp: URL that gets OTLP over HTTP; None for none.
+        export_interval: Between two deliveries to any of them; unit ns.
+    """
+
+    enabled: bool = True
+    seconds: int = 3_600
+    minutes: int = 1_440
+    hours: int = 9_600
+    trackers: int = 1_024
+    clients: int = 1_000
+    users: int = 1_000
+    destinations: int = 1_000
+    percentiles: bool = True
+    connection_records: int = 10_000
+    compat_names: bool = False
+    labels: tuple[str, ...] = ()
+    statsd: tuple[str, int] | None = None
+    statsd_format: str = "statsd"
+    statsd_prefix: str = "penstock"
+    push: str | None = None
+    otlp: str | None = None
+    export_interval: int = 10 * NS
+
+
+class StorePlan(Struct, frozen=True, kw_only=True):
+    """
+    What outlives a restart, and how.
+
+    Args:
+        path: The SQLite file; empty for a node that keeps nothing.
+        flush: Between two writes; a kill loses at most what was counted since the last one; unit ns.
+    """
+
+    path: str = ""
+    flush: int = 5 * NS
+
+
 class NodePlan(Struct, frozen=True, kw_only=True):
     """
     All that a node is told.
@@ -125,6 +179,8 @@ class NodePlan(Struct, frozen=True, kw_only=True):
         log_level: debug, info, warning or error.
         log_format: `console` or `json`.
         worker: What each worker is told.
+        metrics: What is measured.
+        store: What outlives a restart.
     """
 
     name: str
@@ -136,6 +192,8 @@ class NodePlan(Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     log_format: str = "console"
     worker: WorkerPlan
+    metrics: MetricsPlan = MetricsPlan()
+    store: StorePlan = StorePlan()
 
     def __repr__(self) -> str:
         return f"NodePlan(name={self.name!r}, workers={self.workers}, admin={self.admin})"
