@@ -92,6 +92,12 @@ DIAL = Family(
     "Last successful dial of each connection that ended, to a target or to what the client asked for",
     ("route", "target"),
 )
+AUDIT = Family(
+    PREFIX + "audit_residual_bytes",
+    "gauge",
+    "How far the sum over the dimension is from the total of the node; anything but 0 is a fault",
+    ("dimension",),
+)
 WORKERS = Family(PREFIX + "workers", "gauge", "Worker processes that shall be and that are", ("state",))
 RESPAWNS = Family(PREFIX + "worker_respawns_total", "counter", "Dead workers that were replaced")
 PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker paused accepting, at a limit")
@@ -99,7 +105,7 @@ BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its P
 
 NODE = (
     CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REFUSED, OUTCOMES, TARGET_CONNECTIONS, TARGET_ACTIVE,
-    TARGET_BYTES, DIAL, WORKERS, RESPAWNS, PAUSES, BUILD,
+    TARGET_BYTES, DIAL, AUDIT, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""
 

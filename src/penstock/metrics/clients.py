@@ -145,6 +145,11 @@ class Clients:
         self._sealed = self._totals.copy()
         self._leave()
 
+    def sums(self) -> dict[str, int]:
+        """Return what all addresses add up to, `other` among them; for the audit."""
+        connections, bytes_in, bytes_out = self._totals.sum(axis=1).tolist()
+        return {"bytes_in": bytes_in, "bytes_out": bytes_out, "connections": connections}
+
     def picture(self) -> Picture:
         """Return everybody as of now."""
         return Picture(tuple(self.keys), self._active(), self._sealed.copy(), self._ring.view(), self)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import NodePlan
+from penstock.metrics.audit import AuditLine, Books, KernelView, Sums, by_quantity, compare
 from penstock.metrics.clients import Clients
 from penstock.metrics.endings import Endings
 from penstock.metrics.fold import (
@@ -91,6 +92,10 @@ class Table:
             self._rates[:, scope].tolist() if rated else [0.0] * COLUMNS,
         )
 
+    def sums(self) -> Sums:
+        """Return what all ids add up to."""
+        return by_quantity(self._totals.sum(axis=1))
+
     def whole(self) -> Count:
         """Return the totals of all ids together, those that no plan names included."""
         return _count(self._totals.sum(axis=1).tolist(), self._rates.sum(axis=1).tolist())
@@ -124,6 +129,9 @@ class Registry:
         trackers: Both of them second by second.
         clients: The busiest client addresses.
         endings: What ended connections measured.
+        books: The node's own total, which the audit compares with all others.
+        audited: What the audit found at the last tick.
+        witnessed: What it found when it asked the kernel last; set by who asks.
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
         pauses: How often a worker paused accepting.
@@ -135,6 +143,8 @@ class Registry:
         self.scopes = Scopes(plan.worker.listeners)
         self.listeners, self.targets = Table(), Table()
         self.trackers, self.clients, self.endings = Trackers(self.scopes), Clients(), Endings(self.scopes)
+        self.books, self.witnessed = Books(), KernelView()
+        self.audited: tuple[AuditLine, ...] = self._audit()
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
         self.pauses = self.respawns = 0
@@ -142,6 +152,7 @@ class Registry:
 
     def add(self, growth: Growth, generation: int = 0) -> None:
         """Add what the fold of one worker, of this incarnation, returned."""
+        self.books.add(growth)
         self.clients.add(generation, growth)
         self.endings.add(growth)
         self.listeners.add(growth.listeners)
@@ -173,6 +184,15 @@ class Registry:
         self.trackers.push(self.listeners.seal(elapsed), self.targets.seal(elapsed), at, covered)
         self.clients.push(at, covered)
         self._ticked_ns = now_ns
+        self.audited = self._audit()
+
+    def _audit(self) -> tuple[AuditLine, ...]:
+        sums = {
+            "listeners": self.listeners.sums(),
+            "clients": self.clients.sums(),
+            "minutes": self.trackers.sums(),
+        }
+        return compare(by_quantity(self.books.total), sums)
 
     def detach(self, generation: int) -> None:
         """A worker's ledger was read for the last time."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
+from penstock.metrics.audit import AuditView, sheet
 from penstock.metrics.clients import Picture
 from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
@@ -151,6 +152,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         series: What the node, listeners, routes and targets did, by the second.
         clients: The same of client addresses.
         endings: What ended connections measured.
+        audit: Whether all ways to add up agree.
         troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
         troubles_left_out: How many more there were.
     """
@@ -169,6 +171,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     series: Series
     clients: Picture
     endings: EndingsView
+    audit: AuditView
     troubles: tuple[EndedView, ...] = ()
     troubles_left_out: int = 0
 
@@ -250,6 +253,7 @@ def picture(
         series=registry.trackers.series(),
         clients=registry.clients.picture(),
         endings=registry.endings.view(),
+        audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
         troubles=troubles,
         troubles_left_out=troubles_left_out,
     )

@@ -124,6 +124,7 @@ class Trackers:
         self._minutes = Ring(MINUTES, len(self._slots), len(COLUMNS))
         self._minute = 0
         self._growth: Numbers = np.zeros((len(self._slots), len(COLUMNS)), np.int64)
+        self._sealed: Numbers = self._growth.copy()
         self._covered = 0.0
 
     @property
@@ -148,10 +149,16 @@ class Trackers:
         minute = (at - 1) // MINUTE  # the sample that ends a minute belongs to it
         if minute != self._minute and self._covered:
             self._minutes.push(self._growth, (self._minute + 1) * MINUTE, self._covered)
+            self._sealed += self._growth
             self._growth[:], self._covered = 0, 0.0
         self._minute = minute
         self._growth += sample
         self._covered += covered
+
+    def sums(self) -> dict[str, int]:
+        """Return what all minutes of the node add up to, the open one among them; exact, where rings are rounded."""
+        bytes_in, bytes_out, requests, connections = (self._sealed[0] + self._growth[0]).tolist()
+        return {"bytes_in": bytes_in, "bytes_out": bytes_out, "connections": connections, "requests": requests}
 
     def series(self) -> Series:
         """Return all trackers as they are now."""

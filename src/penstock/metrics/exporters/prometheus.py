@@ -148,6 +148,7 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.TARGET_CONNECTIONS.name: _by_target(lambda view: view.connections),
     catalog.TARGET_ACTIVE.name: _by_target(lambda view: view.active),
     catalog.TARGET_BYTES.name: _target_bytes,
+    catalog.AUDIT.name: lambda snapshot: (((name,), number) for name, number in snapshot.audit.residual_bytes.items()),
     catalog.WORKERS.name: _workers,
     catalog.RESPAWNS.name: lambda snapshot: [((), snapshot.workers.respawns)],
     catalog.PAUSES.name: lambda snapshot: [((), snapshot.workers.accept_pauses)],
