@@ -49,7 +49,12 @@ def test_the_page_tells_of_no_flag_that_is_not_there():
     for name in COMMANDS:
         command = app.get_command(None, name)
         inner = list(command.commands.values()) if isinstance(command, click.Group) else []
-        real |= {flag for each in (command, *inner) for parameter in each.params for flag in parameter.opts}
+        real |= {
+            flag
+            for each in (command, *inner)
+            for parameter in each.params
+            for flag in (*parameter.opts, *parameter.secondary_opts)
+        }
     assert _flags(PAGE) - real == set()
     assert set(FLAGS.values()) <= _flags(ALL_OF_THEM)
 

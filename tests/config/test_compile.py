@@ -40,6 +40,15 @@ def test_everything_arrives():
         ),
         "dns": {"ttl": "8s", "negative_ttl": "9s"},
         "log": {"level": "debug", "format": "json"},
+        "metrics": {
+            "enabled": False,
+            "retention": {"seconds": "2m", "minutes": "2h", "hours": "2d"},
+            "labels": ["user"],
+            "statsd": "h:1",
+            "push": "http://a:b@h/",
+            "otlp": "https://h/",
+            "export_interval": "7s",
+        },
         "listener": [{"listen": ":80", "protocol": "socks5", "users": {"a": "b"}, "auth": "c:d:e"}],
     }
     made = plan(tree, token="t", state_dir=Path("/s"))
@@ -47,6 +56,10 @@ def test_everything_arrives():
     assert (made.socket_path, made.state_dir) == ("/run/penstock/edge-1.sock", "/s")
     assert (made.log_level, made.log_format) == ("debug", "json")
     worker = made.worker
+    metrics = made.metrics
+    assert (metrics.enabled, metrics.seconds, metrics.minutes, metrics.hours) == (False, 120, 120, 48)
+    assert (metrics.labels, metrics.statsd, metrics.export_interval) == (("user",), ("h", 1), 7 * S)
+    assert (metrics.push, metrics.otlp) == ("http://a:b@h/", "https://h/")
     assert (worker.connections, worker.splice, worker.dns_ttl, worker.dns_negative_ttl) == (7, "never", 8 * S, 9 * S)
     assert {getattr(worker.timeouts, field) for field in worker.timeouts.__struct_fields__} == {7 * S}
     assert worker.listeners[0].users == {"a": "b", "c": "d:e"}

@@ -10,12 +10,14 @@ from penstock.base.addresses import Endpoint
 from penstock.base.errors import AddressError
 from penstock.config.kinds import (
     Duration,
+    EachSecond,
     FilePath,
     Listen,
     Login,
     Name,
     Password,
     TargetAddress,
+    UrlText,
     UserName,
     Whole,
 )
@@ -23,6 +25,7 @@ from penstock.config.mistakes import Wrong
 
 S = 1_000_000_000
 IDLE, WORKERS = Duration("1s", "1h", off=True), Whole(0, 256, "auto")
+MINUTES = Duration("1h", "31d", whole="1m")
 KINDS = [
     IDLE,
     WORKERS,
@@ -34,6 +37,10 @@ KINDS = [
     UserName(),
     Password(),
     Login(),
+    MINUTES,
+    EachSecond(),
+    TargetAddress(off=True),
+    UrlText(),
 ]
 
 
@@ -43,6 +50,11 @@ KINDS = [
         (IDLE, "30s", 30 * S),
         (IDLE, "off", 0),
         (IDLE, "1h", 3_600 * S),
+        (MINUTES, "90m", 5_400 * S),
+        (MINUTES, "3660s", 3_660 * S),
+        (EachSecond(), "1s", S),
+        (TargetAddress(off=True), "off", None),
+        (UrlText(), "off", None),
         (WORKERS, 0, 0),
         (WORKERS, 256, 256),
         (WORKERS, "auto", "auto"),
@@ -76,6 +88,12 @@ def test_what_is_taken(kind, written, read):
         (IDLE, "0s", ""),
         (IDLE, "2h", ""),
         (Duration("1s", "1h"), "off", '"30s"'),
+        (MINUTES, "3690s", '"62m"'),
+        (MINUTES, "3600001ms", '"61m"'),
+        (MINUTES, "32d", ""),
+        (EachSecond(), "5s", '"1s"'),
+        (EachSecond(), 1, '"1s"'),
+        (UrlText(), 5, ""),
         (WORKERS, -1, ""),
         (WORKERS, 257, ""),
         (WORKERS, True, ""),
@@ -135,6 +153,9 @@ def test_what_is_refused(kind, written, write):
         (TargetAddress(), "example.com"),
         (TargetAddress(), ":80"),
         (TargetAddress(), "a:0"),
+        (TargetAddress(), "off"),
+        (UrlText(), "example.com"),
+        (UrlText(), "ftp://example.com"),
     ],
 )
 def test_what_is_no_address(kind, written):
@@ -145,7 +166,7 @@ def test_what_is_no_address(kind, written):
 
 def test_secrets_are_sealed():
     """A password that was read is shown by nothing that prints its holder."""
-    for kind, secret in ((Password(), "hunter2"), (Login(), "bob:hunter2")):
+    for kind, secret in ((Password(), "hunter2"), (Login(), "bob:hunter2"), (UrlText(), "http://bob:hunter2@host/")):
         sealed = kind.parse(secret)
         assert sealed.get_secret_value() == secret
         assert "hunter2" not in repr(sealed) + str(sealed)

@@ -58,11 +58,16 @@ def test_every_flag_sets_a_key_that_there_is():
         ("node", "workers", "4", 4), ("node", "workers", "auto", "auto"), ("node", "workers", "-1", "-1"),
         ("node", "name", "4", "4"), ("admin", "listen", "9190", "9190"), ("nothing", "x", "4", "4"),
         ("node", "nothing", "4", "4"), ("listener", "listen", "4", "4"), ("node", "workers", "9" * 5_000, "9" * 5_000),
-        ("limits", "connections", 5, 5),
+        ("limits", "connections", 5, 5), ("metrics", "enabled", "true", True), ("metrics", "enabled", "yes", "yes"),
+        ("monitoring", "enabled", "false", False), ("metrics", "labels", '["user", "client"]', ["user", "client"]),
+        ("metrics", "retention", '{ seconds = "1m" }', {"seconds": "1m"}), ("metrics", "labels", "user", "user"),
+        ("metrics", "labels", "[1", "[1"), ("metrics", "labels", "[" * 500, "[" * 500), ("metrics", "push", "[]", "[]"),
+        ("admin", "listen", "[::1]:80", "[::1]:80"),
+        ("metrics", "retention", "{a=1}\nx=2", "{a=1}\nx=2"),
     ],
 )  # fmt: skip
-def test_text_becomes_a_number_where_one_belongs(section, key, text, value):
-    """Digits are a number for a key that takes numbers, and text for all others."""
+def test_text_becomes_what_its_key_takes(section, key, text, value):
+    """Digits are a number for a key that takes numbers, true or false a switch, lists and tables are as in a file."""
     assert typed(section, key, text) == value
 
 

@@ -15,6 +15,7 @@ from penstock.config.mistakes import VALUE_CHARACTERS, hide_logins, is_secret, s
         ("edge", "'edge'"), (True, "true"), (5, "5"), (1.5, "1.5"), ({}, "a table"), ([1], "a list"), (None, "None"),
         (datetime.date(2024, 1, 2), "2024-01-02"), ("\x1b[2J", r"'\x1b[2J'"),
         ("a\nb", r"'a\nb'"), ("\udc80", r"'\udc80'"), ("http://me:pw@host:80", "'http://***@host:80'"),
+        ("http://me:p w/@x@host/", "'http://***@host/'"),
     ],
 )  # fmt: skip
 def test_values_are_shown(value, text):
@@ -64,3 +65,15 @@ def test_keys_are_spelled(key, text):
 def test_huge_numbers_are_not_spelled_out():
     """A number of a million digits, which Python refuses to write, is called huge."""
     assert shown(("node", "workers"), 1 << 4_000_000) == "a huge number"
+
+
+@pytest.mark.parametrize("text", ["a" * 300_000, "a@" * 150_000, "://" * 100_000, "://" * 100_000 + "@"])
+def test_long_values_are_shown_at_once(text):
+    """Logins are found in time that grows with the text, not with its square: this took minutes."""
+    assert len(shown(("node", "name"), text)) <= VALUE_CHARACTERS + 2
+
+
+def test_sizes_of_metrics_are_no_secrets():
+    """How many users are counted may be shown, though users of a listener may not."""
+    assert not is_secret(("metrics", "users"))
+    assert is_secret(("listener", 0, "users"))

@@ -4,8 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.base.addresses import Endpoint
+from penstock.config.compile import compile_plan, this_machine
 from penstock.config.model import HOLE, Config, known
-from penstock.config.plan import TimeoutPlan, WorkerPlan
+from penstock.config.plan import MetricsPlan, TimeoutPlan, WorkerPlan
+from penstock.config.settle import Settled
 
 LISTENER = {"listen": ":80", "protocol": "http", "users": {"bob": "hunter2"}, "auth": "al:hunter2"}
 
@@ -25,11 +27,14 @@ def test_defaults_are_those_of_the_plan():
     plan = WorkerPlan(listeners=())
     assert (config.limits.connections, config.node.splice) == (plan.connections, plan.splice)
     assert (config.dns.ttl, config.dns.negative_ttl) == (plan.dns_ttl, plan.dns_negative_ttl)
+    assert compile_plan(Settled(config, None, None), this_machine({})).metrics == MetricsPlan()
 
 
 def test_secrets_are_not_printed():
     """Neither the model nor the validator's error shows a password."""
     assert "hunter2" not in repr(Config.model_validate({"listener": [LISTENER]}))
+    url = "http://ann:hunter2@host/"
+    assert "hunter2" not in repr(Config.model_validate({"metrics": {"push": url, "otlp": url}}))
     with pytest.raises(ValidationError) as caught:
         Config.model_validate({"listener": [LISTENER | {"auth": "hunter2", "listen": ":99999"}]})
     assert "hunter2" not in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
 
 names = st.text(max_size=20)
 ids = st.integers(1, 65535)
@@ -38,15 +38,22 @@ def test_a_worker_reads_what_the_supervisor_wrote(plan):
     assert msgspec.json.decode(msgspec.json.encode(plan), type=WorkerPlan) == plan
 
 
-SECRET = "correct horse battery staple"
+SECRET = "correct-horse-battery-staple"
+METRICS = MetricsPlan(push=f"http://ann:{SECRET}@host/write?key={SECRET}", otlp=SECRET)
 LISTENER = ListenerPlan(id=1, name="egress", protocol="socks5", host="::1", port=1080, users={"ann": SECRET})
 WORKER = WorkerPlan(listeners=(LISTENER,))
 NODE = NodePlan(
-    name="edge-1", workers=1, admin=("127.0.0.1", 0), admin_token=SECRET, socket_path="x.sock", worker=WORKER
+    name="edge-1",
+    workers=1,
+    admin=("127.0.0.1", 0),
+    admin_token=SECRET,
+    socket_path="x.sock",
+    worker=WORKER,
+    metrics=METRICS,
 )
 
 
-@pytest.mark.parametrize("plan", [LISTENER, WORKER, NODE], ids=lambda plan: type(plan).__name__)
+@pytest.mark.parametrize("plan", [LISTENER, WORKER, NODE, METRICS], ids=lambda plan: type(plan).__name__)
 def test_secrets_are_not_printed(plan):
     """No way of printing a plan shows a password or a token."""
     assert SECRET not in repr(plan) + str(plan) + f"{plan}"

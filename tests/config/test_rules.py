@@ -152,6 +152,30 @@ def test_an_open_admin_door_needs_a_token(admin, asked):
     assert [key for key, _ in wrong([HTTP], admin=admin)] == ([("admin", "listen")] if asked else [])
 
 
+@pytest.mark.parametrize(
+    ("metrics", "found"),
+    [
+        ({}, []),
+        ({"labels": ["client", "user"]}, []),
+        ({"labels": ["user", "user"]}, [(("metrics", "labels", 1), "is there twice")]),
+        (
+            {"labels": ["user"], "users": 0},
+            [(("metrics", "labels", 0), "metrics.users is 0, so there is nothing to label")],
+        ),
+        (
+            {"retention": {"seconds": "24h", "minutes": "31d"}},
+            [(("metrics", "trackers"), "with this retention they take 2047 MiB; at most 1024 MiB are theirs")],
+        ),
+        ({"retention": {"seconds": "24h", "minutes": "31d"}, "trackers": 512}, []),
+        ({"trackers": 4_096}, []),
+        ({"trackers": HOLE, "labels": HOLE, "users": HOLE, "retention": HOLE}, []),
+    ],
+)
+def test_metrics_fit_together(metrics, found):
+    """Labels need what they label, and all trackers with all their samples fit into a GiB."""
+    assert wrong([HTTP], metrics=metrics) == found
+
+
 def test_connections_fit_into_the_ledgers():
     """No node is promised more connections than its workers' ledgers have rows."""
     limits = {"connections": 131_073}

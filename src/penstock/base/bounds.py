@@ -119,5 +119,8 @@ WORKERS = 256
 LISTENERS = 1_024
 """Listeners of one node: each costs a descriptor in every worker."""
 
+TRACKER_BYTES = 1 << 30
+"""Memory of all full trackers; 1,024 of them with an hour of seconds and a day of minutes take 84 MB."""
+
 TARGETS = 65_535
 """Targets of one node: a ledger word gives 16 bits to the target's id."""

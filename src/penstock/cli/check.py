@@ -24,6 +24,8 @@ def check(config_file: str | None, form: str) -> None:
     from penstock.config.load import load  # noqa: PLC0415
 
     plan = load(config_file)
+    for notice in plan.notices:
+        click.echo(notice, err=True)
     rows = [_row(each) for each in plan.worker.listeners]
     data = {"node": plan.name, "workers": plan.workers, "admin": _admin(plan), "listeners": rows}
     emit(form, data, (each | {"targets": " ".join(each["targets"])} for each in rows), lambda: _show(plan, rows))

@@ -55,6 +55,7 @@ class Workers(click.ParamType[str | int]):
 LISTEN = Address(parse_listen, "address")
 ADMIN = Address(parse_listen, "address", off=True)
 TARGET = Address(parse_target, "host:port")
+STATSD = Address(parse_target, "host:port", off=True)
 
 listen_option = click.option(
     "--listen",
@@ -114,6 +115,8 @@ _SERVING: list[Callable[[Any], Any]] = [
     click.option(
         "--splice", type=click.Choice(["auto", "always", "never"]), help="When bulk bytes stay in the kernel."
     ),
+    click.option("--metrics/--no-metrics", default=None, help="Whether more than totals is collected."),
+    click.option("--statsd", type=STATSD, help="Where deltas of the metrics go over UDP; off for nowhere."),
     click.option("--state-dir", metavar="DIR", help="Directory of what outlives a restart."),
     click.option(
         "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least that is logged."

@@ -15,6 +15,8 @@ FLAGS = {
     "connections": "--connections",
     "idle": "--idle",
     "splice": "--splice",
+    "metrics": "--metrics",
+    "statsd": "--statsd",
     "log_level": "--log-level",
     "log_format": "--log-format",
 }

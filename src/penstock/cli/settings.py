@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from penstock.base.addresses import Endpoint
+from penstock.base.clock import NS
+from penstock.base.urls import shown_url
 from penstock.cli.options import config_option
 from penstock.cli.output import to_yaml
 
 if TYPE_CHECKING:
-    from penstock.config.plan import ListenerPlan, NodePlan
+    from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan
 
 HIDDEN = "***"
 
@@ -44,7 +46,10 @@ def show(config_file: str | None, form: str) -> None:
     """
     from penstock.config.load import load  # noqa: PLC0415
 
-    values = effective(load(config_file))
+    plan = load(config_file)
+    values = effective(plan)
+    for notice in plan.notices:
+        click.echo(notice, err=True)
     writers: dict[str, Callable[[dict[str, Any]], str]] = {"toml": to_toml, "yaml": to_yaml, "json": _to_json}
     click.echo(writers[form](values))
 
@@ -63,7 +68,21 @@ def effective(plan: "NodePlan") -> dict[str, Any]:
         "timeouts": {name: _duration(getattr(timeouts, name)) for name in timeouts.__struct_fields__},
         "dns": {"ttl": _duration(worker.dns_ttl), "negative_ttl": _duration(worker.dns_negative_ttl)},
         "log": {"level": plan.log_level, "format": plan.log_format},
+        "metrics": _metrics(plan.metrics),
         "listener": [_listener(each) for each in worker.listeners],
+    }  # fmt: skip
+
+
+def _metrics(plan: "MetricsPlan") -> dict[str, Any]:
+    said = {name: getattr(plan, name) for name in plan.__struct_fields__}
+    samples = {"seconds": NS, "minutes": 60 * NS, "hours": 3_600 * NS}
+    kept = {name: _duration(said.pop(name) * each) for name, each in samples.items()}
+    return {"enabled": said.pop("enabled"), "sample_interval": "1s", "retention": kept} | said | {
+        "labels": list(plan.labels),
+        "statsd": str(Endpoint(*plan.statsd)) if plan.statsd else "off",
+        "push": shown_url(plan.push) if plan.push else "off",
+        "otlp": shown_url(plan.otlp) if plan.otlp else "off",
+        "export_interval": _duration(plan.export_interval),
     }  # fmt: skip
 
 

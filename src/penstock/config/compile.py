@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from penstock.base.addresses import Endpoint
+from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
-from penstock.config.model import Config, Listener, Target
-from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.model import Config, Listener, Metrics, Target
+from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
 from penstock.config.serving import Service, services
 from penstock.config.settle import Settled
+from penstock.config.units import DURATION_UNITS
 
 SOCKET_PATH_BYTES = 107
 """sun_path of unix(7) holds 107 bytes and a zero."""
@@ -71,6 +73,8 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
         log_level=config.log.level,
         log_format=config.log.format,
         worker=_worker(config, workers),
+        metrics=_metrics(config.metrics),
+        notices=settled.notices,
     )
 
 
@@ -88,6 +92,21 @@ def _worker(config: Config, workers: int) -> WorkerPlan:
         dns_negative_ttl=config.dns.negative_ttl,
         splice=config.node.splice,
         own_addresses=tuple(_own_addresses(config)),
+    )
+
+
+def _metrics(metrics: Metrics) -> MetricsPlan:
+    kept = metrics.retention
+    said = metrics.model_dump(exclude={"sample_interval", "retention", "labels", "statsd", "push", "otlp"})
+    return MetricsPlan(
+        **said,
+        seconds=kept.seconds // NS,
+        minutes=kept.minutes // DURATION_UNITS["m"],
+        hours=kept.hours // DURATION_UNITS["h"],
+        labels=tuple(metrics.labels),
+        statsd=_pair(metrics.statsd),
+        push=metrics.push.get_secret_value() if metrics.push else None,
+        otlp=metrics.otlp.get_secret_value() if metrics.otlp else None,
     )
 
 

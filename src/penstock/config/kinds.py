@@ -9,8 +9,10 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, core_schema
 
 from penstock.base.addresses import Endpoint, is_ip, parse_listen, parse_target, unmap
+from penstock.base.clock import NS
+from penstock.base.urls import parse_url
 from penstock.config.mistakes import Wrong, quoted
-from penstock.config.units import parse_duration
+from penstock.config.units import parse_duration, serialize_duration
 
 LOGIN_BYTES = 255
 """User name and password each; RFC 1929 section 2 gives their lengths one byte."""
@@ -52,11 +54,13 @@ class Duration(Kind):
         low: Shortest, as operators write it.
         high: Longest.
         off: Whether `"off"` may be written, which reads as 0.
+        whole: Duration that it must be a multiple of; empty for none.
     """
 
     low: str
     high: str
     off: bool = False
+    whole: str = ""
 
     def parse(self, value: Any) -> int:
         """Return the nanoseconds."""
@@ -67,7 +71,13 @@ class Duration(Kind):
         duration = parse_duration(value)
         if not parse_duration(self.low) <= duration <= parse_duration(self.high):
             raise Wrong(f"must be from {self.low} to {self.high}" + (' or "off"' if self.off else ""))
+        if self.whole and duration % parse_duration(self.whole):
+            raise Wrong(f"must be a multiple of {self.whole}", f'"{serialize_duration(self._rounded(duration))}"')
         return duration
+
+    def _rounded(self, duration: int) -> int:
+        """Return the next multiple of `whole`; `high` is one, so it is no longer than that."""
+        return -(-duration // parse_duration(self.whole)) * parse_duration(self.whole)
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what may be written."""
@@ -77,6 +87,20 @@ class Duration(Kind):
 def _with_seconds(value: Any) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
     return f'"{int(value)}s"' if number else '"30s"'
+
+
+class EachSecond(Kind):
+    """How often samples are taken; unit of what is read: ns."""
+
+    def parse(self, value: Any) -> int:
+        """Return a second."""
+        if value not in ("1s", "1000ms", "1 s"):
+            raise Wrong("samples are taken each second", '"1s"')
+        return NS
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what may be written."""
+        return {"type": "string", "const": "1s"}
 
 
 @dataclass(frozen=True)
@@ -159,11 +183,21 @@ class Listen(Kind):
         return {"type": "string"}
 
 
+@dataclass(frozen=True)
 class TargetAddress(Kind):
-    """A host and a port to send to."""
+    """
+    A host and a port to send to.
 
-    def parse(self, value: Any) -> Endpoint:
+    Args:
+        off: Whether `"off"` may be written, which reads as None.
+    """
+
+    off: bool = False
+
+    def parse(self, value: Any) -> Endpoint | None:
         """Return the endpoint."""
+        if self.off and value == "off":
+            return None
         if not _is_address(value):
             raise Wrong(f"a target is text of at most {ADDRESS_CHARACTERS} characters", '"example.com:80"')
         endpoint = _canonical(parse_target(value))
@@ -173,7 +207,24 @@ class TargetAddress(Kind):
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what may be written."""
-        return {"type": "string", "pattern": "^.+:[0-9]{1,5}$"}
+        return {"type": "string", "pattern": "^(.+:[0-9]{1,5}|off)$" if self.off else "^.+:[0-9]{1,5}$"}
+
+
+class UrlText(Kind):
+    """The URL of an HTTP server, sealed: a login may stand in it. `"off"` reads as None."""
+
+    def parse(self, value: Any) -> SecretStr | None:
+        """Return the URL as written."""
+        if value == "off":
+            return None
+        if not _is_text(value):
+            raise Wrong('must be a URL as text, or "off"')
+        parse_url(value)
+        return SecretStr(value)
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what may be written."""
+        return {"type": "string", "pattern": "^(https?://.+|off)$"}
 
 
 class FilePath(Kind):

@@ -1,15 +1,21 @@
 """The sources of a configuration beside its files: environment, flags, and what a command assumes."""
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from penstock.config.kinds import Whole
 from penstock.config.mistakes import Assign, Key, printable, spelled
 from penstock.config.model import Config, Table
 
 PREFIX = "PENSTOCK__"
+
+TOML_CHARACTERS = 512
+"""Longest list or table in a variable; the parser takes memory by the square of what stands in each other."""
 
 FLAGS: dict[str, tuple[str, str]] = {
     "--name": ("node", "name"),
@@ -20,6 +26,8 @@ FLAGS: dict[str, tuple[str, str]] = {
     "--admin-token-file": ("admin", "token_file"),
     "--connections": ("limits", "connections"),
     "--idle": ("timeouts", "idle"),
+    "--metrics": ("metrics", "enabled"),
+    "--statsd": ("metrics", "statsd"),
     "--log-level": ("log", "level"),
     "--log-format": ("log", "format"),
 }
@@ -150,18 +158,38 @@ class Defaults:
 
 
 def typed(section: str, key: str, value: Any) -> Any:
-    """Return text as a number where its key takes numbers: the environment and the command line know text alone."""
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,18}", value, re.ASCII):
+    """
+    Return text as what its key takes: the environment and the command line know text alone.
+
+    A whole number, `true` or `false`; a list or a table is written as in a file. What cannot be read stays text.
+    """
+    field = _field(section, key)
+    if not isinstance(value, str) or field is None:
         return value
-    kinds = [kind for kind in _metadata(section, key) if isinstance(kind, Whole)]
-    return int(value) if kinds else value
+    if any(isinstance(kind, Whole) for kind in field.metadata):
+        return int(value) if re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) else value
+    if bool in (field.annotation, *get_args(field.annotation)):
+        return {"true": True, "false": False}.get(value, value)
+    return _toml(value) if _is_composed(field.annotation) and len(value) <= TOML_CHARACTERS else value
 
 
-def _metadata(section: str, key: str) -> list[Any]:
+def _is_composed(annotation: Any) -> bool:
+    return get_origin(annotation) is list or (isinstance(annotation, type) and issubclass(annotation, Table))
+
+
+def _toml(text: str) -> Any:
+    try:
+        (value,) = tomllib.loads(f"value = {text}").values()
+    except (ValueError, RecursionError):  # no TOML, or more than one key
+        return text
+    return value
+
+
+def _field(section: str, key: str) -> FieldInfo | None:
     table = Config.model_fields[section].annotation if section in Config.model_fields else None
-    if not (isinstance(table, type) and issubclass(table, Table)) or key not in table.model_fields:
-        return []
-    return table.model_fields[key].metadata
+    if not (isinstance(table, type) and issubclass(table, Table)):
+        return None
+    return table.model_fields.get(key)
 
 
 def _safe(variable: str) -> str:

@@ -19,7 +19,7 @@ WHAT_CHARACTERS = 300
 """Of an explanation, which may quote a part of the value."""
 
 _SECRET = re.compile(r"pass|pwd|secret|token|auth|user|cred|key", re.IGNORECASE)
-_LOGIN = re.compile(r"[^\s'\"/\[\]]+@")
+_LOGIN = re.compile(r"(?<![^\s'\"/\[\]])[^\s'\"/\[\]]+@")  # begins at a word's begin only: linear in any text
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 
 
@@ -95,6 +95,8 @@ def shown(key: Key, value: Any) -> str:
 
 def is_secret(key: Key) -> bool:
     """Return whether the value at `key` may be a secret: a login, or an unknown key that is called like one."""
+    if key[:1] == ("metrics",):  # how many users are counted is no secret
+        return False
     words = [part for part in key if isinstance(part, str)]
     return any(_SECRET.search(word) and not word.endswith(("_file", "_dir")) for word in words)
 
@@ -110,7 +112,10 @@ def printable(text: str) -> str:
 
 
 def hide_logins(text: str) -> str:
-    """Return text without what stands before an `@`: `http://***@host`."""
+    """Return text without what stands before an `@`: `http://***@host`, even if a password holds slashes or spaces."""
+    scheme, end = text.find("://"), text.rfind("@")
+    if 0 <= scheme < end:
+        text = f"{text[:scheme]}://***{text[end:]}"
     return _LOGIN.sub("***@", text)
 
 

@@ -9,12 +9,14 @@ from penstock.base import bounds
 from penstock.base.addresses import Endpoint
 from penstock.config.kinds import (
     Duration,
+    EachSecond,
     FilePath,
     Listen,
     Login,
     Name,
     Password,
     TargetAddress,
+    UrlText,
     UserName,
     Whole,
 )
@@ -51,6 +53,17 @@ class Table(BaseModel):
     @classmethod
     def _keep_holes(cls, value: Any, read: Callable[[Any], Any]) -> Any:
         return value if value is HOLE else read(value)
+
+
+KEYS = 10_000
+"""Most clients, users or destinations that are known by name at once; five minutes of each take 6 KB. Prometheus asks
+to keep a label below a few thousand values."""
+
+TRACKERS = 4_096
+"""Most full trackers; each takes 83 KB for an hour of seconds and a day of minutes."""
+
+RECORDS = 100_000
+"""Most ended connections that are kept: some 100 MB in the store."""
 
 
 def _written(default: str | int, description: str) -> Any:
@@ -126,6 +139,66 @@ class Log(Table):
     format: Literal["console", "json"] = Field(default="console", description="One line of text or of JSON.")
 
 
+class Retention(Table):
+    """How long samples are kept."""
+
+    seconds: Annotated[int, Duration("1m", "24h", whole="1s")] = _written("1h", "One for each second, in memory.")
+    minutes: Annotated[int, Duration("1h", "31d", whole="1m")] = _written("24h", "One for each minute, in memory.")
+    hours: Annotated[int, Duration("1d", "3650d", whole="1h")] = _written("400d", "One for each hour, in the store.")
+
+
+class Metrics(Table):
+    """What is measured, for how long it is kept, and where it is sent."""
+
+    enabled: bool = Field(default=True, description="Whether more than totals is collected.")
+    sample_interval: Annotated[int, EachSecond()] = _written("1s", "How often samples are taken: each second.")
+    retention: Retention = Field(
+        default=Retention(), description="Samples by the second, minute and hour: for how long they are kept."
+    )
+    trackers: Annotated[int, Whole(0, TRACKERS)] = _written(
+        1_024, "Full trackers at most: the node, listeners, routes and targets; 0 for none."
+    )
+    clients: Annotated[int, Whole(0, KEYS)] = _written(1_000, "Client addresses known at once; 0 for none.")
+    users: Annotated[int, Whole(0, KEYS)] = _written(1_000, "Users known at once; 0 for none.")
+    destinations: Annotated[int, Whole(0, KEYS)] = _written(1_000, "Destinations known at once; 0 for none.")
+    connection_records: Annotated[int, Whole(0, RECORDS)] = _written(
+        10_000, "Ended connections that are kept; 0 for none."
+    )
+    percentiles: bool = Field(default=True, description="Whether ended connections are measured.")
+    prometheus: bool = Field(default=True, description="Whether the admin door serves /metrics.")
+    compat_names: bool = Field(default=False, description="Whether older families are served under their names too.")
+    labels: list[Literal["client", "user", "destination"]] = Field(
+        default=[], description="Which of client, user and destination have families of their own."
+    )
+    statsd: Annotated[Endpoint | None, TargetAddress(off=True)] = _written("off", "Host and port that get deltas.")
+    statsd_format: Literal["statsd", "dogstatsd"] = Field(
+        default="statsd", description="statsd, or dogstatsd, which has tags."
+    )
+    statsd_prefix: Annotated[str, Name()] = _written("penstock", "What names begin with there.")
+    push: Annotated[SecretStr | None, UrlText()] = _written("off", "URL that gets Prometheus text.")
+    otlp: Annotated[SecretStr | None, UrlText()] = _written("off", "URL that gets OTLP over HTTP.")
+    export_interval: Annotated[int, Duration("1s", "1h")] = _written("10s", "Between two deliveries to any of them.")
+
+
+class Monitoring(Table):
+    """Older names of keys of other sections."""
+
+    enabled: bool | None = Field(default=None, description="Older name of metrics.enabled.")
+    metrics_addr: Annotated[Endpoint | None, Listen(tcp_only=True)] = Field(
+        default=None, description="Older name of admin.listen."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        default=None, description="Older name of log.level."
+    )
+    prometheus_enabled: bool | None = Field(default=None, description="Older name of metrics.prometheus.")
+    collect_connection_stats: bool | None = Field(
+        default=None, description="When false, clients, users, destinations and connection_records of metrics are 0."
+    )
+    max_historical_connections: Annotated[int | None, Whole(0, RECORDS)] = Field(
+        default=None, description="Older name of metrics.connection_records."
+    )
+
+
 class Target(Table):
     """An address that is sent to, with its share; text stands for the address alone."""
 
@@ -188,5 +261,7 @@ class Config(Table):
     timeouts: Timeouts = Timeouts()
     dns: Dns = Dns()
     log: Log = Log()
+    metrics: Metrics = Metrics()
+    monitoring: Monitoring = Monitoring()
     listener: list[Listener] = Field(default=[], description="One table for each listener.")
     route: list[Route] = Field(default=[], description="One table for each route.")

@@ -121,14 +121,15 @@ class MetricsPlan(Struct, frozen=True, kw_only=True):
         trackers: Full trackers at most.
         clients, users, destinations: Keys that are known by name at once; the rest is `other`.
         percentiles: Whether ended connections are measured.
+        prometheus: Whether the admin door serves /metrics.
         connection_records: Ended connections that are kept; 0 for none.
         compat_names: Whether older families are served under their own names too.
         labels: Which of client, user and destination have families of their own.
         statsd: Host and port that get deltas over UDP; None for none.
         statsd_format: `statsd` or `dogstatsd`, which has tags.
         statsd_prefix: What names begin with there.
-        push: URL that gets Prometheus text; None for none.
-        otlp: URL that gets OTLP over HTTP; None for none.
+        push: URL that gets Prometheus text; None for none. A login may stand in it: never logged.
+        otlp: URL that gets OTLP over HTTP; None for none. As `push`.
         export_interval: Between two deliveries to any of them; unit ns.
     """
 
@@ -141,6 +142,7 @@ class MetricsPlan(Struct, frozen=True, kw_only=True):
     users: int = 1_000
     destinations: int = 1_000
     percentiles: bool = True
+    prometheus: bool = True
     connection_records: int = 10_000
     compat_names: bool = False
     labels: tuple[str, ...] = ()
@@ -150,6 +152,13 @@ class MetricsPlan(Struct, frozen=True, kw_only=True):
     push: str | None = None
     otlp: str | None = None
     export_interval: int = 10 * NS
+
+    def __repr__(self) -> str:
+        from penstock.base.urls import shown_url  # noqa: PLC0415 - workers load this module, and never print this
+
+        said = {name: getattr(self, name) for name in self.__struct_fields__}
+        said |= {name: shown_url(said[name]) for name in ("push", "otlp") if said[name]}
+        return f"MetricsPlan({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
 
 class StorePlan(Struct, frozen=True, kw_only=True):
@@ -181,6 +190,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
         worker: What each worker is told.
         metrics: What is measured.
         store: What outlives a restart.
+        notices: What the operator is told once at the start: keys with a newer name.
     """
 
     name: str
@@ -194,6 +204,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
     worker: WorkerPlan
     metrics: MetricsPlan = MetricsPlan()
     store: StorePlan = StorePlan()
+    notices: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"NodePlan(name={self.name!r}, workers={self.workers}, admin={self.admin})"

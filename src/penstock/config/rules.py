@@ -4,13 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint, is_loopback
+from penstock.base.clock import NS
 from penstock.config.mistakes import Assign, Key, Mistake, quoted
-from penstock.config.model import Config, Listener, Route, Target, known
+from penstock.config.model import Config, Listener, Metrics, Route, Target, known
 from penstock.config.serving import Service, sends, services
 from penstock.config.translate import near
 
 _EXAMPLE = Assign("targets", '["example.com:80"]')
 _WILDCARDS = ("::", "0.0.0.0")
+
+SAMPLE_BYTES = 16
+"""One sample of one tracker: four 32-bit floats (`metrics.rings`)."""
 
 
 def check(config: Config) -> list[Mistake]:
@@ -20,7 +24,7 @@ def check(config: Config) -> list[Mistake]:
     Args:
         config: May have holes where mistakes were found: what depends on them is not judged.
     """
-    mistakes, crowded = [*_admin(config), *_limits(config)], list(_counts(config))
+    mistakes, crowded = [*_admin(config), *_limits(config), *_metrics(config.metrics)], list(_counts(config))
     if known(config.listener) and not crowded:
         served = services(config)
         mistakes += [*_same_names(served), *_same_addresses(config), *_routes(config, served)]
@@ -45,6 +49,23 @@ def _limits(config: Config) -> Iterator[Mistake]:
         most = max(workers, 1) * bounds.LEDGER_ROWS
         if connections > most:
             yield Mistake(("limits", "connections"), f"{max(workers, 1)} workers hold at most {most}", str(most))
+
+
+def _metrics(metrics: Metrics) -> Iterator[Mistake]:
+    if known(metrics.trackers, metrics.retention):
+        samples = metrics.retention.seconds // NS + metrics.retention.minutes // (60 * NS)
+        if (size := metrics.trackers * samples * SAMPLE_BYTES) > bounds.TRACKER_BYTES:
+            most = bounds.TRACKER_BYTES // (samples * SAMPLE_BYTES)
+            what = (
+                f"with this retention they take {size >> 20} MiB; at most {bounds.TRACKER_BYTES >> 20} MiB are theirs"
+            )
+            given = "trackers" in metrics.model_fields_set
+            yield Mistake(("metrics", "trackers"), what, Assign("trackers", str(most)), present=given)
+    for place, label in enumerate(metrics.labels if known(metrics.labels) else ()):
+        if label in metrics.labels[:place]:
+            yield Mistake(("metrics", "labels", place), "is there twice")
+        elif getattr(metrics, f"{label}s") == 0:
+            yield Mistake(("metrics", "labels", place), f"metrics.{label}s is 0, so there is nothing to label")
 
 
 def _counts(config: Config) -> Iterator[Mistake]:

@@ -36,11 +36,13 @@ class Settled(NamedTuple):
         config: What is written, with defaults for the rest.
         token: The admin door's bearer token; None for none.
         state_dir: Where the operator wants what outlives a restart; None for the usual place.
+        notices: What is right and should be written otherwise; a line for each.
     """
 
     config: Config
     token: str | None
     state_dir: Path | None
+    notices: tuple[str, ...] = ()
 
 
 def settle(written: Written) -> Settled:
@@ -60,7 +62,8 @@ def settle(written: Written) -> Settled:
         token = _token(config, written, mistakes)
     if mistakes or written.mistakes or config is None:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
-    return Settled(config, token, _path(written, ("node", "state_dir"), config.node.state_dir))
+    state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
+    return Settled(config, token, state_dir, tuple(written.notices))
 
 
 def told(mistakes: Iterable[Mistake], written: Written) -> list[str]:

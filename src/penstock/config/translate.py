@@ -125,13 +125,19 @@ _TYPES: Mapping[str, str] = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
     "string_type": "must be text",
+    "bool_type": "must be true or false",
 }
+
+
+_SWITCHES = dict.fromkeys(("yes", "on", "1", "true"), "true") | dict.fromkeys(("no", "off", "0", "false"), "false")
 
 
 def _mistyped(key: Key, value: Any, kind: str) -> Mistake | None:
     what = _TYPES.get(kind)
     if what is None:
         return None
+    if kind == "bool_type" and str(value).lower() in _SWITCHES:
+        return Mistake(key, what, _SWITCHES[str(value).lower()])
     if kind == "list_type" and key in (("listener",), ("route",)):
         return Mistake(key, "must be a list of tables", f"[[{key[0]}]]")
     if kind == "list_type" and isinstance(value, str) and len(value) <= 60:

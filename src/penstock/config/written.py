@@ -6,6 +6,7 @@ from typing import Any
 
 from penstock.config.layers import Layer
 from penstock.config.mistakes import Key
+from penstock.config.monitoring import SECTION, differs, notice, renamed
 
 
 class Written:
@@ -13,20 +14,31 @@ class Written:
     All layers in one.
 
     Tables are merged key by key, the later layer's value replacing the earlier one's; lists of tables are joined.
+    What stands in [monitoring] counts under its present name, and still knows where it stands.
 
     Args:
         layers: The weakest first.
         main: The one of them that is told of what nobody has written.
+
+    Attributes:
+        mistakes: What is wrong with the layers themselves; a line for each.
+        notices: What is right and should be written otherwise; a line for each.
+        tree: All values.
+        names: What items of lists are called.
     """
 
     def __init__(self, layers: Sequence[Layer], main: Layer) -> None:
         self.layers, self._main = layers, main
         self.mistakes = [mistake for layer in layers for mistake in layer.mistakes]
+        self.notices: list[str] = []
         self.tree: dict[str, Any] = {}
         self._origins: dict[Key, tuple[Layer, Key]] = {}
         for layer in layers:
             for section, value in layer.tree.items():
-                self._add(layer, section, value)
+                if section != SECTION:
+                    self._add(layer, section, value)
+            if SECTION in layer.tree:
+                self._add_older(layer, layer.tree[SECTION])
         self.names = self._item_names()
 
     def _add(self, layer: Layer, section: str, value: Any) -> None:
@@ -44,6 +56,23 @@ class Written:
         else:
             self.tree[section] = value
         self._origins[(section,)] = (layer, (section,))
+
+    def _add_older(self, layer: Layer, section: Any) -> None:
+        """Add a [monitoring] section: what it says under present names, what it should not say for the validator."""
+        found = renamed(section)
+        for each in found:
+            there = (SECTION, each.older)
+            if what := differs(each, layer.tree):
+                self.mistakes.append(f"{layer.place(there, {})[1]}: {what}")
+            elif isinstance(layer.tree.get(str(each.key[0]), {}), dict):
+                self._add(layer, str(each.key[0]), {each.key[1]: each.value})
+                self._origins[each.key] = (layer, there)
+        said = {each.older for each in found}
+        if not isinstance(section, dict) or section.keys() - said:
+            rest = {key: section[key] for key in section if key not in said} if isinstance(section, dict) else section
+            self._add(layer, SECTION, rest)
+        if isinstance(section, dict):
+            self.notices.append(notice(found, layer.place((SECTION, *[each.older for each in found][:1]), {})[1]))
 
     def _item_names(self) -> dict[Key, str]:
         names: dict[Key, str] = {}

@@ -185,6 +185,8 @@ class Supervisor:
 
     def _say_ready(self) -> None:
         addresses = self.addresses
+        for notice in self.plan.notices:
+            self._log.warning("older configuration", detail=notice)
         for plan in self.plan.worker.listeners:
             self._log.info("listening", listener=plan.name, protocol=plan.protocol, address=str(plan))
         self._log.info(
