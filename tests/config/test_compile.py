@@ -73,7 +73,7 @@ def test_off_is_zero_or_none():
 
 
 def test_numbers_of_the_ledger():
-    """Listeners and targets are numbered from 1; listeners that take the same route share its targets' numbers."""
+    """Listeners, routes and targets are numbered from 1; who takes the same route has its targets' numbers too."""
     tcp = {"protocol": "tcp"}
     tree = {
         "listener": [
@@ -88,7 +88,8 @@ def test_numbers_of_the_ledger():
     listeners = plan(tree).worker.listeners
     assert [each.id for each in listeners] == [1, 2, 3, 4, 5]
     assert [[target.id for target in each.targets] for each in listeners] == [[1, 2], [3, 4], [], [1, 2], [5]]
-    assert [each.route for each in listeners] == ["r", "default", "default", "r", "default"]
+    assert [each.route.name for each in listeners] == ["r", "default", "default", "r", "default"]
+    assert [each.route.id for each in listeners] == [1, 2, 2, 1, 2]
     assert [(t.host, t.port, t.weight) for t in listeners[1].targets] == [("x", 1, 1), ("y", 1, 3)]
     assert str(listeners[4].targets[0]) == "[::1]:7"
     assert [each.detect for each in listeners] == [(), (), (), (), ("http", "socks5", "tcp")]

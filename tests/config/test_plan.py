@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, TimeoutPlan, WorkerPlan
 
 names = st.text(max_size=20)
 ids = st.integers(1, 65535)
@@ -20,6 +20,7 @@ listeners = st.builds(
     protocol=st.sampled_from(["tcp", "http", "socks5", "auto"]),
     host=names,
     port=ids,
+    route=st.builds(RoutePlan, id=ids, name=names),
     targets=st.lists(targets, max_size=3).map(tuple),
     users=st.dictionaries(names, names, max_size=3),
     detect=st.lists(names, max_size=3).map(tuple),

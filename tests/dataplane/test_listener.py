@@ -32,14 +32,14 @@ def door(plane, sock, target):
 
 
 def test_client_is_known_by_its_address():
-    """The row holds the client's address and port, and the listener's number."""
+    """The row holds the client's address and port, and the numbers of listener, route and target."""
     with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, plane.connect() as client:
         client.sendall(b"x")
         assert client.recv(1) == b"x"
         base = ledger.HEADER_WORDS
         packed = plane.words[base + ledger.IP_HIGH : base + ledger.IP_LOW + 1].tobytes()
         assert (unpack_ip(packed), plane.words[base + ledger.PORT]) == client.getsockname()
-        assert plane.words[base + ledger.SCOPE] & 0xFFFF == 1
+        assert plane.words[base + ledger.SCOPE] == ledger.pack_scope(1, 1, 1)
 
 
 def test_mapped_client_is_its_ipv4():
@@ -100,7 +100,9 @@ def test_targets_take_turns_by_weight():
                 with plane.connect() as client:
                     heard += read_all(client)
             assert sorted(heard) == sorted(b"aaaaaabb")
-            scopes = {plane.words[ledger.HEADER_WORDS + i * ledger.ROW_WORDS + ledger.SCOPE] >> 16 for i in range(8)}
+            scopes = {
+                plane.words[ledger.HEADER_WORDS + i * ledger.ROW_WORDS + ledger.SCOPE] >> 16 & 0xFFFF for i in range(8)
+            }
             assert scopes == {1, 2}
 
 

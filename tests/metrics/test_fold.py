@@ -337,6 +337,35 @@ def test_clients_are_written_as_operators_write_them(pen, reader):
 # Any order of events --------------------------------------------------------------------------------------------------
 
 
+def test_a_connection_that_waits_for_its_route(pen, reader):
+    """Invariant 10: what it moves before it has a route counts for none (0); it counts once, for its first."""
+    row = pen.open(listener=2, route=0)
+    pen.move(row, 10)
+    waiting = reader.fold()
+    pen.take(row, 5)
+    pen.move(row, 7)
+    there = reader.fold()
+    pen.take(row, 3)
+    pen.move(row, 0, 1)
+    pen.end(row)
+    moved = reader.fold()
+    assert waiting.routes[:, 0].tolist() == [0, 0, 10, 0, 0, 0, 0]
+    assert there.routes[:, 5].tolist() == [1, 0, 7, 0, 0, 0, 0]
+    assert moved.routes[:, 3].tolist() == [0, 1, 0, 1, 0, 0, 0]
+    assert not moved.routes[OPENED].any()
+    assert [growth.pairs.ids()[growth.pairs.active.argmax()] for growth in (waiting, there)] == [(2, 0), (2, 5)]
+    assert not moved.pairs.active.any()
+
+
+def test_a_connection_that_took_no_route(pen, reader):
+    """Invariant 10: one that ends before it had a route counts for none."""
+    pen.move(pen.open(listener=2, route=0), 10)
+    pen.end(pen.open(listener=2, route=0))
+    growth = reader.fold(dead=True)
+    assert growth.routes[:, 0].tolist() == [2, 2, 10, 0, 0, 0, 0]
+    assert growth.pairs.ids() == [(2, 0)]
+
+
 class Interleaved:
     """Rows of a reader, between whose reading of states and of counters something happens."""
 
@@ -355,8 +384,9 @@ class Interleaved:
 class Truth:
     """What one connection did, in plain Python."""
 
-    def __init__(self, listener):
-        self.listener, self.target = listener, 0
+    def __init__(self, listener, route):
+        self.listener, self.route, self.target = listener, route, 0
+        self.told, self.routed = [0] * 5, False
         self.settled = self.ended = False
         self.moved = [0] * 5
         self.outcome = None
@@ -371,6 +401,7 @@ class Folding(RuleBasedStateMachine):
     def begin(self):
         """Start the first worker."""
         self.truths, self.listeners, self.targets = [], np.zeros((COLUMNS, 8), int), np.zeros((COLUMNS, 8), int)
+        self.pairs, self.expected, self.routes = Counter(), Counter(), np.zeros((COLUMNS, 4), int)
         self.outcomes, self.generation, self.pen = Counter(), 0, None
         self.restart()
 
@@ -385,13 +416,13 @@ class Folding(RuleBasedStateMachine):
         generation, _, truth = connection
         return generation == self.generation and not truth.ended
 
-    @rule(target=connections, listener=st.integers(1, 7))
-    def open(self, listener):
+    @rule(target=connections, listener=st.integers(1, 7), route=st.integers(0, 3))
+    def open(self, listener, route):
         """A client comes."""
-        row = self.pen.open(listener)
+        row = self.pen.open(listener, route=route)
         if not row:
             return multiple()
-        truth = Truth(listener)
+        truth = Truth(listener, route)
         self.truths.append(truth)
         return (self.generation, row, truth)
 
@@ -402,6 +433,13 @@ class Folding(RuleBasedStateMachine):
             _, row, truth = connection
             self.pen.move(row, *[0] * which, amount)
             truth.moved[which] += amount
+
+    @rule(connection=connections, route=st.integers(1, 3))
+    def take(self, connection, route):
+        """A route is chosen, or another one for the next request."""
+        if self.mine(connection):
+            self.pen.take(connection[1], route)
+            connection[2].route = route
 
     @rule(connection=connections, number=st.integers(1, 7), reached=st.booleans())
     def dial(self, connection, number, reached):
@@ -442,7 +480,7 @@ class Folding(RuleBasedStateMachine):
             for _ in range(3):
                 action = data.draw(st.sampled_from(["move", "end", "open", "collect"]))
                 if action == "open":
-                    self.open(1)
+                    self.open(1, 0)
                 elif action == "collect":
                     self.collect()
                 elif self.mine(connection):
@@ -473,6 +511,12 @@ class Folding(RuleBasedStateMachine):
         assert (growth.targets >= 0).all()
         self.listeners[:, : growth.listeners.shape[1]] += growth.listeners
         self.targets[:, : growth.targets.shape[1]] += growth.targets
+        assert growth.routes.sum(axis=1)[CLOSED:].tolist() == growth.listeners.sum(axis=1)[CLOSED:].tolist()
+        add(self.routes, growth.routes)
+        for pair, numbers in zip(growth.pairs.ids(), growth.pairs.table.T.tolist(), strict=True):
+            for which, number in enumerate(numbers):
+                self.pairs[pair, which] += number
+        self.active = dict(zip(growth.pairs.ids(), growth.pairs.active.tolist(), strict=True))
         self.outcomes.update(growth.outcomes)
         self.opened = int(growth.rows.open.sum())
 
@@ -488,6 +532,26 @@ class Folding(RuleBasedStateMachine):
         assert self.targets.tolist() == targets.tolist()
         assert self.outcomes == Counter(truth.outcome for truth in self.truths if truth.ended)
         assert self.opened == sum(not truth.ended for truth in self.truths)
+        self.agree_on_routes()
+
+    def agree_on_routes(self):
+        """Compare every pair of listener and route: what moved since the last reading is the present route's."""
+        active, routes = Counter(), np.zeros((COLUMNS, 4), int)
+        for truth in self.truths:
+            pair = truth.listener, truth.route
+            for which, (now, before) in enumerate(zip(truth.moved, truth.told, strict=True), BYTES_IN):
+                self.expected[pair, which] += now - before
+            if not truth.routed and (truth.route or truth.ended):
+                truth.routed = True
+                self.expected[pair, OPENED] += 1
+            truth.told = list(truth.moved)
+            active[pair] += not truth.ended
+        seen = Counter({key: number for key, number in self.pairs.items() if key[1] != CLOSED})
+        assert +seen == +self.expected
+        assert {pair: count for pair, count in self.active.items() if count} == +active
+        for ((_, route), which), number in self.pairs.items():
+            routes[which, route] += number
+        assert self.routes.tolist() == routes.tolist()
 
     @invariant()
     def nothing_too_much(self):

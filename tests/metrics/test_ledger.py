@@ -78,6 +78,18 @@ def test_long_texts_are_cut(pen):
     assert reader.texts(0, 1).destination == "d" * 263
 
 
+@given(*[st.integers(0, 0xFFFF)] * 4)
+def test_a_scope_is_three_numbers(listener, target, route, other):
+    """Each id has its own bits: another target leaves listener and route as they are."""
+    word = ledger.pack_scope(listener, target, route)
+    assert ledger.aim(word, other) == ledger.pack_scope(listener, other, route)
+    assert (word & 0xFFFF, word >> ledger.TARGET_SHIFT & 0xFFFF, word >> ledger.ROUTE_SHIFT) == (
+        listener,
+        target,
+        route,
+    )
+
+
 @given(COUNT, st.integers(1, MOST))
 def test_a_send_that_was_not_counted_is_in_doubt(counted, sent):
     """The note tells exactly how much a worker had sent and not counted, however large its counter has grown."""

@@ -96,3 +96,23 @@ def test_totals_outlive_workers(pen):
         worker.close()
     count = registry.listeners.of(1)
     assert (count.connections, count.active, count.bytes_in) == (3, 0, 3_000)
+
+
+def test_routes_are_counted_beside_listeners(pen):
+    """A listener's connections count for the routes that they take; who has none yet is active under no route."""
+    registry, reader = Registry(PLAN, 0), LedgerReader(pen.fd, 1)
+    for route, amount in ((1, 10), (2, 200), (0, 3_000)):
+        pen.move(pen.open(listener=1, route=route), amount)
+    registry.add(reader.fold(), generation=1)
+    counts = registry.pairs.counts()
+    assert {pair: (count.connections, count.active, count.bytes_in) for pair, count in counts.items()} == {
+        (1, 1): (1, 1, 10), (1, 2): (1, 1, 200), (1, 0): (0, 1, 3_000), (2, 2): (0, 0, 0),
+    }  # fmt: skip
+    assert [registry.routes.of(route).bytes_in for route in range(3)] == [3_000, 10, 200]
+    assert registry.routes.whole().bytes_in == registry.listeners.whole().bytes_in == 3_210
+    registry.add(reader.fold(dead=True), generation=1)
+    registry.detach(1)
+    counts = registry.pairs.counts()
+    assert {pair: (count.connections, count.active) for pair, count in counts.items()} == {
+        (1, 1): (1, 0), (1, 2): (1, 0), (1, 0): (1, 0), (2, 2): (0, 0),
+    }  # fmt: skip

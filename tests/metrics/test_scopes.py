@@ -1,9 +1,9 @@
-"""Names of listeners and targets."""
+"""Names of listeners, routes and targets."""
 
 import pytest
 
 from penstock.metrics.ledger import pack_scope
-from penstock.metrics.scopes import NO_TARGET, UNKNOWN_LISTENER, Scopes
+from penstock.metrics.scopes import NO_ROUTE, NO_TARGET, UNKNOWN_LISTENER, RouteScope, Scopes
 from penstock.testing.standin import EGRESS, WEB
 
 
@@ -14,8 +14,10 @@ def scopes():
 
 
 def test_a_scope_word_has_names(scopes):
-    """A SCOPE word names its listener and its target as they are published."""
-    listener, target = scopes.of(pack_scope(1, 2))
+    """A SCOPE word names its listener, its route and its target as they are published."""
+    word = pack_scope(1, 2, 2)
+    listener, target = scopes.of(word)
+    assert scopes.route_of(word) == RouteScope(2, "out")
     assert (listener.name, listener.protocol, listener.address, listener.route) == (
         "web", "tcp", "127.0.0.1:8001", "default",
     )  # fmt: skip
@@ -25,6 +27,7 @@ def test_a_scope_word_has_names(scopes):
 def test_unknown_numbers_are_no_error(scopes):
     """A word that names nobody reads as nobody."""
     assert scopes.of(pack_scope(9, 99)) == (UNKNOWN_LISTENER, NO_TARGET)
+    assert scopes.route_of(pack_scope(1, 2, 65_535)) is scopes.route_of(pack_scope(1, 2)) is NO_ROUTE
     assert scopes.of(0) == (UNKNOWN_LISTENER, NO_TARGET)
 
 

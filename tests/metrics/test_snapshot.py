@@ -25,7 +25,8 @@ def test_stats_have_the_published_shape(node):
     numbers |= {"target_rx": 2_000, "target_tx": 1_000}
     throughput = {"bytes_in": 1_000.0, "bytes_out": 2_000.0}
     assert list(stats) == [
-        "node", "workers", "totals", "throughput", "listeners", "targets", "outcomes", "refused", "taken_at",
+        "node", "workers", "totals", "throughput", "listeners", "routes", "targets", "outcomes", "refused",
+        "taken_at",
     ]  # fmt: skip
     assert stats["totals"] == numbers
     assert stats["throughput"] == throughput
@@ -33,6 +34,7 @@ def test_stats_have_the_published_shape(node):
         "id": 1, "name": "web", "protocol": "tcp", "address": "127.0.0.1:8001", "route": "default",
         "throughput": throughput, **numbers,
     }  # fmt: skip
+    assert stats["routes"][0] == {"id": 1, "name": "default", "throughput": throughput, **numbers}
     assert stats["targets"][1] == {
         "id": 2, "route": "default", "address": "[2001:db8::2]:80", "throughput": throughput, **numbers
     }  # fmt: skip

@@ -129,22 +129,23 @@ def test_ticks_between_the_seconds_belong_to_the_next(node):
 
 def test_every_name_has_a_tracker(node):
     """The node, listeners, routes and targets each see their own."""
-    web, egress = node.pen.open(listener=1), node.pen.open(listener=2)
+    web, egress, other = node.pen.open(listener=1), node.pen.open(listener=2), node.pen.open(listener=2, route=1)
     node.pen.aim(web, 1, 2)
     node.pen.move(web, 10, 0, 0, 0, 3)
     node.pen.move(egress, 200)
+    node.pen.move(other, 4_000)
     series = node.tick().series
     seen = {key: series.rates(key, 1).bytes_in for key in series.slots}
     assert seen == {
-        "node": 210,
+        "node": 4_210,
         "listener:web": 10,
-        "listener:egress": 200,
-        "route:default": 10,
+        "listener:egress": 4_200,
+        "route:default": 4_010,
         "route:out": 200,
         "target:192.0.2.10:80": 0,
         "target:[2001:db8::2]:80": 10,
     }
-    assert (series.rates(NODE, 1).requests, series.rates(NODE, 1).connections) == (3, 2)
+    assert (series.rates(NODE, 1).requests, series.rates(NODE, 1).connections) == (3, 3)
     with pytest.raises(KeyError):
         series.rates("listener:nobody", 1)
 
@@ -166,7 +167,7 @@ def test_no_drift_over_a_day():
     for second in range(1, DAY + 121):
         amount = second % 97
         total += amount
-        trackers.push(table(l1=amount), NOTHING, start + second, 1.0)
+        trackers.push(table(l1=amount), NOTHING, NOTHING, start + second, 1.0)
     step, history = trackers.series().history(NODE, DAY)
     assert (step, len(history.at)) == (MINUTE, 1_440)
     assert set(history.covered.tolist()) == {60.0}
@@ -200,7 +201,7 @@ def test_a_minute_that_is_cut_short_by_the_clock_has_a_true_rate():
     """Setting the clock ends the minute early; it says how much of it is covered."""
     trackers = Trackers(Scopes(PLAN.worker.listeners))
     for at in [*range(601, 631), *range(4_201, 4_262)]:
-        trackers.push(table(l1=8), NOTHING, at, 1.0)
+        trackers.push(table(l1=8), NOTHING, NOTHING, at, 1.0)
     _, history = trackers.series().history(NODE, DAY)
     assert history.covered[[0, -1]].tolist() == [30, 60]
     assert history.rates()[[0, -1], 0].tolist() == [8, 8]
@@ -210,7 +211,7 @@ def test_a_minute_that_is_cut_short_by_the_clock_has_a_true_rate():
 def test_trackers_are_bounded():
     """Names beyond the limit have no tracker, and it is said how many; the node always has one."""
     trackers = Trackers(Scopes(PLAN.worker.listeners), limit=3)
-    trackers.push(table(l1=5, l2=6), NOTHING, 1, 1.0)
+    trackers.push(table(l1=5, l2=6), NOTHING, NOTHING, 1, 1.0)
     assert list(trackers.series().slots) == ["node", "listener:web", "listener:egress"]
     assert trackers.left_out == 4
     assert trackers.series().rates(NODE, 1).bytes_in == 11
@@ -232,7 +233,7 @@ def test_sixty_full_and_a_thousand_short_trackers_take_ten_megabytes():
 def test_a_read_takes_less_than_a_millisecond(node):
     """Any window and an hour's graph of a key are read in well under a millisecond, a full hour behind them."""
     for second in range(4_000):
-        node.sampler.registry.trackers.push(table(l1=second), NOTHING, 1_000 + second, 1.0)
+        node.sampler.registry.trackers.push(table(l1=second), NOTHING, NOTHING, 1_000 + second, 1.0)
     series = node.tick().series
     for read in (lambda: series.rates(NODE, 60), lambda: series.rates(NODE, 3_600), lambda: series.history(NODE, 300)):
         best = min(_timed(read) for _ in range(20))

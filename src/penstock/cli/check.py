@@ -36,7 +36,7 @@ def _row(listener: "ListenerPlan") -> dict[str, Any]:
         "name": listener.name,
         "protocol": listener.protocol,
         "address": str(listener),
-        "route": listener.route,
+        "route": listener.route.name,
         "targets": [f"{each} x{each.weight}" if each.weight > 1 else str(each) for each in listener.targets],
         "users": len(listener.users),
     }

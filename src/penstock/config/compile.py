@@ -11,7 +11,7 @@ from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.model import Config, Listener, Metrics, Target
-from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, TimeoutPlan, WorkerPlan
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
 from penstock.config.serving import Service, services
 from penstock.config.settle import Settled
@@ -112,6 +112,8 @@ def _metrics(metrics: Metrics) -> MetricsPlan:
 
 def _listeners(config: Config) -> Iterator[ListenerPlan]:
     served = services(config)
+    names = dict.fromkeys(service.route for service in served)
+    routes = {name: RoutePlan(id=number, name=name) for number, name in enumerate(names, 1)}
     for number, (service, first) in enumerate(zip(served, _first_targets(config, served), strict=True), 1):
         listener = service.listener
         yield ListenerPlan(
@@ -120,7 +122,7 @@ def _listeners(config: Config) -> Iterator[ListenerPlan]:
             protocol=listener.protocol,
             host=listener.listen.host,
             port=listener.listen.port,
-            route=service.route,
+            route=routes[service.route],
             targets=tuple(_target(each, target) for each, target in enumerate(service.targets, first)),
             users=_users(listener),
             detect=service.detect,

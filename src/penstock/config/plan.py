@@ -26,6 +26,26 @@ class TargetPlan(Struct, frozen=True, kw_only=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class RoutePlan(Struct, frozen=True, kw_only=True):
+    """
+    One route.
+
+    Args:
+        id: Number in the ledger, 1 to 65535; unique in the node.
+        name: As configured.
+    """
+
+    id: int
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+DEFAULT_ROUTE = RoutePlan(id=1, name="default")
+"""The route of a listener that nobody gave one, in a plan that has no other."""
+
+
 class ListenerPlan(Struct, frozen=True, kw_only=True):
     """
     One listener.
@@ -36,7 +56,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         protocol: tcp, http, socks5 or auto.
         host: Address to bind; `::` takes IPv4 too; `unix:/path` for a Unix socket.
         port: 0 lets the kernel choose.
-        route: Name of the route that its connections take.
+        route: The route that its connections take.
         targets: Where a tcp listener (or the raw part of an auto one) sends.
         users: Passwords by user name; empty where no login is asked. Never logged.
         detect: Protocols that an auto listener tells apart, of http, socks5 and tcp.
@@ -47,7 +67,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     protocol: str
     host: str
     port: int
-    route: str = "default"
+    route: RoutePlan = DEFAULT_ROUTE
     targets: tuple[TargetPlan, ...] = ()
     users: dict[str, str] = {}
     detect: tuple[str, ...] = ()

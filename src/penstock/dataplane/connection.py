@@ -58,7 +58,7 @@ from penstock.metrics.ledger import (
     SCOPE,
     TARGET_RX,
     TARGET_TX,
-    pack_scope,
+    aim,
 )
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ class Connection(Deadlines):
         worker, words, row = self.worker, self.worker.words, self.row
         self.phase = words[row + PHASE] = Phase.DIAL
         if target is not None:
-            words[row + SCOPE] = pack_scope(self.listener.plan.id, target.id)
+            words[row + SCOPE] = aim(words[row + SCOPE], target.id)
         now = self._dial_started = worker.reactor.now
         self.arm(now + worker.connect)
         self._dial = dial = dialer.Dial(worker, self, host, port)

@@ -37,7 +37,7 @@ class Listener:
         self.sock = RawSocket(fileno=fd)
         self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
-        self._scope = pack_scope(plan.id)
+        self._scope = pack_scope(plan.id, route=plan.route.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
         self._targets = round_robin(plan.targets) if plan.targets else iter(())
         self._plain = plan.protocol == "tcp"

@@ -7,7 +7,18 @@ from penstock.base.clock import NS
 from penstock.metrics import catalog
 from penstock.metrics.fold import Growth
 from penstock.metrics.histogram import Bounded, Distribution, Exponential, Values
-from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, DIALED, ENDED, REST, SCOPE, STARTED, STATE
+from penstock.metrics.ledger import (
+    CLIENT_RX,
+    CLIENT_TX,
+    DIALED,
+    ENDED,
+    REST,
+    ROUTE_SHIFT,
+    SCOPE,
+    STARTED,
+    STATE,
+    TARGET_SHIFT,
+)
 from penstock.metrics.scopes import Scopes
 
 SHARES = (0.50, 0.95, 0.99)
@@ -78,7 +89,7 @@ class Endings:
         self._exact = {name: Exponential() for name in PercentilesView.__struct_fields__}
         self._durations = Bounded(catalog.DURATION_BOUNDS)
         self._by_target = Bounded(catalog.DIAL_BOUNDS, max(scopes.targets, default=0) + 1)
-        self._by_listener = Bounded(catalog.DIAL_BOUNDS, max(scopes.listeners, default=0) + 1)
+        self._by_route = Bounded(catalog.DIAL_BOUNDS, max(scopes.routes, default=0) + 1)
         self._view: EndingsView | None = None
 
     def add(self, growth: Growth) -> None:
@@ -101,9 +112,10 @@ class Endings:
     def _dial(self, words: Values) -> None:
         """Measure the dials of connections that had one."""
         self._exact["dial_duration"].add(words[:, DIALED])
-        took, target, listener = words[:, DIALED] / NS, words[:, SCOPE] >> 16 & _ID, words[:, SCOPE] & _ID
+        took, scope = words[:, DIALED] / NS, words[:, SCOPE]
+        target, route = scope >> TARGET_SHIFT & _ID, scope >> ROUTE_SHIFT & _ID
         self._by_target.add(took[target > 0], target[target > 0])
-        self._by_listener.add(took[target == 0], listener[target == 0])
+        self._by_route.add(took[target == 0], route[target == 0])
 
     def view(self) -> EndingsView:
         """Return what was measured so far; the same object as long as nothing ends."""
@@ -117,7 +129,7 @@ class Endings:
 
     def _dials(self) -> list[tuple[str, str, Distribution]]:
         targets = [(s.route, s.address, self._by_target.of(s.id)) for s in self._scopes.targets.values()]
-        return targets + [(s.route, "-", self._by_listener.of(s.id)) for s in self._scopes.listeners.values()]
+        return targets + [(s.name, "-", self._by_route.of(s.id)) for s in self._scopes.routes.values()]
 
 
 def _percentiles(histogram: Exponential, unit: int) -> Percentiles:

@@ -15,6 +15,8 @@ Invariants, by number in the code:
 8. A connection counts for a target once its dial is over (phase relay, or the end), and then with all its bytes. So it
    does not matter in which second the worker named the target.
 9. The bytes of a send that a dead worker had no time to count are counted here: the kernel had taken them.
+10. A connection counts once for a route: the first that it takes, or none (0) if it ends without one. What it moves and
+   asks counts for the route that its row names when it is read.
 
 Source: docs/decisions/0003-ledger.md.
 """
@@ -52,15 +54,18 @@ from penstock.metrics.ledger import (
     PORT,
     REQUESTS,
     REST,
+    ROUTE_SHIFT,
     ROW_WORDS,
     SCOPE,
     STARTED,
     STATE,
+    TARGET_SHIFT,
     TARGET_TX,
     TEXT,
     TEXT_BYTES,
     in_doubt,
 )
+from penstock.metrics.pairs import PairIndex, Pairs
 
 Words = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
@@ -142,6 +147,8 @@ class Growth(NamedTuple):
 
     Args:
         listeners: Growth by listener; shape (COLUMNS, highest id + 1), each >= 0.
+        routes: Growth by route, 0 for none; same shape. Connections that have no route yet are not counted.
+        pairs: Growth by listener and route; all routes of it together are `routes`.
         targets: Growth by target, of connections that have one; same shape.
         outcomes: How many ended with each outcome.
         pauses: How often accepting paused.
@@ -154,6 +161,8 @@ class Growth(NamedTuple):
     """
 
     listeners: Numbers
+    routes: Numbers
+    pairs: Pairs
     targets: Numbers
     outcomes: dict[Outcome, int]
     pauses: int
@@ -176,7 +185,7 @@ class LedgerReader:
     Attributes:
         rows: How many rows the ledger has.
 
-    Cost: memory of 56 bytes a row that was ever used.
+    Cost: memory of 57 bytes a row that was ever used.
     """
 
     def __init__(self, fd: int, generation: int) -> None:
@@ -192,6 +201,8 @@ class LedgerReader:
         self._state: Words = np.zeros(self.rows, np.uint64)
         self._base: Numbers = np.zeros((self.rows, COUNTERS), np.int64)
         self._target: Numbers = np.zeros(self.rows, np.int64)
+        self._routed: Mask = np.zeros(self.rows, np.bool_)
+        self._pairs = PairIndex()
         self._pauses = self._overflows = 0
 
     @property
@@ -211,9 +222,12 @@ class LedgerReader:
         rows, fresh = self._read(dead)
         counters = self._count(rows, fresh)
         closed = ~rows.open
+        pairs = self._by_pair(rows, fresh, closed, counters.growth)
         outcomes, troubles, left_out = self._endings(rows, closed, dead)
         growth = Growth(
             listeners=_sum_by((rows.words[:, SCOPE] & _ID).astype(np.int64), fresh, closed, counters.growth),
+            routes=pairs.by_route(),
+            pairs=pairs,
             targets=self._by_target(rows, fresh, closed, counters),
             outcomes=outcomes,
             pauses=self._pauses_grown(),
@@ -257,11 +271,22 @@ class LedgerReader:
         self._base[rows.position] = now
         return _Counters(now, np.subtract(now, before, out=before))
 
+    def _by_pair(self, rows: Rows, fresh: Mask, closed: Mask, growth: Numbers) -> Pairs:
+        scopes = rows.words[:, SCOPE]
+        before = self._routed[rows.position]
+        before[fresh] = False
+        routed = scopes >> ROUTE_SHIFT & _ID != 0
+        self._routed[rows.position] = before | routed
+        places = self._pairs.places(scopes)  # invariant 10
+        known = len(self._pairs.keys)
+        table = _widen(_sum_by(places, ~before & (routed | closed), closed, growth), known)[:, :known]
+        return Pairs(self._pairs.keys, table, np.bincount(places[rows.open], minlength=known))
+
     def _by_target(self, rows: Rows, fresh: Mask, closed: Mask, counters: "_Counters") -> Numbers:
         before = self._target[rows.position]
         before[fresh] = 0
         settled = closed | (rows.words[:, PHASE] >= Phase.RELAY)  # invariant 8
-        named = (rows.words[:, SCOPE] >> 16 & _ID).astype(np.int64)
+        named = (rows.words[:, SCOPE] >> TARGET_SHIFT & _ID).astype(np.int64)
         target = np.where(settled & (named != 0), named, before)
         arrived = target != before
         self._target[rows.position[arrived | fresh]] = target[arrived | fresh]
@@ -298,7 +323,7 @@ class LedgerReader:
             serial=serial,
             outcome=outcome_of(packed),
             listener=scope & _ID,
-            target=scope >> 16 & _ID,
+            target=scope >> TARGET_SHIFT & _ID,
             client=client_of(words),
             age_ns=max(0, int(words[ENDED]) - int(words[STARTED])),
             texts=self.texts(int(rows.position[index]), serial),

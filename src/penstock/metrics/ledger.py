@@ -176,6 +176,17 @@ class Ledger:
         self._map.close()
 
 
-def pack_scope(listener: int, target: int = 0) -> int:
-    """Return a SCOPE word: the listener's id in the low 16 bits, the target's above it, 0 for none."""
-    return listener | target << 16
+TARGET_SHIFT, ROUTE_SHIFT = 16, 32
+"""Where the ids of target and route begin in a SCOPE word; the listener's has the low 16 bits, as each of them has."""
+
+_NO_TARGET = ~(0xFFFF << TARGET_SHIFT)
+
+
+def pack_scope(listener: int, target: int = 0, route: int = 0) -> int:
+    """Return a SCOPE word of these ids; 0 for none. A connection may take its route and its target later."""
+    return listener | target << TARGET_SHIFT | route << ROUTE_SHIFT
+
+
+def aim(scope: int, target: int) -> int:
+    """Return a SCOPE word with another target."""
+    return scope & _NO_TARGET | target << TARGET_SHIFT

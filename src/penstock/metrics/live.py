@@ -193,7 +193,7 @@ class Live:
             id=number,
             client=client_of(words),
             listener=listener.name,
-            route=listener.route,
+            route=self._scopes.route_of(int(words[SCOPE])).name,
             target=target.address,
             destination=texts.destination,
             user=texts.user,

@@ -1,11 +1,12 @@
 """
-Totals since the node started: of the node, by listener and by target.
+Totals since the node started: of the node, by listener, by route and by target.
 
 They are made of growth, so they outlive the workers that counted. A total only grows; a rate is the growth between the
 last two ticks over the time that really passed, and is zero again when traffic stops.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from penstock.metrics.fold import (
     Growth,
     Numbers,
 )
+from penstock.metrics.pairs import Pairs
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.tracker import Trackers
 
@@ -101,6 +103,40 @@ class Table:
         return _count(self._totals.sum(axis=1).tolist(), self._rates.sum(axis=1).tolist())
 
 
+class PairTable:
+    """
+    Totals by listener and route.
+
+    Args:
+        known: Pairs that are there from the start; others are once they count.
+    """
+
+    def __init__(self, known: Iterable[tuple[int, int]]) -> None:
+        self._places = {pair: place for place, pair in enumerate(dict.fromkeys(known))}
+        self._table = Table()
+        self._active: dict[int, dict[tuple[int, int], int]] = {}
+
+    def add(self, generation: int, pairs: Pairs) -> None:
+        """Add what the fold of one worker, of this incarnation, returned."""
+        ids = pairs.ids()
+        places = [self._places.setdefault(pair, len(self._places)) for pair in ids]
+        table = np.zeros((COLUMNS, len(self._places)), np.int64)
+        table[:, places] = pairs.table
+        self._table.add(table)
+        self._active[generation] = dict(zip(ids, pairs.active.tolist(), strict=True))
+
+    def forget(self, generation: int) -> None:
+        """Let go of a worker that is no more."""
+        self._active.pop(generation, None)
+
+    def counts(self) -> dict[tuple[int, int], Count]:
+        """Return the totals of each pair; a connection is active where its row says that it is now. No rates."""
+        active: Counter[tuple[int, int]] = Counter()
+        for each in self._active.values():
+            active.update(each)
+        return {pair: self._table.of(place)._replace(active=active[pair]) for pair, place in self._places.items()}
+
+
 def _count(totals: list[int], rates: list[float]) -> Count:
     return Count(
         connections=totals[OPENED],
@@ -125,8 +161,10 @@ class Registry:
 
     Attributes:
         listeners: Totals by listener; all of them together are the node's.
+        routes: Totals by route, 0 for none.
+        pairs: Totals by listener and route.
         targets: Totals by target.
-        trackers: Both of them second by second.
+        trackers: Listeners, routes and targets second by second.
         clients: The busiest client addresses.
         endings: What ended connections measured.
         books: The node's own total, which the audit compares with all others.
@@ -141,7 +179,8 @@ class Registry:
     def __init__(self, plan: NodePlan, now_ns: int) -> None:
         self.plan = plan
         self.scopes = Scopes(plan.worker.listeners)
-        self.listeners, self.targets = Table(), Table()
+        self.listeners, self.routes, self.targets = Table(), Table(), Table()
+        self.pairs = PairTable(self.scopes.pairs)
         self.trackers, self.clients, self.endings = Trackers(self.scopes), Clients(), Endings(self.scopes)
         self.books, self.witnessed = Books(), KernelView()
         self.audited: tuple[AuditLine, ...] = self._audit()
@@ -156,6 +195,8 @@ class Registry:
         self.clients.add(generation, growth)
         self.endings.add(growth)
         self.listeners.add(growth.listeners)
+        self.routes.add(growth.routes)
+        self.pairs.add(generation, growth.pairs)
         self.targets.add(growth.targets)
         for outcome, count in growth.outcomes.items():
             self._end(outcome, count)
@@ -181,7 +222,8 @@ class Registry:
         if elapsed < SHORTEST_NS:
             return
         at, covered = round(wall_ns / NS), elapsed / NS
-        self.trackers.push(self.listeners.seal(elapsed), self.targets.seal(elapsed), at, covered)
+        listeners, routes, targets = (table.seal(elapsed) for table in (self.listeners, self.routes, self.targets))
+        self.trackers.push(listeners, routes, targets, at, covered)
         self.clients.push(at, covered)
         self._ticked_ns = now_ns
         self.audited = self._audit()
@@ -197,6 +239,7 @@ class Registry:
     def detach(self, generation: int) -> None:
         """A worker's ledger was read for the last time."""
         self.clients.forget(generation)
+        self.pairs.forget(generation)
 
     def respawned(self) -> None:
         """A dead worker was replaced."""

@@ -1,10 +1,11 @@
-"""What the numbers in a ledger stand for: names of listeners and targets, by id."""
+"""What the numbers in a ledger stand for: names of listeners, routes and targets, by id."""
 
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from penstock.config.plan import ListenerPlan
+from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
 
 
 class ListenerScope(Struct, frozen=True):
@@ -26,6 +27,19 @@ class ListenerScope(Struct, frozen=True):
     route: str
 
 
+class RouteScope(Struct, frozen=True):
+    """
+    A route, as it is published.
+
+    Args:
+        id: Its number in the ledger.
+        name: As configured.
+    """
+
+    id: int
+    name: str
+
+
 class TargetScope(Struct, frozen=True):
     """
     A target, as it is published.
@@ -42,29 +56,41 @@ class TargetScope(Struct, frozen=True):
 
 
 UNKNOWN_LISTENER = ListenerScope(0, "-", "-", "-", "-")
+NO_ROUTE = RouteScope(0, "-")
 NO_TARGET = TargetScope(0, "-", "")
 
 
 class Scopes:
     """
-    Listeners and targets by id.
+    Listeners, routes and targets by id.
 
     Args:
         plans: Every listener of the node; with the port that it is bound to, where the kernel chose one.
+
+    Attributes:
+        pairs: Each listener with each route that its connections can take.
     """
 
     def __init__(self, plans: Iterable[ListenerPlan]) -> None:
         self.listeners: dict[int, ListenerScope] = {}
+        self.routes: dict[int, RouteScope] = {}
         self.targets: dict[int, TargetScope] = {}
+        self.pairs: list[tuple[int, int]] = []
         for plan in plans:
-            self.listeners[plan.id] = ListenerScope(plan.id, plan.name, plan.protocol, str(plan), plan.route)
+            self.listeners[plan.id] = ListenerScope(plan.id, plan.name, plan.protocol, str(plan), plan.route.name)
+            self.routes[plan.route.id] = RouteScope(plan.route.id, plan.route.name)
+            self.pairs.append((plan.id, plan.route.id))
             for target in plan.targets:
-                self.targets[target.id] = TargetScope(target.id, plan.route, str(target))
+                self.targets[target.id] = TargetScope(target.id, plan.route.name, str(target))
 
     def of(self, scope: int) -> tuple[ListenerScope, TargetScope]:
         """Return whom a SCOPE word names; a listener that nobody knows is called `-`."""
         listener = self.listeners.get(scope & 0xFFFF, UNKNOWN_LISTENER)
-        return listener, self.targets.get(scope >> 16 & 0xFFFF, NO_TARGET)
+        return listener, self.targets.get(scope >> TARGET_SHIFT & 0xFFFF, NO_TARGET)
+
+    def route_of(self, scope: int) -> RouteScope:
+        """Return which route a SCOPE word names; one that nobody knows, or none yet, is called `-`."""
+        return self.routes.get(scope >> ROUTE_SHIFT & 0xFFFF, NO_ROUTE)
 
     def called(self, name: str) -> ListenerScope | None:
         """Return the listener with this name, if there is one."""

@@ -1,6 +1,7 @@
 """An immutable picture of a node at one tick. Every reader of numbers sees one such object: all of them agree."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -11,10 +12,14 @@ from penstock.metrics.audit import AuditView, sheet
 from penstock.metrics.clients import Picture
 from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
+from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
 from penstock.metrics.live import Live, number_of, rfc3339
 from penstock.metrics.registry import Count, Registry
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.tracker import Series
+
+Counts = Mapping[tuple[int, int], Count]
+"""Totals by listener and route."""
 
 State = Literal["starting", "serving", "draining"]
 
@@ -89,6 +94,27 @@ class ListenerView(Totals, frozen=True, kw_only=True):
     throughput: Throughput
 
 
+class RouteView(Totals, frozen=True, kw_only=True):
+    """
+    Totals and throughput of a route.
+
+    Args:
+        id: Its number in the ledger; 0 for connections that took none.
+        name: As configured; `-` for none, and for one that is no more.
+    """
+
+    id: int
+    name: str
+    throughput: Throughput
+
+
+class PairView(Totals, frozen=True, kw_only=True):
+    """Totals of the connections of a listener that took one route; both by name, `-` as in `RouteView`."""
+
+    listener: str
+    route: str
+
+
 class TargetView(Totals, frozen=True, kw_only=True):
     """Totals and throughput of the connections that a target served. See `scopes.TargetScope`."""
 
@@ -144,7 +170,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     A node at one tick.
 
     Args:
-        node, workers, totals, throughput, listeners, targets: As their types say.
+        node, workers, totals, throughput, listeners, routes, targets: As their types say.
+        pairs: Every listener with every route that it has or had.
         outcomes: Every pair of who and phase, those that never happened included.
         refused: Every reason, those that never were one included.
         taken_at: RFC 3339, UTC.
@@ -162,6 +189,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     totals: Totals
     throughput: Throughput
     listeners: tuple[ListenerView, ...]
+    routes: tuple[RouteView, ...]
+    pairs: tuple[PairView, ...]
     targets: tuple[TargetView, ...]
     outcomes: tuple[OutcomeCount, ...]
     refused: Mapping[str, int]
@@ -181,7 +210,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 _STATS = (
-    "node", "workers", "totals", "throughput", "listeners", "targets", "outcomes", "refused", "taken_at"
+    "node", "workers", "totals", "throughput", "listeners", "routes", "targets", "outcomes", "refused", "taken_at"
 )  # fmt: skip
 
 
@@ -227,7 +256,7 @@ def picture(
         wall_ns: Time since the epoch; unit ns.
         troubles, troubles_left_out: What went wrong since the last tick.
     """
-    pids, whole = tuple(pids), registry.listeners.whole()
+    pids, whole, counts = tuple(pids), registry.listeners.whole(), registry.pairs.counts()
     return Snapshot(
         node=node,
         workers=WorkersView(
@@ -240,6 +269,8 @@ def picture(
         totals=Totals(**_totals(whole)),
         throughput=Throughput(whole.rate_in, whole.rate_out),
         listeners=_listeners(registry),
+        routes=tuple(_routes(registry, counts)),
+        pairs=tuple(_pairs(registry, counts)),
         targets=_targets(registry),
         outcomes=tuple(
             OutcomeCount(who.name.lower(), phase.name.lower(), registry.outcomes[who, phase])
@@ -277,6 +308,27 @@ def _listeners(registry: Registry) -> tuple[ListenerView, ...]:
     return tuple(views)
 
 
+def _routes(registry: Registry, counts: Counts) -> Iterator[RouteView]:
+    active: Counter[int] = Counter()
+    for (_, route), count in counts.items():
+        active[route] += count.active
+    for number in registry.scopes.routes | active:
+        count, scope = registry.routes.of(number), registry.scopes.route_of(number << ROUTE_SHIFT)
+        yield RouteView(
+            id=number,
+            name=scope.name,
+            throughput=Throughput(count.rate_in, count.rate_out),
+            **_totals(count._replace(active=active[number])),
+        )
+
+
+def _pairs(registry: Registry, counts: Counts) -> Iterator[PairView]:
+    for (listener, route), count in counts.items():
+        scope = listener | route << ROUTE_SHIFT
+        name = registry.scopes.of(scope)[0].name
+        yield PairView(listener=name, route=registry.scopes.route_of(scope).name, **_totals(count))
+
+
 def _targets(registry: Registry) -> tuple[TargetView, ...]:
     views = []
     for scope in registry.scopes.targets.values():
@@ -299,7 +351,7 @@ def _totals(count: Count) -> dict[str, int]:
 
 def ended_view(trouble: Trouble, generation: int, scopes: Scopes) -> EndedView:
     """Return the published form of a connection that went wrong."""
-    listener, target = scopes.of(trouble.listener | trouble.target << 16)
+    listener, target = scopes.of(trouble.listener | trouble.target << TARGET_SHIFT)
     return EndedView(
         id=number_of(generation, trouble.serial),
         client=trouble.client,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, OPENED, Numbers
 from penstock.metrics.rings import History, Ring, View
-from penstock.metrics.scopes import ListenerScope, Scopes
+from penstock.metrics.scopes import Scopes
 
 NODE = "node"
 """The key of all traffic together."""
@@ -117,8 +117,8 @@ class Trackers:
         names = _names(scopes)
         self.left_out = len(names) - len(names[:limit])
         self._slots = {name: slot for slot, name in enumerate(names[:limit])}
-        listeners = [(s.id, f"{kind}:{name}") for s in scopes.listeners.values() for kind, name in _kinds(s)]
-        self._listeners = self._pairs(listeners)
+        self._listeners = self._pairs((s.id, f"listener:{s.name}") for s in scopes.listeners.values())
+        self._routes = self._pairs((s.id, f"route:{s.name}") for s in scopes.routes.values())
         self._targets = self._pairs((s.id, f"target:{s.address}") for s in scopes.targets.values())
         self._seconds = Ring(SECONDS, len(self._slots), len(COLUMNS))
         self._minutes = Ring(MINUTES, len(self._slots), len(COLUMNS))
@@ -132,18 +132,19 @@ class Trackers:
         """Return the memory of the rings once they are full; unit bytes."""
         return self._seconds.nbytes + self._minutes.nbytes
 
-    def push(self, listeners: Numbers, targets: Numbers, at: int, covered: float) -> None:
+    def push(self, listeners: Numbers, routes: Numbers, targets: Numbers, at: int, covered: float) -> None:
         """
         Add a tick.
 
         Args:
-            listeners, targets: Growth since the last one by id; shape (fold.COLUMNS, any number of ids).
+            listeners, routes, targets: Growth since the last one by id; shape (fold.COLUMNS, any number of ids).
             at: The wall second of the tick; unit s since the epoch.
             covered: Time since the last one; unit s, above 0.
         """
         sample = np.zeros_like(self._growth)
         sample[0] = listeners.sum(axis=1)[list(COLUMNS)]
         _add(sample, listeners, *self._listeners)
+        _add(sample, routes, *self._routes)
         _add(sample, targets, *self._targets)
         self._seconds.push(sample, at, covered)
         minute = (at - 1) // MINUTE  # the sample that ends a minute belongs to it
@@ -173,13 +174,9 @@ class Trackers:
 def _names(scopes: Scopes) -> list[str]:
     """Return every name once: the node, listeners, routes, targets."""
     listeners = [f"listener:{scope.name}" for scope in scopes.listeners.values()]
-    routes = [f"route:{scope.route}" for scope in scopes.listeners.values()]
+    routes = [f"route:{scope.name}" for scope in scopes.routes.values()]
     targets = [f"target:{scope.address}" for scope in scopes.targets.values()]
     return list(dict.fromkeys([NODE, *listeners, *routes, *targets]))
-
-
-def _kinds(scope: ListenerScope) -> tuple[tuple[str, str], ...]:
-    return ("listener", scope.name), ("route", scope.route)
 
 
 def _add(sample: Numbers, growth: Numbers, ids: NDArray[np.intp], slots: NDArray[np.intp]) -> None:

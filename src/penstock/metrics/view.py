@@ -200,7 +200,7 @@ class Metrics:
     @property
     def throughput(self) -> Throughputs:
         """Return the rates of the named windows."""
-        routes = dict.fromkeys(listener.route for listener in self._snapshot.listeners)
+        routes = dict.fromkeys(view.name for view in self._snapshot.routes)
         tracked = (route for route in routes if f"route:{route}" in self._snapshot.series.slots)
         return Throughputs(
             instant=self.window(WINDOWS["instant"]),
@@ -305,9 +305,9 @@ class Metrics:
 
     def _by_route(self) -> dict[str, ConnectionCount]:
         counts: dict[str, ConnectionCount] = {}
-        for view in self._snapshot.listeners:
-            before = counts.get(view.route, ConnectionCount(0, 0))
-            counts[view.route] = ConnectionCount(before.active + view.active, before.total + view.connections)
+        for view in self._snapshot.routes:
+            before = counts.get(view.name, ConnectionCount(0, 0))
+            counts[view.name] = ConnectionCount(before.active + view.active, before.total + view.connections)
         return counts
 
     def _connections_by_ip(self) -> dict[str, ConnectionCount]:

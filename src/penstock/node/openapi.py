@@ -6,7 +6,16 @@ import msgspec
 
 from penstock.base.outcomes import Reason
 from penstock.metrics.live import ConnectionView
-from penstock.metrics.snapshot import ListenerView, NodeView, OutcomeCount, TargetView, Throughput, Totals, WorkersView
+from penstock.metrics.snapshot import (
+    ListenerView,
+    NodeView,
+    OutcomeCount,
+    RouteView,
+    TargetView,
+    Throughput,
+    Totals,
+    WorkersView,
+)
 from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, MetricsView, WindowView
 
@@ -118,8 +127,8 @@ def _object(**properties: Json) -> Json:
 
 def _schemas() -> Json:
     types = (
-        NodeView, WorkersView, Totals, Throughput, ListenerView, TargetView, OutcomeCount, ConnectionView,
-        MetricsView, WindowView, HistoryView,
+        NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
+        ConnectionView, MetricsView, WindowView, HistoryView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}
@@ -130,6 +139,7 @@ def _schemas() -> Json:
             totals=_ref("Totals"),
             throughput=_ref("Throughput"),
             listeners=_list("ListenerView"),
+            routes=_list("RouteView"),
             targets=_list("TargetView"),
             outcomes=_list("OutcomeCount"),
             refused=_object(**{str(reason): count for reason in Reason}),

@@ -5,7 +5,7 @@ import os
 from penstock.base.addresses import pack_ip
 from penstock.base.outcomes import COMPLETE, Outcome, Phase
 from penstock.metrics import ledger
-from penstock.metrics.ledger import CLIENT_RX, PHASE, SCOPE, Ledger, pack_scope
+from penstock.metrics.ledger import CLIENT_RX, PHASE, ROUTE_SHIFT, SCOPE, Ledger, pack_scope
 
 
 class Pen:
@@ -26,10 +26,16 @@ class Pen:
         self.ledger = Ledger(self.fd, rows, pid or os.getpid())
 
     def open(
-        self, listener: int = 1, client: tuple[str, int] = ("192.0.2.7", 40_000), now_ns: int = 0, phase: int = 0
+        self,
+        listener: int = 1,
+        client: tuple[str, int] = ("192.0.2.7", 40_000),
+        now_ns: int = 0,
+        phase: int = 0,
+        route: int | None = None,
     ) -> int:
-        """Open a row and return where it is; 0 if no row is free."""
-        row = self.ledger.open(now_ns, pack_scope(listener), pack_ip(client[0]), client[1])
+        """Open a row and return where it is; 0 if no row is free. Its route has its listener's number, or this one."""
+        scope = pack_scope(listener, route=listener if route is None else route)
+        row = self.ledger.open(now_ns, scope, pack_ip(client[0]), client[1])
         if row and phase:
             self.ledger.words[row + PHASE] = phase
         return row
@@ -41,8 +47,14 @@ class Pen:
 
     def aim(self, row: int, listener: int, target: int, phase: int = Phase.RELAY) -> None:
         """Name the target of a row, and say how far it has come."""
-        self.ledger.words[row + SCOPE] = pack_scope(listener, target)
+        route = self.ledger.words[row + SCOPE] >> ROUTE_SHIFT
+        self.ledger.words[row + SCOPE] = pack_scope(listener, target, route)
         self.ledger.words[row + PHASE] = phase
+
+    def take(self, row: int, route: int) -> None:
+        """Name the route of a row."""
+        words = self.ledger.words
+        words[row + SCOPE] = words[row + SCOPE] & (1 << ROUTE_SHIFT) - 1 | route << ROUTE_SHIFT
 
     def describe(self, row: int, destination: str = "", user: str = "", detail: str = "") -> None:
         """Write what is known in words."""

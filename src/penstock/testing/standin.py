@@ -1,6 +1,6 @@
 """A node without processes: a real sampler on ledgers that are written by hand, behind the admin door's protocol."""
 
-from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
 from penstock.node.sampler import Sampler
@@ -15,7 +15,9 @@ WEB = ListenerPlan(
     port=8001,
     targets=(TargetPlan(id=1, host="192.0.2.10", port=80), TargetPlan(id=2, host="2001:db8::2", port=80)),
 )
-EGRESS = ListenerPlan(id=2, name="egress", protocol="socks5", host="::", port=1080, route="out")
+EGRESS = ListenerPlan(
+    id=2, name="egress", protocol="socks5", host="::", port=1080, route=RoutePlan(id=2, name="out")
+)  # fmt: skip
 
 PLAN = NodePlan(
     name="edge-1",

@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 from penstock.metrics import catalog
 from penstock.metrics.catalog import Family
 from penstock.metrics.histogram import Distribution
-from penstock.metrics.snapshot import ListenerView, Snapshot, TargetView, Usage
+from penstock.metrics.snapshot import PairView, Snapshot, TargetView, Usage
 from penstock.metrics.tracker import NODE, WINDOWS
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
@@ -106,8 +106,8 @@ def _merged(samples: Samples) -> dict[tuple[str, ...], float]:
     return merged  # type: ignore[return-value]
 
 
-def _by_listener(number: Callable[[ListenerView], int]) -> Callable[[Snapshot], Samples]:
-    return lambda snapshot: (((view.name, view.route), number(view)) for view in snapshot.listeners)
+def _by_pair(number: Callable[[PairView], int]) -> Callable[[Snapshot], Samples]:
+    return lambda snapshot: (((view.listener, view.route), number(view)) for view in snapshot.pairs)
 
 
 def _by_target(number: Callable[[TargetView], int]) -> Callable[[Snapshot], Samples]:
@@ -115,9 +115,9 @@ def _by_target(number: Callable[[TargetView], int]) -> Callable[[Snapshot], Samp
 
 
 def _bytes(snapshot: Snapshot) -> Samples:
-    for view in snapshot.listeners:
+    for view in snapshot.pairs:
         for direction, number in zip(catalog.DIRECTIONS, (view.bytes_in, view.bytes_out), strict=True):
-            yield (direction, view.name, view.route), number
+            yield (direction, view.listener, view.route), number
 
 
 def _target_bytes(snapshot: Snapshot) -> Samples:
@@ -138,11 +138,11 @@ def _workers(snapshot: Snapshot) -> Samples:
 
 
 _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
-    catalog.CONNECTIONS.name: _by_listener(lambda view: view.connections),
-    catalog.ACTIVE.name: _by_listener(lambda view: view.active),
+    catalog.CONNECTIONS.name: _by_pair(lambda view: view.connections),
+    catalog.ACTIVE.name: _by_pair(lambda view: view.active),
     catalog.BYTES.name: _bytes,
     catalog.THROUGHPUT.name: _throughput,
-    catalog.REQUESTS.name: _by_listener(lambda view: view.requests),
+    catalog.REQUESTS.name: _by_pair(lambda view: view.requests),
     catalog.REFUSED.name: lambda snapshot: (((reason,), count) for reason, count in snapshot.refused.items()),
     catalog.OUTCOMES.name: lambda snapshot: (((o.ended_by, o.phase), o.count) for o in snapshot.outcomes),
     catalog.TARGET_CONNECTIONS.name: _by_target(lambda view: view.connections),
