@@ -54,6 +54,27 @@ UDP_TARGETS = 1_024
 EXCHANGE_READ_BYTES = 65_536
 """Read at once of an answer that must be looked at; long bodies go through the relay's buffer instead."""
 
+# PROXY protocol -----------------------------------------------------------------------------------------------------
+
+PROXY_V1_BYTES = 107
+"""Longest line of version 1, CRLF included; the specification's section 2.1 counts its worst case."""
+
+PROXY_V2_BYTES = 4_096
+"""Longest header of version 2, of the 65,551 that its length field could say. nginx reads 4,096 bytes
+(NGX_PROXY_PROTOCOL_MAX_HEADER), the specification hopes for one segment of 536."""
+
+PROXY_UNIQUE_ID_BYTES = 128
+"""Longest unique id in a header of version 2; the specification's section 2.2.5."""
+
+PROXY_AUTHORITY_BYTES = 255
+"""Longest host name in a header of version 2, as HAProxy's HA_PP2_AUTHORITY_MAX; a DNS name has 253."""
+
+# TLS ----------------------------------------------------------------------------------------------------------------
+
+CLIENT_HELLO_BYTES = 16_384
+"""Longest ClientHello with its four bytes of head. nginx's preread_buffer_size is 16 KiB, as is HAProxy's buffer; a
+hello with a post-quantum key share has about 1,800 bytes, and OpenSSL would take 131,396."""
+
 # Relay --------------------------------------------------------------------------------------------------------------
 
 RELAY_BUFFER_BYTES = 262_144
