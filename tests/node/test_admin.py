@@ -150,6 +150,18 @@ def test_metrics_are_negotiated(client):
     assert len(list(text_string_to_metric_families(fancy.text))) > 10
 
 
+def test_some_metrics_may_be_asked_for(client):
+    """`name[]` and `name` choose families and samples; unknown names give an empty answer, too many a problem."""
+    query = "name[]=penstock_bytes_total&name[]=penstock_workers&name=penstock_connection_duration_seconds_sum"
+    text = client.get(f"/metrics?{query}", headers={"Accept": "application/openmetrics-text"}).text
+    assert {family.name for family in text_string_to_metric_families(text)} == {
+        "penstock_bytes", "penstock_workers", "penstock_connection_duration_seconds"
+    }  # fmt: skip
+    nothing = client.get("/metrics?name[]=no&name=")
+    assert (nothing.status_code, nothing.text) == (200, "")
+    assert "256" in client.get("/metrics", params=[("name[]", f"n{number}") for number in range(257)]).json()["detail"]
+
+
 def test_metrics_are_gzipped_for_those_who_take_it(client):
     """A compressed answer says so, and is the same text."""
     with client.stream("GET", "/metrics", headers={"Accept-Encoding": "gzip"}) as answer:

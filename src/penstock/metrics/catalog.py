@@ -23,6 +23,18 @@ class Family(Struct, frozen=True):
     help: str
     labels: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the names of its samples: its own, or those of a histogram's three kinds."""
+        if self.kind != "histogram":
+            return (self.name,)
+        return self.name + "_bucket", self.name + "_count", self.name + "_sum"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return all that it is called: the names of the family in either format, and those of its samples."""
+        return frozenset((self.name, self.name.removesuffix("_total"), *self.parts))
+
 
 DIRECTIONS = ("in", "out")
 """Of the client's side: client to proxy, proxy to client."""

@@ -10,6 +10,7 @@ Source: OpenTelemetry metrics data model, ExponentialHistogram.
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 from msgspec import Struct
@@ -147,7 +148,7 @@ class Distribution(Struct, frozen=True):
 
     def cumulative(self) -> list[int]:
         """Return how many numbers are up to each bound; the last counts all."""
-        return [int(count) for count in np.cumsum(self.counts)]
+        return list(accumulate(self.counts))
 
 
 class Bounded:

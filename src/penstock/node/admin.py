@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import penstock
+from penstock.metrics.exporters.families import chosen, readings
 from penstock.metrics.exporters.negotiation import choose_format, takes_gzip
 from penstock.metrics.exporters.prometheus import Format, render
 from penstock.metrics.snapshot import Snapshot
@@ -29,6 +30,9 @@ from penstock.node.usage import UsageMeter
 PAGE = 1_000
 LONGEST_PAGE = 10_000
 """Connections in one answer; 10,000 of them are 3 MB of JSON, made in 80 ms."""
+
+NAMES = 256
+"""Names of metrics in one request: several times the families that there are; Prometheus itself has no bound."""
 
 GRAPH = 300
 """Seconds of a graph that does not say how many."""
@@ -110,13 +114,14 @@ class _Door:
         """Everything that is counted, for Prometheus."""
         form = choose_format(",".join(request.headers.getlist("accept")))
         compressed = takes_gzip(",".join(request.headers.getlist("accept-encoding")))
-        body = await run_in_threadpool(self._render, self._node.snapshot(), form, compressed)
+        names = _names(request)
+        body = await run_in_threadpool(self._render, self._node.snapshot(), form, compressed, names)
         headers = {"Vary": "Accept, Accept-Encoding", "Content-Type": form.value}
         return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if compressed else {}))
 
-    def _render(self, snapshot: Snapshot, form: Format, compressed: bool) -> bytes:
-        usage = self._meter.read(snapshot.workers.pids)
-        return render(snapshot, usage, form, compressed=compressed)
+    def _render(self, snapshot: Snapshot, form: Format, compressed: bool, names: frozenset[str]) -> bytes:
+        found = readings(snapshot, self._meter.read(snapshot.workers.pids))
+        return render(chosen(found, names) if names else found, form, compressed=compressed)
 
     async def health(self, request: Request) -> Response:
         """Whether the process answers."""
@@ -198,6 +203,14 @@ class _Door:
         _take(request, {})
         await self._node.drain()
         return _json({"state": "draining"}, HTTPStatus.ACCEPTED)
+
+
+def _names(request: Request) -> frozenset[str]:
+    """Return the metrics that are asked for by `name` and `name[]`; none at all for every one."""
+    names = frozenset(name for key in ("name[]", "name") for name in request.query_params.getlist(key))
+    if len(names) > NAMES:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{len(names)} names; at most {NAMES} are taken: ask for everything")
+    return names
 
 
 def _json(value: Any, status: int = HTTPStatus.OK) -> Response:

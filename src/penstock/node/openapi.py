@@ -46,7 +46,7 @@ def describe(version: str) -> Json:
 def _paths() -> Json:
     number = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
     return {
-        "/metrics": {"get": _operation("Metrics for Prometheus", _text())},
+        "/metrics": {"get": _operation("Metrics for Prometheus", _text(), 400) | {"parameters": [_names()]}},
         "/health": {"get": _operation("OK while the process answers", _text()) | {"security": []}},
         "/healthz": {"get": _operation("The same as JSON", _json({"type": "object"})) | {"security": []}},
         "/readyz": {"get": _operation("Whether new connections are served", _json({"type": "object"}), 503)},
@@ -111,6 +111,16 @@ def _time(name: str, default: str) -> Json:
 def _scope() -> Json:
     what = "node, listener:NAME, route:NAME, target:HOST:PORT, client:IP or client:other"
     return {"name": "scope", "in": "query", "description": what, "schema": {"type": "string", "default": NODE}}
+
+
+def _names() -> Json:
+    what = "only these families, by their names or those of their samples; `name` is the same"
+    return {
+        "name": "name[]",
+        "in": "query",
+        "description": what,
+        "schema": {"type": "array", "items": {"type": "string"}},
+    }
 
 
 def _ref(name: str) -> Json:

@@ -2,14 +2,19 @@
 
 import gzip
 import subprocess
+import time
 
 import pytest
+from prometheus_client import exposition
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.catalog import FAMILIES, NODE, OUTCOMES, REFUSED
+from penstock.metrics.exporters.families import chosen, readings
 from penstock.metrics.exporters.prometheus import Format, render
 from penstock.metrics.ledger import DIALED
 from penstock.metrics.snapshot import Usage
@@ -50,7 +55,7 @@ def value(found, name, **labels):
 @pytest.mark.parametrize(("form", "parse"), [(Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)])
 def test_both_forms_say_the_same(node, form, parse):
     """Both parsers read our output, and find the numbers of the snapshot in it."""
-    found = samples(render(node.snapshot(), USAGE, form), parse)
+    found = samples(render(readings(node.snapshot(), USAGE), form), parse)
     web = {"listener": "web", "route": "default"}
     assert value(found, "penstock_connections_total", **web) == 1
     assert value(found, "penstock_connections_active", **web) == 1
@@ -73,7 +78,7 @@ def test_both_forms_say_the_same(node, form, parse):
 def test_throughput_is_served_in_three_windows(node):
     """The last second, ten seconds and a minute, each divided by the time that is covered."""
     node.tick(7.5)
-    found = samples(render(node.snapshot(), USAGE, Format.TEXT))
+    found = samples(render(readings(node.snapshot(), USAGE), Format.TEXT))
     rates = [
         value(found, "penstock_throughput_bytes_per_second", direction="in", window=window)
         for window in ("1s", "10s", "60s")
@@ -85,7 +90,7 @@ def test_throughput_is_served_in_three_windows(node):
 def test_every_family_is_served_from_the_first_scrape(form):
     """A node that has done nothing serves every family with HELP, TYPE and zeros, closed lists in full."""
     node = StandIn()
-    body = render(node.snapshot(), USAGE, form).decode()
+    body = render(readings(node.snapshot(), USAGE), form).decode()
     for family in FAMILIES:
         name = family.name.removesuffix("_total") if form is Format.OPENMETRICS else family.name
         assert f"# HELP {name} {family.help}\n" in body
@@ -101,7 +106,7 @@ def test_every_family_is_served_from_the_first_scrape(form):
 def test_every_sample_has_the_labels_of_its_family(node):
     """What is served is what the catalogue says: names, and labels by name."""
     labels = {name: set(names) for family in NODE for name, names in samples_of(family)}
-    found = samples(render(node.snapshot(), None, Format.TEXT))
+    found = samples(render(readings(node.snapshot(), None), Format.TEXT))
     assert {name for name, _ in found} == set(labels)
     assert all({label for label, _ in pairs} == labels[name] for name, pairs in found)
 
@@ -122,7 +127,7 @@ def test_histograms_are_cumulative(node, form, parse):
     node.pen.ledger.words[row + DIALED] = 20_000_000
     node.pen.end(row, now_ns=7_500_000_000)
     node.tick()
-    found = samples(render(node.snapshot(), USAGE, form), parse)
+    found = samples(render(readings(node.snapshot(), USAGE), form), parse)
     name = "penstock_connection_duration_seconds"
     counts = [value(found, f"{name}_bucket", le=le) for le in ("0.1", "0.5", "1.0", "5.0", "10.0", "600.0", "+Inf")]
     assert counts == [1, 1, 1, 1, 2, 2, 2]  # the first one of this node was refused at once
@@ -148,7 +153,7 @@ def test_a_series_is_served_once():
         row = node.pen.open(listener=number)
         node.pen.aim(row, number, number)
         node.pen.move(row, 0, 0, 10 * number)
-    body = render(node.tick(), None, Format.OPENMETRICS)
+    body = render(readings(node.tick(), None), Format.OPENMETRICS)
     found = samples(body, parse_openmetrics)
     series = {"route": "default", "target": "192.0.2.10:80"}
     assert value(found, "penstock_target_bytes_total", direction="rx", **series) == 30
@@ -163,15 +168,88 @@ def test_names_of_any_kind_are_quoted():
     plan = NodePlan(name="n", workers=1, admin=None, socket_path="", worker=WorkerPlan(listeners=(listener,)))
     node = StandIn(plan=plan)
     for form, parse in ((Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)):
-        found = samples(render(node.snapshot(), None, form), parse)
+        found = samples(render(readings(node.snapshot(), None), form), parse)
         assert value(found, "penstock_connections_total", listener=name, route="default") == 0
+    node.close()
+
+
+KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+
+
+class Collected:
+    """Families as prometheus_client takes them."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def collect(self):
+        """Yield each family with its samples."""
+        for reading in self.found:
+            metric = KINDS[reading.family.kind](reading.family.name, reading.family.help)
+            for sample in reading.samples():
+                metric.add_sample(*sample)
+            yield metric
+
+
+@pytest.mark.parametrize(
+    ("form", "write", "parse"),
+    [
+        (Format.TEXT, exposition.generate_latest, parse_text),
+        (Format.OPENMETRICS, openmetrics.generate_latest, parse_openmetrics),
+    ],
+)
+def test_prometheus_client_writes_the_same(node, form, write, parse):
+    """Its writer and ours say the same of a node, sample by sample, with the same types and helps in the same order."""
+    found = readings(node.snapshot(), USAGE)
+    ours, theirs = (list(parse(body.decode())) for body in (render(found, form), write(Collected(found))))
+    assert [(each.name, each.type, each.documentation) for each in ours] == [
+        (each.name, each.type, each.documentation) for each in theirs
+    ]
+    for one, two in zip(ours, theirs, strict=True):
+        assert one == two  # numbers by value: ours are written whole where they are whole
+    content_types = {each.value for each in Format}
+    assert content_types == {exposition.CONTENT_TYPE_PLAIN_0_0_4, openmetrics.CONTENT_TYPE_LATEST}
+
+
+@pytest.mark.parametrize(("form", "parse"), [(Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)])
+def test_some_families_are_an_answer_too(node, form, parse):
+    """One family of each kind, and none at all, can be read by themselves, with nothing else in them."""
+    found = readings(node.snapshot(), None)
+    whole = samples(render(found, form), parse)
+    for name in ("penstock_bytes_total", "penstock_dial_duration_seconds", "penstock_workers"):
+        some = samples(render(chosen(found, {name, "no"}), form), parse)
+        assert some == {key: number for key, number in whole.items() if key[0].startswith(name)}
+        assert some
+    assert render(chosen(found, {"no"}), form) == (b"# EOF\n" if form is Format.OPENMETRICS else b"")
+
+
+@pytest.mark.parametrize("form", Format)
+def test_a_large_node_is_quickly_told(form):
+    """More than 5,000 series take less than 50 ms of CPU time."""
+    listeners = tuple(
+        ListenerPlan(
+            id=n, name=f"listener-{n}", protocol="tcp", host="::", port=n, route=RoutePlan(id=n, name=f"route-{n}"),
+            targets=(TargetPlan(id=n, host=f"192.0.2.{n}", port=80),),
+        )
+        for n in range(1, 130)
+    )  # fmt: skip
+    node = StandIn(
+        plan=NodePlan(name="n", workers=1, admin=None, socket_path="", worker=WorkerPlan(listeners=listeners))
+    )
+    snapshot, took = node.snapshot(), []
+    for _ in range(5):
+        began = time.process_time()
+        body = render(readings(snapshot, USAGE), form)
+        took.append(time.process_time() - began)
+    assert sum(not line.startswith(b"#") for line in body.splitlines()) > 5_000
+    assert min(took) < 0.050
     node.close()
 
 
 def test_gzip_shrinks_and_comes_back(node):
     """A compressed body is the same body, and smaller."""
-    plain = render(node.snapshot(), USAGE, Format.TEXT)
-    packed = render(node.snapshot(), USAGE, Format.TEXT, compressed=True)
+    plain = render(readings(node.snapshot(), USAGE), Format.TEXT)
+    packed = render(readings(node.snapshot(), USAGE), Format.TEXT, compressed=True)
     assert gzip.decompress(packed) == plain
     assert len(packed) < len(plain) / 4
 
@@ -179,6 +257,6 @@ def test_gzip_shrinks_and_comes_back(node):
 @pytest.mark.needs("promtool")
 def test_promtool_has_no_complaint(node):
     """`promtool check metrics` is silent."""
-    body = render(node.snapshot(), USAGE, Format.TEXT)
+    body = render(readings(node.snapshot(), USAGE), Format.TEXT)
     check = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, timeout=30, check=False)
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")

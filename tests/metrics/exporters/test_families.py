@@ -1,0 +1,97 @@
+"""What every exporter begins with."""
+
+import math
+
+import pytest
+
+from penstock.metrics import catalog
+from penstock.metrics.catalog import FAMILIES, Family
+from penstock.metrics.exporters.families import Reading, Sample, chosen, names_of, number, readings
+from penstock.metrics.histogram import Distribution
+from penstock.metrics.snapshot import Usage
+from penstock.testing.standin import StandIn
+
+USAGE = Usage(cpu_seconds=1.5, resident_bytes=2, virtual_bytes=3, open_fds=4, max_fds=5, started_at=6.0)
+
+HISTOGRAM = Family("x_seconds", "histogram", "Help", ("route",))
+
+DISTRIBUTION = Distribution((0.5, 2.0), (1, 2, 3), 12.5)
+
+
+@pytest.fixture
+def node():
+    """A node that has seen some traffic."""
+    node = StandIn()
+    row = node.pen.open(listener=1)
+    node.pen.aim(row, 1, 2)
+    node.pen.move(row, 1_000, 2_000, 2_000, 1_000, 1)
+    node.tick()
+    yield node
+    node.close()
+
+
+def test_the_catalogue_is_read_in_its_order(node):
+    """Every family is there once, in the order of the catalogue; those of processes where their usage is known."""
+    assert tuple(reading.family for reading in readings(node.snapshot(), USAGE)) == FAMILIES
+    assert tuple(reading.family for reading in readings(node.snapshot(), None)) == catalog.NODE
+
+
+def test_numbers_are_those_of_the_snapshot(node):
+    """A family holds one number for each set of label values."""
+    found = {reading.family.name: reading for reading in readings(node.snapshot(), USAGE)}
+    assert found["penstock_bytes_total"].numbers == {
+        ("in", "web", "default"): 1_000, ("out", "web", "default"): 2_000,
+        ("in", "egress", "out"): 0, ("out", "egress", "out"): 0,
+    }  # fmt: skip
+    assert found["process_cpu_seconds_total"].numbers == {(): 1.5}
+    assert set(found["penstock_dial_duration_seconds"].distributions) == {
+        ("default", "192.0.2.10:80"), ("default", "[2001:db8::2]:80"), ("default", "-"), ("out", "-")
+    }  # fmt: skip
+
+
+def test_a_histogram_is_spread_into_samples():
+    """Cumulative buckets by rising bound, the last one without; then the count and the sum."""
+    reading = Reading(HISTOGRAM, {}, {("a",): DISTRIBUTION})
+    assert list(reading.samples()) == [
+        Sample("x_seconds_bucket", {"route": "a", "le": "0.5"}, 1),
+        Sample("x_seconds_bucket", {"route": "a", "le": "2.0"}, 3),
+        Sample("x_seconds_bucket", {"route": "a", "le": "+Inf"}, 6),
+        Sample("x_seconds_count", {"route": "a"}, 6),
+        Sample("x_seconds_sum", {"route": "a"}, 12.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        ({"x_seconds"}, ["x_seconds"]),
+        ({"x_seconds_bucket"}, ["x_seconds"]),
+        ({"x_seconds_sum", "x_seconds_count"}, ["x_seconds"]),
+        ({"y_total"}, ["y_total"]),
+        ({"y"}, ["y_total"]),
+        ({"x_seconds_sum", "y"}, ["x_seconds", "y_total"]),
+        ({"z", "", "x_seconds_total", "y_bucket", "X_SECONDS"}, []),
+    ],
+)
+def test_names_choose(names, kept):
+    """A family is chosen by its name, with or without `_total`, and by the name of any of its samples."""
+    found = [
+        Reading(HISTOGRAM, {}, {("a",): DISTRIBUTION}),
+        Reading(Family("y_total", "counter", "Help"), {(): 1}, {}),
+    ]
+    assert [reading.family.name for reading in chosen(found, names)] == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (2**63 - 1, "9223372036854775807"), (0.1, "0.1"), (1e300, "1e+300"), (-2.5, "-2.5"),
+     (math.inf, "+Inf"), (-math.inf, "-Inf"), (math.nan, "NaN")],
+)  # fmt: skip
+def test_numbers_lose_nothing(value, text):
+    """Whole numbers stay whole, others come back as they were, and what is no number has Prometheus' name."""
+    assert number(value) == text
+
+
+def test_bounds_are_named_once():
+    """Bounds are written as floats, as OpenMetrics demands of `le`."""
+    assert names_of((1, 2.5)) == ("1.0", "2.5", "+Inf")
