@@ -92,6 +92,9 @@ _KIND, _SERIAL = np.uint64(3), np.uint64(2)
 _ID = 0xFFFF
 """What `pack_scope` gives to each id."""
 
+_ROUTED = np.uint64(1 << ROUTE_SHIFT)
+"""A SCOPE word that is less names no route."""
+
 
 class Texts(NamedTuple):
     """What the worker knows of a connection in words; empty for unknown."""
@@ -222,13 +225,14 @@ class LedgerReader:
         rows, fresh = self._read(dead)
         counters = self._count(rows, fresh)
         closed = ~rows.open
-        pairs = self._by_pair(rows, fresh, closed, counters.growth)
+        scopes = rows.words[:, SCOPE].copy()  # side by side: three sums look at them
+        pairs = self._by_pair(rows, scopes, fresh, closed, counters.growth)
         outcomes, troubles, left_out = self._endings(rows, closed, dead)
         growth = Growth(
-            listeners=_sum_by((rows.words[:, SCOPE] & _ID).astype(np.int64), fresh, closed, counters.growth),
+            listeners=_sum_by((scopes & _ID).view(np.int64), fresh, closed, counters.growth),
             routes=pairs.by_route(),
             pairs=pairs,
-            targets=self._by_target(rows, fresh, closed, counters),
+            targets=self._by_target(rows, scopes, fresh, closed, counters),
             outcomes=outcomes,
             pauses=self._pauses_grown(),
             overflows=self._overflows_grown(),
@@ -271,22 +275,21 @@ class LedgerReader:
         self._base[rows.position] = now
         return _Counters(now, np.subtract(now, before, out=before))
 
-    def _by_pair(self, rows: Rows, fresh: Mask, closed: Mask, growth: Numbers) -> Pairs:
-        scopes = rows.words[:, SCOPE]
+    def _by_pair(self, rows: Rows, scopes: Words, fresh: Mask, closed: Mask, growth: Numbers) -> Pairs:
         before = self._routed[rows.position]
         before[fresh] = False
-        routed = scopes >> ROUTE_SHIFT & _ID != 0
+        routed = scopes >= _ROUTED
         self._routed[rows.position] = before | routed
         places = self._pairs.places(scopes)  # invariant 10
         known = len(self._pairs.keys)
         table = _widen(_sum_by(places, ~before & (routed | closed), closed, growth), known)[:, :known]
         return Pairs(self._pairs.keys, table, np.bincount(places[rows.open], minlength=known))
 
-    def _by_target(self, rows: Rows, fresh: Mask, closed: Mask, counters: "_Counters") -> Numbers:
+    def _by_target(self, rows: Rows, scopes: Words, fresh: Mask, closed: Mask, counters: "_Counters") -> Numbers:
         before = self._target[rows.position]
         before[fresh] = 0
         settled = closed | (rows.words[:, PHASE] >= Phase.RELAY)  # invariant 8
-        named = (rows.words[:, SCOPE] >> TARGET_SHIFT & _ID).astype(np.int64)
+        named = (scopes >> TARGET_SHIFT & _ID).view(np.int64)
         target = np.where(settled & (named != 0), named, before)
         arrived = target != before
         self._target[rows.position[arrived | fresh]] = target[arrived | fresh]

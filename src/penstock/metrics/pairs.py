@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from penstock.metrics.ledger import ROUTE_SHIFT
 
-_ID = np.uint64(0xFFFF)
 _SHIFT = 16
+_DOWN, _LISTENER, _ROUTE = np.uint64(ROUTE_SHIFT - _SHIFT), np.uint64(0xFFFF), np.uint64(0xFFFF << _SHIFT)
 
 
 class Pairs(NamedTuple):
@@ -61,7 +61,7 @@ class PairIndex:
         Args:
             scopes: SCOPE words; shape (n,).
         """
-        wanted = scopes & _ID | (scopes >> np.uint64(ROUTE_SHIFT) & _ID) << np.uint64(_SHIFT)
+        wanted = scopes & _LISTENER | scopes >> _DOWN & _ROUTE
         found = np.searchsorted(self.keys, wanted)
         if len(wanted) and (not len(self.keys) or (self.keys.take(found, mode="clip") != wanted).any()):
             self.keys = np.union1d(self.keys, wanted)
