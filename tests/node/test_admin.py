@@ -7,6 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 import penstock
+from penstock.config.plan import MetricsPlan
 from penstock.metrics.live import number_of
 from penstock.node.admin import LARGEST_ID, make_app
 from penstock.testing.standin import StandIn
@@ -160,6 +161,14 @@ def test_some_metrics_may_be_asked_for(client):
     nothing = client.get("/metrics?name[]=no&name=")
     assert (nothing.status_code, nothing.text) == (200, "")
     assert "256" in client.get("/metrics", params=[("name[]", f"n{number}") for number in range(257)]).json()["detail"]
+
+
+@pytest.mark.parametrize("compat_names", [False, True])
+def test_older_names_are_shown_where_they_are_wanted(node, client, compat_names):
+    """The plan says whether older families are served; they can be asked for like any other."""
+    node.metrics = MetricsPlan(compat_names=compat_names)
+    assert ("socks5_connections_total 3\n" in client.get("/metrics").text) is compat_names
+    assert ("socks5_" in client.get("/metrics?name[]=socks5_connections_total").text) is compat_names
 
 
 def test_metrics_are_gzipped_for_those_who_take_it(client):

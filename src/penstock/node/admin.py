@@ -16,7 +16,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import penstock
-from penstock.metrics.exporters.families import chosen, readings
+from penstock.config.plan import MetricsPlan
+from penstock.metrics.exporters.compat import served
+from penstock.metrics.exporters.families import chosen
 from penstock.metrics.exporters.negotiation import choose_format, takes_gzip
 from penstock.metrics.exporters.prometheus import Format, render
 from penstock.metrics.snapshot import Snapshot
@@ -55,6 +57,10 @@ class Node(Protocol):
     @property
     def admin_token(self) -> str | None:
         """Return the token that is demanded on TCP; None for none."""
+
+    @property
+    def metrics(self) -> MetricsPlan:
+        """Return what of its metrics is shown."""
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot."""
@@ -120,7 +126,8 @@ class _Door:
         return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if compressed else {}))
 
     def _render(self, snapshot: Snapshot, form: Format, compressed: bool, names: frozenset[str]) -> bytes:
-        found = readings(snapshot, self._meter.read(snapshot.workers.pids))
+        usage = self._meter.read(snapshot.workers.pids)
+        found = served(snapshot, usage, compat_names=self._node.metrics.compat_names)
         return render(chosen(found, names) if names else found, form, compressed=compressed)
 
     async def health(self, request: Request) -> Response:

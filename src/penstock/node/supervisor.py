@@ -20,7 +20,7 @@ import penstock
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
 from penstock.base.errors import StartError
-from penstock.config.plan import NodePlan
+from penstock.config.plan import MetricsPlan, NodePlan
 from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
@@ -92,6 +92,11 @@ class Supervisor:
     def admin_token(self) -> str | None:
         """Return the token that is demanded on TCP; None for none."""
         return self.plan.admin_token
+
+    @property
+    def metrics(self) -> MetricsPlan:
+        """Return what is measured, and what of it is shown."""
+        return self.plan.metrics
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot; valid once `start` has returned."""

@@ -37,6 +37,7 @@ class StandIn:
         plan: What it seems to serve.
 
     Attributes:
+        metrics: What of its metrics is shown.
         clock: Moved by hand.
         sampler: A real one.
         pen: The ledger of its one worker, generation 1.
@@ -46,6 +47,7 @@ class StandIn:
 
     def __init__(self, admin_token: str | None = None, plan: NodePlan = PLAN) -> None:
         self.admin_token = admin_token
+        self.metrics = plan.metrics
         self.clock = ManualClock()
         self.sampler = Sampler(self.clock, Registry(plan, self.clock.monotonic_ns()))
         self.pen = Pen()

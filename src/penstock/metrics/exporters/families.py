@@ -107,7 +107,7 @@ def chosen(found: Iterable[Reading], names: Collection[str]) -> list[Reading]:
 
 def _reading(family: Family, snapshot: Snapshot) -> Reading:
     if family.kind == "histogram":
-        return Reading(family, {}, _together(_DISTRIBUTIONS[family.name](snapshot)))
+        return Reading(family, {}, together(_DISTRIBUTIONS[family.name](snapshot)))
     return Reading(family, _merged(_SAMPLES[family.name](snapshot)), {})
 
 
@@ -119,7 +119,7 @@ def _merged(samples: Samples) -> Mapping[Key, float]:
     return merged
 
 
-def _together(distributions: Distributions) -> Mapping[Key, Distribution]:
+def together(distributions: Distributions) -> Mapping[Key, Distribution]:
     """Add up histograms of equal labels."""
     merged: dict[Key, Distribution] = {}
     for values, found in distributions:
