@@ -142,8 +142,8 @@ def test_a_fault_of_the_fold_is_found(node, monkeypatch):
     """A row that is left out when rows are grouped by listener shows: the total is not made of the groups."""
     honest = LedgerReader.fold
 
-    def forgetful(reader, *, dead=False):
-        growth = honest(reader, dead=dead)
+    def forgetful(reader, **how):
+        growth = honest(reader, **how)
         growth.listeners[BYTES_IN, 1] -= 1
         return growth
 

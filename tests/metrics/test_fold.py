@@ -321,6 +321,47 @@ def test_text_length_beyond_its_area_is_cut(pen, reader):
     assert "SECRET" not in "".join(reader.texts(0, 1))
 
 
+def test_texts_of_ended_rows_are_copied_together(pen, reader):
+    """The texts of what ended come with the fold, in the order of the rows: with none, with some, with the longest."""
+    rows = [pen.open() for _ in range(4)]
+    pen.describe(rows[0], "a.example:1", "ada")
+    pen.describe(rows[1], "open.example:1")
+    pen.describe(rows[3], "x" * 255, "y" * 64, "z" * 99)
+    for row in (rows[0], rows[2], rows[3]):
+        pen.end(row)
+    lengths, areas = reader.fold(texts=True).texts
+    told = [areas[i, :length].tobytes() for i, length in enumerate(lengths)]
+    assert told == [b"a.example:1\0ada\0", b"", b"\0".join((b"x" * 255, b"y" * 64, b"z" * 63))]
+
+
+def test_texts_are_copied_only_for_who_wants_them(pen, reader):
+    """A fold that nobody asked for texts copies none, and one without endings has none."""
+    row = pen.open()
+    pen.describe(row, "a.example:1")
+    assert len(reader.fold(texts=True).texts.lengths) == 0
+    pen.end(row)
+    assert len(reader.fold().texts.lengths) == 0
+
+
+def test_texts_of_a_dead_workers_rows(pen, reader):
+    """With the last fold come the texts of connections that died with their worker."""
+    pen.describe(pen.open(), "a.example:1", "ada")
+    lengths, areas = reader.fold(dead=True, texts=True).texts
+    assert areas[0, : lengths[0]].tobytes() == b"a.example:1\0ada\0"
+
+
+def test_a_block_leaves_out_texts_of_another_connection(pen, reader):
+    """A row that has passed on since the fold keeps its words to itself; a length too long reads no neighbour."""
+    first, second = pen.open(), pen.open()
+    pen.describe(first, "old.example:1")
+    pen.describe(second, "SECRET")
+    pen.ledger.words[first + TEXT] = 0xFFFF
+    rows = reader.fold().rows
+    assert b"SECRET" not in reader.text_block(rows, np.array([0])).areas.tobytes()
+    pen.ledger.words[second + STATE] += 1 << 2
+    assert reader.text_block(rows, np.array([0, 1])).lengths.tolist() == [384, 0]
+
+
 @given(st.binary(max_size=400))
 def test_any_text_is_fit_for_a_terminal(raw):
     """Whatever bytes a client chose, what is shown holds no control character and no escape sequence."""

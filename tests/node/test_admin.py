@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 import penstock
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.live import number_of
-from penstock.node.admin import LARGEST_ID, make_app
+from penstock.node.admin import make_app
+from penstock.node.queries import LARGEST_ID
 from penstock.testing.standin import StandIn
 
 

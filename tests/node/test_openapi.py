@@ -6,6 +6,7 @@ from starlette.testclient import TestClient
 
 from penstock.metrics.live import number_of
 from penstock.node.admin import make_app
+from penstock.node.history import known
 from penstock.node.openapi import describe
 from penstock.testing.standin import StandIn
 
@@ -15,6 +16,7 @@ def node():
     """A node with a connection."""
     node = StandIn()
     node.pen.aim(node.pen.open(), 1, 1)
+    node.pen.end(node.pen.open())
     node.tick()
     yield node
     node.close()
@@ -44,6 +46,7 @@ def test_every_reference_leads_somewhere():
         ("/api/v1/metrics", "MetricsView"),
         ("/api/v1/metrics/throughput?window=60s&scope=route:out", "WindowView"),
         ("/api/v1/metrics/history", "HistoryView"),
+        ("/api/v1/history", "RecordPage"),
         ("/nothing", "Problem"),
     ],
 )
@@ -52,6 +55,12 @@ def test_answers_are_as_described(node, path, schema):
     client = TestClient(make_app(node), base_url="http://127.0.0.1")
     schemas = client.get("/api/v1/openapi.json").json()["components"]["schemas"]
     check(client.get(path).json(), schemas[schema], schemas)
+
+
+def test_every_filter_of_the_history_is_described():
+    """The description knows the same query as the door."""
+    described = describe("1")["paths"]["/api/v1/history"]["get"]["parameters"]
+    assert {each["name"] for each in described} == set(known(0))
 
 
 TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}

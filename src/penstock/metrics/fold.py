@@ -95,6 +95,9 @@ _ID = 0xFFFF
 _ROUTED = np.uint64(1 << ROUTE_SHIFT)
 """A SCOPE word that is less names no route."""
 
+_LENGTH = np.uint64(0xFFFF)
+"""In a TEXT word."""
+
 
 class Texts(NamedTuple):
     """What the worker knows of a connection in words; empty for unknown."""
@@ -144,6 +147,22 @@ class Rows(NamedTuple):
     words: Words
 
 
+class TextBlock(NamedTuple):
+    """
+    Texts of rows as the worker wrote them; `parse_texts` reads one.
+
+    Args:
+        lengths: Bytes of each; 0 for none; shape (n,).
+        areas: Shape (n, longest); what lies behind a length is of no meaning.
+    """
+
+    lengths: NDArray[np.intp]
+    areas: NDArray[np.uint8]
+
+
+NO_TEXTS = TextBlock(np.zeros(0, np.intp), np.zeros((0, 0), np.uint8))
+
+
 class Growth(NamedTuple):
     """
     What happened in one worker since the last fold.
@@ -161,6 +180,7 @@ class Growth(NamedTuple):
         moved: Growth of the counters of each row; shape (n, COUNTERS), each >= 0.
         troubles: The first `TROUBLES` connections that ended badly.
         left_out: How many more there were.
+        texts: Of the rows that ended, in their order, if they were asked for.
     """
 
     listeners: Numbers
@@ -175,6 +195,7 @@ class Growth(NamedTuple):
     moved: Numbers
     troubles: list[Trouble]
     left_out: int
+    texts: TextBlock = NO_TEXTS
 
 
 class LedgerReader:
@@ -201,6 +222,8 @@ class LedgerReader:
         words = np.frombuffer(self._map, np.uint64, self.rows * ROW_WORDS, HEADER_WORDS * 8)
         self._rows: Words = words.reshape(self.rows, ROW_WORDS)
         self._texts = (HEADER_WORDS + self.rows * ROW_WORDS) * 8
+        texts = np.frombuffer(self._map, np.uint8, self.rows * TEXT_BYTES, self._texts)
+        self._areas: NDArray[np.uint8] = texts.reshape(self.rows, TEXT_BYTES)
         self._state: Words = np.zeros(self.rows, np.uint64)
         self._base: Numbers = np.zeros((self.rows, COUNTERS), np.int64)
         self._target: Numbers = np.zeros(self.rows, np.int64)
@@ -213,12 +236,13 @@ class LedgerReader:
         """Process that writes this ledger; 0 while it has not begun."""
         return int(self._header[H_PID])
 
-    def fold(self, *, dead: bool = False) -> Growth:
+    def fold(self, *, dead: bool = False, texts: bool = False) -> Growth:
         """
         Return what grew since the last fold.
 
         Args:
             dead: Whether the worker is no more: its open rows are ended (invariant 7).
+            texts: Whether to copy the texts of connections that ended. None is missed: their rows still rest.
 
         Cost: O(rows ever used + rows open), once per second; `tests/metrics/test_fold.py` holds the bound.
         """
@@ -241,6 +265,7 @@ class LedgerReader:
             moved=counters.growth,
             troubles=troubles,
             left_out=left_out,
+            texts=self.text_block(rows, np.flatnonzero(closed)) if texts else NO_TEXTS,
         )
         self._tick[H_TICK] += 1  # invariant 5
         return growth
@@ -349,6 +374,24 @@ class LedgerReader:
             return Texts()
         return parse_texts(raw)
 
+    def text_block(self, rows: Rows, chosen: NDArray[np.intp]) -> TextBlock:
+        """
+        Return what the worker has written of many connections; nothing for those whose row has another one by now.
+
+        Args:
+            rows: Of a fold of this reader.
+            chosen: Which of the rows.
+
+        Cost: O(chosen * longest text). Areas without a text are not touched: reading a page would give it memory.
+        """
+        position = rows.position[chosen]
+        lengths = np.minimum(rows.words[chosen, TEXT] & _LENGTH, TEXT_BYTES).astype(np.intp)
+        told = np.flatnonzero(lengths)
+        area = np.zeros((len(chosen), int(lengths.max(initial=0))), np.uint8)
+        area[told] = self._areas[position[told], : area.shape[1]]
+        lengths[self._rows[position, STATE] >> _SERIAL != rows.serial[chosen]] = 0
+        return TextBlock(lengths, area)
+
     def _pauses_grown(self) -> int:
         before, self._pauses = self._pauses, max(self._pauses, int(self._header[H_PAUSES]))
         return self._pauses - before
@@ -387,16 +430,23 @@ def parse_texts(raw: bytes) -> Texts:
 
     Clients choose parts of them, so what a terminal would obey or could not show is replaced.
     """
-    parts = raw.decode("utf-8", "replace").split("\0", 2)
-    return Texts(*("".join(c if c.isprintable() else "\ufffd" for c in part) for part in parts))
+    return Texts(*map(_printable, raw.decode("utf-8", "replace").split("\0", 2)))
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def client_of(words: Words) -> str:
     """Return the client of a row as `ip:port`, or `-` for one on a Unix socket."""
-    host = unpack_ip(words[IP_HIGH : IP_LOW + 1].tobytes())
+    return client_text(unpack_ip(words[IP_HIGH : IP_LOW + 1].tobytes()), int(words[PORT]))
+
+
+def client_text(host: str, port: int) -> str:
+    """Return a client as `ip:port`; `-` for the host `-`, which has no port."""
     if host == "-":
         return host
-    return f"[{host}]:{int(words[PORT])}" if ":" in host else f"{host}:{int(words[PORT])}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @lru_cache(maxsize=1_024)  # ten words for who, seven for the phase, fifteen for the reason make 1050 at the very most

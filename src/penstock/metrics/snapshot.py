@@ -14,6 +14,7 @@ from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
 from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
 from penstock.metrics.live import Live, number_of, rfc3339
+from penstock.metrics.records import RecordsView
 from penstock.metrics.registry import Count, Registry
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.tracker import Series
@@ -180,6 +181,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         clients: The same of client addresses.
         endings: What ended connections measured.
         audit: Whether all ways to add up agree.
+        records: The newest ended connections.
         troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
         troubles_left_out: How many more there were.
     """
@@ -201,6 +203,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     clients: Picture
     endings: EndingsView
     audit: AuditView
+    records: RecordsView
     troubles: tuple[EndedView, ...] = ()
     troubles_left_out: int = 0
 
@@ -241,6 +244,7 @@ def picture(
     node: NodeView,
     pids: Iterable[int],
     live: Live,
+    records: RecordsView,
     wall_ns: int,
     troubles: tuple[EndedView, ...] = (),
     troubles_left_out: int = 0,
@@ -253,6 +257,7 @@ def picture(
         node: Who it is and how it is.
         pids: One of each ledger that is written; 0 for a worker that has not begun.
         live: Its open connections.
+        records: The newest ended ones.
         wall_ns: Time since the epoch; unit ns.
         troubles, troubles_left_out: What went wrong since the last tick.
     """
@@ -285,6 +290,7 @@ def picture(
         clients=registry.clients.picture(),
         endings=registry.endings.view(),
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
+        records=records,
         troubles=troubles,
         troubles_left_out=troubles_left_out,
     )

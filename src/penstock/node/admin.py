@@ -1,6 +1,6 @@
 """The admin door's application: what a node shows and what it lets an operator do, over HTTP."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from platform import python_version
@@ -24,22 +24,19 @@ from penstock.metrics.exporters.prometheus import Format, render
 from penstock.metrics.snapshot import Snapshot
 from penstock.metrics.tracker import NODE, WINDOWS
 from penstock.metrics.view import Metrics, UnknownScopeError, WindowView, parse_window
+from penstock.node import history
 from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
+from penstock.node.queries import parse_limit, parse_number, take
 from penstock.node.usage import UsageMeter
 
 PAGE = 1_000
-LONGEST_PAGE = 10_000
-"""Connections in one answer; 10,000 of them are 3 MB of JSON, made in 80 ms."""
-
 NAMES = 256
 """Names of metrics in one request: several times the families that there are; Prometheus itself has no bound."""
 
 GRAPH = 300
 """Seconds of a graph that does not say how many."""
-
-LARGEST_ID = 2**53 - 1
 
 SORTS = ("id", "bytes")
 
@@ -96,6 +93,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/metrics/history", door.history),
         Route("/api/v1/connections", door.connections),
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
+        Route("/api/v1/history", door.records),
         Route("/api/v1/openapi.json", door.openapi),
         Route("/-/drain", door.drain, methods=["POST"]),
     ]
@@ -151,31 +149,31 @@ class _Door:
 
     async def stats(self, request: Request) -> Response:
         """Totals and throughput."""
-        _take(request, {})
+        take(request, {})
         return _json(self._node.snapshot().stats())
 
     async def everything(self, request: Request) -> Response:
         """Connections, throughput, requests and totals, with their windows."""
-        _take(request, {})
+        take(request, {})
         return _json(Metrics(self._node.snapshot()).everything())
 
     async def throughput(self, request: Request) -> Response:
         """One window of one scope."""
-        query = _take(request, {"window": parse_window, "scope": str})
+        query = take(request, {"window": parse_window, "scope": str})
         window, scope = query.get("window", WINDOWS["recent"]), query.get("scope", NODE)
         with _scoped():
             return _json(WindowView(scope, window, Metrics(self._node.snapshot()).window(window, scope)))
 
     async def history(self, request: Request) -> Response:
         """A graph of one scope."""
-        query = _take(request, {"seconds": parse_window, "scope": str})
+        query = take(request, {"seconds": parse_window, "scope": str})
         with _scoped():
             return _json(Metrics(self._node.snapshot()).history(query.get("seconds", GRAPH), query.get("scope", NODE)))
 
     async def connections(self, request: Request) -> Response:
         """Open connections, a page at a time."""
         snapshot = self._node.snapshot()
-        query = _take(request, {"listener": str, "limit": _limit, "cursor": _number, "sort": _sort})
+        query = take(request, {"listener": str, "limit": parse_limit, "cursor": parse_number, "sort": _sort})
         busiest = query.get("sort") == "bytes"
         if busiest and "cursor" in query:
             raise Problem(HTTPStatus.BAD_REQUEST, "cursor goes with sort=id only: bytes change from page to page")
@@ -190,7 +188,7 @@ class _Door:
 
     async def connection(self, request: Request) -> Response:
         """One open connection: shown, or ended."""
-        _take(request, {})
+        take(request, {})
         number = _id(request.path_params["id"])
         if request.method == "DELETE":
             if not await self._node.close_connection(number):
@@ -201,13 +199,17 @@ class _Door:
             raise _no_connection(number)
         return _json(view)
 
+    async def records(self, request: Request) -> Response:
+        """Connections that have ended, the newest first."""
+        return await run_in_threadpool(history.answer, request, self._node.snapshot().records)
+
     async def openapi(self, request: Request) -> Response:
         """What this door answers, as OpenAPI 3.1."""
         return _json(describe(penstock.__version__))
 
     async def drain(self, request: Request) -> Response:
         """Accept no more, let what runs finish, then stop."""
-        _take(request, {})
+        take(request, {})
         await self._node.drain()
         return _json({"state": "draining"}, HTTPStatus.ACCEPTED)
 
@@ -239,33 +241,6 @@ def _no_connection(number: int) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, f"no connection {number} is open")
 
 
-def _take(request: Request, known: dict[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """Return the values of a query; whatever is unknown, doubled or wrong is a problem with a clear message."""
-    values: dict[str, Any] = {}
-    for name, text in request.query_params.multi_items():
-        if name not in known:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"{name!r} is unknown here; known are: {', '.join(known) or 'none'}")
-        if name in values:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"{name} is given twice")
-        try:
-            values[name] = known[name](text)
-        except ValueError as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"{name}={text!r}: {error}") from None
-    return values
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > LARGEST_ID:
-        raise ValueError(f"a number from 0 to {LARGEST_ID} is needed")
-    return int(text)
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= LONGEST_PAGE:
-        raise ValueError(f"a number from 1 to {LONGEST_PAGE} is needed")
-    return int(text)
-
-
 def _sort(text: str) -> str:
     if text not in SORTS:
         raise ValueError(f"one of {', '.join(SORTS)} is needed")
@@ -274,7 +249,7 @@ def _sort(text: str) -> str:
 
 def _id(text: str) -> int:
     try:
-        return _number(text)
+        return parse_number(text)
     except ValueError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"connection id {text!r}: {error}") from None
 

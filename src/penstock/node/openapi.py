@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 
 from penstock.base.outcomes import Reason
+from penstock.metrics.filters import WORDS
 from penstock.metrics.live import ConnectionView
+from penstock.metrics.searching import RecordView
 from penstock.metrics.snapshot import (
     ListenerView,
     NodeView,
@@ -18,6 +20,7 @@ from penstock.metrics.snapshot import (
 )
 from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, MetricsView, WindowView
+from penstock.node.queries import LONGEST_PAGE
 
 _REF = "#/components/schemas/{name}"
 
@@ -73,6 +76,9 @@ def _paths() -> Json:
             "get": _operation("An open connection", _json(_ref("ConnectionView")), 400, 404),
             "delete": _operation("End a connection", {"204": {"description": "It has ended"}}, 400, 404),
         },
+        "/api/v1/history": {
+            "get": _operation("Ended connections, the newest first", _records(), 400) | {"parameters": _filters()}
+        },
         "/-/drain": {
             "post": _operation("Accept no more, let what runs finish", {"202": {"description": "It has begun"}}, 400)
         },
@@ -101,6 +107,36 @@ def _queries() -> list[Json]:
         "sort": {"type": "string", "enum": ["id", "bytes"], "default": "id"},
     }
     return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
+
+
+def _records() -> Json:
+    answers = _json(_ref("RecordPage"))
+    text = {"schema": {"type": "string"}}
+    answers["200"]["content"] |= {"text/csv": text, "application/x-ndjson": text}
+    return answers
+
+
+def _filters() -> list[Json]:
+    text: Json = {"type": "string"}
+    number: Json = {"type": "integer", "minimum": 0}
+    told: dict[str, tuple[str, Json]] = {
+        "client": ("An address, a network, an address with its port, or - for Unix sockets", text),
+        "user": ("Exactly this one", text),
+        "destination": ("host, host:port, *.suffix or *.suffix:port", text),
+        "route": ("Exactly this one", text),
+        "listener": ("Exactly this one", text),
+        "target": ("host:port, exactly as configured", text),
+        **{name: ("How it ended", text | {"enum": list(words)}) for name, words in WORDS.items()},
+        "min_bytes": ("bytes_in and bytes_out together, at least", number),
+        "min_duration": ("As in 90s, 0.5s or 5m", text),
+        "since": ("Ended at this time or later: RFC 3339, or how long ago, as in -5m", text),
+        "until": ("Ended before this time", text),
+        "limit": ("At most so many", number | {"minimum": 1, "maximum": LONGEST_PAGE, "default": 100}),
+        "cursor": ("Where the page before ended: its next", number),
+        "after": ("Only records with a higher number, the oldest first", number),
+        "format": ("Instead of an Accept header", text | {"enum": ["json", "csv", "jsonl"]}),
+    }
+    return [{"name": name, "in": "query", "description": what, "schema": s} for name, (what, s) in told.items()]
 
 
 def _time(name: str, default: str) -> Json:
@@ -138,7 +174,7 @@ def _object(**properties: Json) -> Json:
 def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
-        ConnectionView, MetricsView, WindowView, HistoryView,
+        ConnectionView, MetricsView, WindowView, HistoryView, RecordView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}
@@ -159,6 +195,13 @@ def _schemas() -> Json:
             connections=_list("ConnectionView"),
             next={"type": ["integer", "null"]},
             total=count,
+        ),
+        "RecordPage": _object(
+            connections=_list("RecordView"),
+            next={"type": ["integer", "null"]},
+            total=count,
+            first=count,
+            last=count,
         ),
         "Problem": _object(
             type={"type": "string"}, title={"type": "string"}, status={"type": "integer"}, detail={"type": "string"}

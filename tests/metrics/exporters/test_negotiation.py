@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.metrics.exporters.negotiation import choose_format, parse, takes_gzip
+from penstock.metrics.exporters.negotiation import choose_format, parse, preferred, takes_gzip
 from penstock.metrics.exporters.prometheus import Format
 
 PROMETHEUS_2 = (
@@ -74,3 +74,19 @@ def test_any_header_is_answered(header):
 def test_qualities_that_are_none_do_not_count():
     """A range whose q is no number from 0 to 1 is left out."""
     assert parse("a;q=nan, b;q=2, c;q=-1, d;q=x, e;q=0.5, ;q=1") == [("e", {}, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("", "a/x"),
+        ("*/*", "a/x"),
+        ("b/y", "b/y"),
+        ("a/x;q=0.2, b/*;q=0.3", "b/y"),
+        ("c/z", "a/x"),
+        ("nonsense;;;q=7,,", "a/x"),
+    ],
+)
+def test_the_preferred_of_some_media_types(accept, media):
+    """The best liked type is chosen, the first one where there is no best."""
+    assert preferred(accept, ["a/x", "b/y"]) == media

@@ -4,6 +4,7 @@ Which form a scraper gets (RFC 9110 section 12).
 Our own, because prometheus_client's `choose_encoder` takes the first form that it knows and ignores q-values.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from penstock.metrics.exporters.prometheus import Format
@@ -46,6 +47,18 @@ def choose_format(accept: str) -> Format:
     qualities = {form: _quality(ranges, *offer) for form, offer in _OFFERS.items()}
     best = max(qualities, key=lambda form: qualities[form])
     return best if qualities[best] > 0 else Format.TEXT
+
+
+def preferred(accept: str, offers: Sequence[str]) -> str:
+    """
+    Return the media type that a client likes best, the first one if it likes none of them or all alike.
+
+    Args:
+        accept: Its Accept header; empty for none.
+        offers: What there is.
+    """
+    ranges = parse(accept)
+    return max(offers, key=lambda media: _quality(ranges, media, ()))
 
 
 def takes_gzip(accept_encoding: str) -> bool:
