@@ -26,6 +26,7 @@ class FakeNode:
 
     def __init__(self, path):
         self.path, self.asked, self.open = path, [], {}
+        self.ended, self.kept = [], 10_000
         self.stats = make_stats()
         self.refusal = None
         node = self
@@ -70,6 +71,8 @@ class FakeNode:
             return 200, self.stats
         if url.path == "/api/v1/connections":
             return 200, self._page(query)
+        if url.path == "/api/v1/history":
+            return 200, self._history(query)
         if url.path.startswith("/api/v1/connections/") and method == "DELETE":
             found = self.open.pop(int(url.path.rpartition("/")[2]), None)
             return (204, None) if found else (404, {"title": "Not Found", "detail": "no such connection"})
@@ -86,6 +89,21 @@ class FakeNode:
         rest = [each for each in chosen if each["id"] > int(query.get("cursor", 0))]
         more = len(rest) > limit
         return {"connections": rest[:limit], "next": rest[limit - 1]["id"] if more else None, "total": len(chosen)}
+
+    def _history(self, query):
+        kept = [each for each in self.ended[-self.kept :] if each["number"] > int(query.get("after", 0))]
+        first, last = (kept[0]["number"] if kept else 0), len(self.ended)
+        chosen = [each for each in kept if query.get("user") in (None, each["user"])]
+        total, limit = len(chosen), int(query.get("limit", 100))
+        if "after" not in query:
+            chosen = [each for each in reversed(chosen) if each["number"] < int(query.get("cursor", 2**53))]
+        page = chosen[:limit]
+        after = page[-1]["number"] if len(chosen) > limit else None
+        return {"connections": page, "next": after, "total": total, "first": first, "last": last}
+
+    def end(self, **fields):
+        """End a connection."""
+        self.ended.append(make_record(len(self.ended) + 1, **fields))
 
     def add(self, number, **fields):
         """Open a connection."""
@@ -118,6 +136,34 @@ def make_connection(number, **fields):
         "started_at": "2026-01-01T00:00:00.000Z",
         "age": 192.0,
         "worker": 4711,
+    } | fields
+
+
+def make_record(number, **fields):
+    """Return an ended connection as the door gives it."""
+    return {
+        "number": number,
+        "id": 4_294_967_296 + number,
+        "client": "192.0.2.7:40000",
+        "listener": "tcp",
+        "route": "default",
+        "target": "example.com:80",
+        "destination": "",
+        "user": "",
+        "bytes_in": 2048,
+        "bytes_out": 1_048_576,
+        "target_rx": 1_048_576,
+        "target_tx": 2048,
+        "requests": 0,
+        "started_at": "2026-01-01T00:00:00.000Z",
+        "ended_at": "2026-01-01T00:03:12.345Z",
+        "duration": 192.345,
+        "ended_by": "complete",
+        "phase": "done",
+        "close_reason": "normal",
+        "reason": "",
+        "detail": "",
+        "dial_duration": 0.002,
     } | fields
 
 

@@ -46,6 +46,10 @@ class NodeClient:
         """Return one page of open connections; the query is the door's."""
         return self._json("GET", "/api/v1/connections", {k: v for k, v in query.items() if v not in (None, "")})
 
+    def history(self, **query: Any) -> dict[str, Any]:
+        """Return one page of ended connections; the query is the door's, None for what is not asked."""
+        return self._json("GET", "/api/v1/history", {k: v for k, v in query.items() if v is not None})
+
     def close_connection(self, number: int) -> bool:
         """Close a connection; returns whether there was one."""
         return self._ask("DELETE", f"/api/v1/connections/{number}", missing_ok=True).status_code != 404

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from penstock.cli.units import printable
+from penstock.metrics.exporters.spreadsheet import safe_cell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,13 +82,19 @@ def emit(form: str, data: Any, rows: Iterable[Mapping[str, Any]], show: Callable
 
 
 def write_csv(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print rows with a heading (RFC 4180, but for the line end: it is a line feed, as Unix tools expect)."""
+    """
+    Print rows with a heading (RFC 4180, but for the line end: it is a line feed, as Unix tools expect).
+
+    A text that a spreadsheet could take for a formula begins with `'`.
+    """
     writer = None
     for row in rows:
         if writer is None:
             writer = csv.DictWriter(sys.stdout, fieldnames=list(row), lineterminator="\n")
             writer.writeheader()
-        writer.writerow({key: printable(value) if isinstance(value, str) else value for key, value in row.items()})
+        writer.writerow(
+            {key: safe_cell(printable(value)) if isinstance(value, str) else value for key, value in row.items()}
+        )
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
