@@ -18,7 +18,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 class FakeNode:
     """
-    Answers by method and path; keeps what was asked.
+    Answers by method and path; keeps what was asked, and what was sent last.
 
     Args:
         path: Of its socket.
@@ -28,7 +28,7 @@ class FakeNode:
         self.path, self.asked, self.open = path, [], {}
         self.ended, self.kept = [], 10_000
         self.stats = make_stats()
-        self.refusal = None
+        self.refusal = self.sent = None
         node = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,6 +37,10 @@ class FakeNode:
 
             def do_POST(self):
                 self.answer("POST")
+
+            def do_PUT(self):
+                node.sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self.answer("PUT")
 
             def do_DELETE(self):
                 self.answer("DELETE")

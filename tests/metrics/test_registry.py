@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import MetricsPlan
+from penstock.metrics.collection import CollectionError
 from penstock.metrics.fold import COLUMNS, LedgerReader
 from penstock.metrics.registry import Registry, Table
 from penstock.testing.pen import Pen
@@ -116,3 +119,47 @@ def test_routes_are_counted_beside_listeners(pen):
     assert {pair: (count.connections, count.active) for pair, count in counts.items()} == {
         (1, 1): (1, 0), (1, 2): (1, 0), (1, 0): (1, 0), (2, 2): (0, 0),
     }  # fmt: skip
+
+
+def fed(registry, pen, reader, second, row, moved):
+    """One tick: bytes move, are folded and sealed."""
+    pen.move(row, moved)
+    registry.add(reader.fold(), 1)
+    registry.tick(second * NS, second * NS)
+
+
+@pytest.mark.parametrize("parts", [["series"], ["percentiles"], ["series", "percentiles"], ["all"]])
+def test_parts_are_switched_while_totals_and_audit_stay_exact(pen, parts):
+    """Whatever is switched off and on again while bytes move: totals go on, and no way to add up differs."""
+    registry, reader = Registry(PLAN, 0), LedgerReader(pen.fd, 1)
+    row = pen.open(listener=1)
+    fed(registry, pen, reader, 1, row, 100)
+    assert registry.switch(dict.fromkeys(parts, False))
+    fed(registry, pen, reader, 2, row, 30)
+    assert registry.trackers.series().rates("node", 60).covered == (0 if parts != ["percentiles"] else 2)
+    pen.end(row)
+    registry.add(reader.fold(), 1)
+    measured = registry.endings.view().percentiles.connection_duration.count
+    assert measured == (1 if parts == ["series"] else 0)
+    registry.switch(dict.fromkeys(parts, True))
+    registry.tick(4 * NS, 4 * NS)
+    assert registry.listeners.whole().bytes_in == 130
+    assert [line for line in registry.audited if line.residual] == []
+
+
+def test_an_order_that_cannot_be_switches_nothing():
+    """A part without room is refused, and so is all that was asked for with it."""
+    registry = Registry(replace(PLAN, metrics=MetricsPlan(clients=0)), 0)
+    with pytest.raises(CollectionError, match=r"metrics\.clients is 0"):
+        registry.switch({"series": False, "clients": True})
+    assert registry.collection.series
+    assert registry.switch({"series": True}) == {}
+
+
+def test_a_node_that_collects_nothing_still_counts(pen):
+    """With enabled = false there are totals, and no windows and no percentiles."""
+    registry, reader = Registry(replace(PLAN, metrics=MetricsPlan(enabled=False)), 0), LedgerReader(pen.fd, 1)
+    row = pen.open(listener=1)
+    fed(registry, pen, reader, 1, row, 100)
+    assert registry.listeners.whole().bytes_in == 100
+    assert registry.trackers.series().rates("node", 1).covered == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from penstock.base.clock import NS
-from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, TargetPlan, WorkerPlan
 from penstock.metrics.clients import Clients
 from penstock.metrics.fold import BYTES_IN, COLUMNS
 from penstock.metrics.ledger import CLIENT_RX
@@ -163,7 +163,7 @@ def test_a_snapshot_keeps_its_windows(node):
 
 def test_no_drift_over_a_day():
     """After a simulated day minutes and totals agree, and each minute sits on its wall minute."""
-    trackers, start, total = Trackers(Scopes(PLAN.worker.listeners)), 1_700_000_040, 0  # a whole minute
+    trackers, start, total = Trackers(Scopes(PLAN.worker.listeners), MetricsPlan()), 1_700_000_040, 0  # a whole minute
     for second in range(1, DAY + 121):
         amount = second % 97
         total += amount
@@ -199,7 +199,7 @@ def test_no_drift_over_a_day_of_a_ledger(node):
 
 def test_a_minute_that_is_cut_short_by_the_clock_has_a_true_rate():
     """Setting the clock ends the minute early; it says how much of it is covered."""
-    trackers = Trackers(Scopes(PLAN.worker.listeners))
+    trackers = Trackers(Scopes(PLAN.worker.listeners), MetricsPlan())
     for at in [*range(601, 631), *range(4_201, 4_262)]:
         trackers.push(table(l1=8), NOTHING, NOTHING, at, 1.0)
     _, history = trackers.series().history(NODE, DAY)
@@ -210,11 +210,47 @@ def test_a_minute_that_is_cut_short_by_the_clock_has_a_true_rate():
 
 def test_trackers_are_bounded():
     """Names beyond the limit have no tracker, and it is said how many; the node always has one."""
-    trackers = Trackers(Scopes(PLAN.worker.listeners), limit=3)
+    trackers = Trackers(Scopes(PLAN.worker.listeners), MetricsPlan(trackers=3))
     trackers.push(table(l1=5, l2=6), NOTHING, NOTHING, 1, 1.0)
     assert list(trackers.series().slots) == ["node", "listener:web", "listener:egress"]
     assert trackers.left_out == 4
     assert trackers.series().rates(NODE, 1).bytes_in == 11
+
+
+def test_retention_is_obeyed():
+    """Rings have the samples that the plan says; a window beyond the seconds is answered by the minutes."""
+    trackers = Trackers(Scopes(PLAN.worker.listeners), MetricsPlan(seconds=60, minutes=120))
+    for second in range(1, 10_861):
+        trackers.push(table(l1=second % 2), NOTHING, NOTHING, second, 1.0)
+    series = trackers.series()
+    assert series.longest == 7_200
+    step, history = series.history(NODE, 60)
+    assert (step, len(history.at)) == (1, 60)
+    step, history = series.history(NODE, 7_200)
+    assert (step, len(history.at), history.sums[:, 0].sum()) == (MINUTE, 120, 3_600)
+    assert series.rates(NODE, 61).covered == 60
+    assert trackers.nbytes < Trackers(Scopes(PLAN.worker.listeners), MetricsPlan()).nbytes / 10
+
+
+def test_what_is_off_covers_nothing_and_loses_nothing():
+    """Switched off, windows and graphs are empty and the sums go on; switched on again, both begin where they are."""
+    trackers = Trackers(Scopes(PLAN.worker.listeners), MetricsPlan())
+    for at in (100, 101):
+        trackers.push(table(l1=5), NOTHING, NOTHING, at, 1.0)
+    held = trackers.series()
+    trackers.switch(False)
+    trackers.push(table(l1=7), NOTHING, NOTHING, 102, 1.0)
+    for seconds in (1, 60, 4_000):
+        assert trackers.series().rates(NODE, seconds).covered == 0
+        assert len(trackers.series().history(NODE, seconds)[1].at) == 0
+    assert trackers.sums()["bytes_in"] == 17
+    trackers.switch(True)
+    trackers.push(table(l1=9), NOTHING, NOTHING, 103, 1.0)
+    rates = trackers.series().rates(NODE, 60)
+    assert (rates.bytes_in, rates.covered) == (9, 1)
+    assert trackers.series().history(NODE, 60)[1].at.tolist() == [103]
+    assert trackers.sums()["bytes_in"] == 26
+    assert held.rates(NODE, 60).bytes_in == 5  # an older picture stays what it was
 
 
 def sixty():
@@ -225,7 +261,7 @@ def sixty():
 
 def test_sixty_full_and_a_thousand_short_trackers_take_ten_megabytes():
     """An hour of seconds and a day of minutes of 60 names, and five minutes of 1,000 clients, are under 10 MB."""
-    trackers = Trackers(Scopes(sixty()))
+    trackers = Trackers(Scopes(sixty()), MetricsPlan())
     assert len(trackers.series().slots) == 60
     assert trackers.nbytes + Clients(1_000).nbytes < 10_000_000
 

@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -11,7 +12,7 @@ from penstock.config.plan import MetricsPlan
 from penstock.metrics.live import number_of
 from penstock.node.admin import make_app
 from penstock.node.queries import LARGEST_ID
-from penstock.testing.standin import StandIn
+from penstock.testing.standin import PLAN, StandIn
 
 
 @pytest.fixture
@@ -216,3 +217,44 @@ def test_metrics_that_are_not_there(client, path, status):
     answer = client.get(path)
     assert answer.status_code == status
     assert len(answer.json()["detail"]) > 20
+
+
+def test_the_collection_is_shown_and_switched(node, client):
+    """GET tells which parts are on, PUT switches those that it names, and both answer with all parts."""
+    assert client.get("/api/v1/metrics/collection").json()["series"] is True
+    answer = client.put("/api/v1/metrics/collection", json={"series": False})
+    assert (answer.status_code, answer.json()["series"], answer.json()["percentiles"]) == (200, False, True)
+    window = client.get("/api/v1/metrics/throughput").json()["throughput"]
+    assert (window["covered"], window["bytes_in"]) == (0, 0)
+    assert client.get("/api/v1/metrics/history").json()["at"] == []
+    assert client.get("/api/v1/stats").json()["totals"]["bytes_in"] == 330
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/api/v1/metrics").status_code == 200
+    client.put("/api/v1/metrics/collection", json={"all": True})
+    node.tick()
+    assert client.get("/api/v1/metrics/history").json()["covered"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400), (b"{", 400), (b"[]", 400), (b"null", 400), (b'{"series": 1}', 400), (b'{"series": "off"}', 400),
+        (b'{"totals": false}', 400), (b'{"exports": true}', 400), (b'{"series": false, "users": null}', 400),
+        (b"\xff\xfe", 400), (b"[" * 4_000, 400), (b" " * 5_000, 413), (b'{"x\\ud800": true}', 400),
+    ],
+)  # fmt: skip
+def test_orders_that_are_none_switch_nothing(node, client, body, status):
+    """Any other body is a problem with a clear line, and nothing is switched."""
+    before = node.snapshot().collection
+    answer = client.put("/api/v1/metrics/collection", content=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["detail"]
+    assert node.snapshot().collection == before
+
+
+def test_prometheus_can_be_switched_off():
+    """With metrics.prometheus = false there is no /metrics; the rest of the door is there."""
+    node = StandIn(plan=replace(PLAN, metrics=MetricsPlan(prometheus=False)))
+    client = TestClient(make_app(node), base_url="http://127.0.0.1:9190")
+    assert [client.get(path).status_code for path in ("/metrics", "/api/v1/metrics")] == [404, 200]
+    node.close()

@@ -47,6 +47,7 @@ def test_every_reference_leads_somewhere():
         ("/api/v1/metrics/throughput?window=60s&scope=route:out", "WindowView"),
         ("/api/v1/metrics/history", "HistoryView"),
         ("/api/v1/history", "RecordPage"),
+        ("/api/v1/metrics/collection", "Collection"),
         ("/nothing", "Problem"),
     ],
 )
@@ -63,7 +64,15 @@ def test_every_filter_of_the_history_is_described():
     assert {each["name"] for each in described} == set(known(0))
 
 
-TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+TYPES = {
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "null": type(None),
+}
 
 
 def check(value, schema, schemas):

@@ -133,3 +133,25 @@ def test_ages_are_those_of_the_tick(node):
     """A connection that opened while the tick was under way is not younger than nothing."""
     node.pen.open(now_ns=node.clock.monotonic_ns() + 5 * NS)
     assert node.tick().live.page().connections[0].age == 0
+
+
+def test_switching_shows_at_once(node):
+    """What is switched off shows nothing from the same moment on, before the next tick; what was held stays."""
+    node.pen.move(node.pen.open(), 10)
+    before = node.tick()
+    assert node.sampler.switch({"series": False, "percentiles": False}) == {"series": False, "percentiles": False}
+    after = node.snapshot()
+    assert (before.series.rates("node", 1).bytes_in, after.series.rates("node", 1).covered) == (10, 0)
+    assert (before.collection.series, after.collection.series) == (True, False)
+    assert after.totals == before.totals
+
+
+def test_records_pause_while_they_are_off(node):
+    """Switched off, connections that end leave no record, and older records stay; switched on again, new ones come."""
+    for order in ({}, {"records": False}, {"records": True}):
+        node.sampler.switch(order)
+        node.pen.end(node.pen.open())
+        node.tick()
+    numbers = node.snapshot().records.read()
+    assert len(numbers) == 2
+    assert node.snapshot().totals.connections == 3

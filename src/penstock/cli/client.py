@@ -54,13 +54,21 @@ class NodeClient:
         """Close a connection; returns whether there was one."""
         return self._ask("DELETE", f"/api/v1/connections/{number}", missing_ok=True).status_code != 404
 
+    def collection(self) -> dict[str, Any]:
+        """Return which parts of the metrics are collected."""
+        return self._json("GET", "/api/v1/metrics/collection")
+
+    def switch(self, wanted: Mapping[str, bool]) -> dict[str, Any]:
+        """Switch parts on or off, and return which are collected now."""
+        return self._json("PUT", "/api/v1/metrics/collection", body=wanted)
+
     def drain(self) -> None:
         """Tell the node to take no more connections, finish those it has, and exit."""
         self._ask("POST", "/-/drain")
 
-    def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> dict[str, Any]:
         try:
-            answer = self._ask(method, path, query).json()
+            answer = self._ask(method, path, query, body).json()
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
@@ -68,12 +76,18 @@ class NodeClient:
         return answer
 
     def _ask(
-        self, method: str, path: str, query: Mapping[str, Any] | None = None, *, missing_ok: bool = False
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        *,
+        missing_ok: bool = False,
     ) -> "httpx2.Response":
         import httpx2  # noqa: PLC0415
 
         try:
-            answer = self._http.request(method, path, params=dict(query or {}))
+            answer = self._http.request(method, path, params=dict(query or {}), json=body)
         except httpx2.TimeoutException as error:
             raise CommandError(
                 f"the node at {self._path} did not answer within {TIMEOUT_SECONDS:g} s", Exit.UNREACHABLE

@@ -16,6 +16,7 @@ COMMANDS = {
     "status": Lazy("penstock.cli.status:status", LOOK, "Show what a running node does."),
     "connections": Lazy("penstock.cli.connections:connections", LOOK, "List the open connections of a running node."),
     "history": Lazy("penstock.cli.history:history", LOOK, "List connections of a running node that have ended."),
+    "metrics": Lazy("penstock.cli.metrics:metrics", STEER, "Show or switch what a running node collects."),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),
     "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),

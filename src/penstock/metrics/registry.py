@@ -6,7 +6,7 @@ last two ticks over the time that really passed, and is zero again when traffic 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import NodePlan
 from penstock.metrics.audit import AuditLine, Books, KernelView, Sums, by_quantity, compare
 from penstock.metrics.clients import Clients
+from penstock.metrics.collection import begin, changes, switched
 from penstock.metrics.endings import Endings
 from penstock.metrics.fold import (
     ASKED,
@@ -168,6 +169,7 @@ class Registry:
         clients: The busiest client addresses.
         endings: What ended connections measured.
         books: The node's own total, which the audit compares with all others.
+        collection: Which parts of all this are on; `switch` changes it.
         audited: What the audit found at the last tick.
         witnessed: What it found when it asked the kernel last; set by who asks.
         outcomes: Ended connections by who ended them and in which phase.
@@ -181,8 +183,10 @@ class Registry:
         self.scopes = Scopes(plan.worker.listeners)
         self.listeners, self.routes, self.targets = Table(), Table(), Table()
         self.pairs = PairTable(self.scopes.pairs)
-        self.trackers, self.clients, self.endings = Trackers(self.scopes), Clients(), Endings(self.scopes)
+        self.trackers, self.clients, self.endings = Trackers(self.scopes, plan.metrics), Clients(), Endings(self.scopes)
         self.books, self.witnessed = Books(), KernelView()
+        self.collection = begin(plan.metrics)
+        self.trackers.switch(self.collection.series)
         self.audited: tuple[AuditLine, ...] = self._audit()
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
@@ -193,7 +197,8 @@ class Registry:
         """Add what the fold of one worker, of this incarnation, returned."""
         self.books.add(growth)
         self.clients.add(generation, growth)
-        self.endings.add(growth)
+        if self.collection.percentiles:
+            self.endings.add(growth)
         self.listeners.add(growth.listeners)
         self.routes.add(growth.routes)
         self.pairs.add(generation, growth.pairs)
@@ -235,6 +240,25 @@ class Registry:
             "minutes": self.trackers.sums(),
         }
         return compare(by_quantity(self.books.total), sums)
+
+    def switch(self, wanted: Mapping[str, bool]) -> dict[str, bool]:
+        """
+        Switch parts of the collection on or off, and return those that changed.
+
+        Args:
+            wanted: See `collection.switched`.
+
+        Raises:
+            CollectionError: If a part is unknown or has no room; nothing is switched then.
+        """
+        before = self.collection
+        self.collection = switched(before, wanted, self.plan.metrics)
+        changed = changes(before, self.collection)
+        if "series" in changed:
+            self.trackers.switch(self.collection.series)
+        if "percentiles" in changed:
+            self.endings = Endings(self.scopes)
+        return changed
 
     def detach(self, generation: int) -> None:
         """A worker's ledger was read for the last time."""

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.audit import AuditView, sheet
 from penstock.metrics.clients import Picture
+from penstock.metrics.collection import Collection
 from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
 from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
@@ -182,6 +184,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         endings: What ended connections measured.
         audit: Whether all ways to add up agree.
         records: The newest ended connections.
+        collection: Which parts are on; what is off shows nothing.
         troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
         troubles_left_out: How many more there were.
     """
@@ -204,6 +207,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     endings: EndingsView
     audit: AuditView
     records: RecordsView
+    collection: Collection
     troubles: tuple[EndedView, ...] = ()
     troubles_left_out: int = 0
 
@@ -291,8 +295,19 @@ def picture(
         endings=registry.endings.view(),
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
         records=records,
+        collection=registry.collection,
         troubles=troubles,
         troubles_left_out=troubles_left_out,
+    )
+
+
+def switched(snapshot: Snapshot, registry: Registry) -> Snapshot:
+    """Return a snapshot without what was just switched off: between two ticks, too, nothing old is shown as new."""
+    return replace(
+        snapshot,
+        series=registry.trackers.series(),
+        endings=registry.endings.view(),
+        collection=registry.collection,
     )
 
 

@@ -1,5 +1,8 @@
 """
-Trackers: what the node, each listener, route and target did, by the second for an hour and by the minute for a day.
+Trackers: what the node, each listener, route and target did, by the second and by the minute.
+
+An hour of seconds and a day of minutes are 83 KB a tracker; `retention` in the configuration says otherwise. The node,
+listeners and routes come first; what is beyond the limit has totals, but no windows and no history.
 
 Two paces in fixed memory are those of RRDtool's round-robin archives.
 Source: docs/decisions/0007-covered-time.md.
@@ -12,6 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from penstock.config.plan import MetricsPlan
 from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, OPENED, Numbers
 from penstock.metrics.rings import History, Ring, View
 from penstock.metrics.scopes import Scopes
@@ -19,17 +23,7 @@ from penstock.metrics.scopes import Scopes
 NODE = "node"
 """The key of all traffic together."""
 
-SECONDS = 3_600
-"""Samples of one second: an hour of them."""
-
-MINUTES = 1_440
-"""Samples of one minute: a day of them."""
-
 MINUTE = 60
-
-TRACKED = 1_024
-"""Keys with a tracker at most: 83 KB each and 85 MB in all, once an hour and a day have filled them. The node,
-listeners and routes come first; what is beyond it has totals, but no windows and no history."""
 
 COLUMNS = (BYTES_IN, BYTES_OUT, ASKED, OPENED)
 """What of a table of growth is tracked, in this order."""
@@ -69,25 +63,30 @@ class Series(NamedTuple):
     seconds: View
     minutes: View
 
+    @property
+    def longest(self) -> int:
+        """Return the longest window that samples are kept for; unit s."""
+        return max(self.seconds.ring.depth, self.minutes.ring.depth * MINUTE)
+
     def rates(self, key: str, seconds: float) -> Rates:
         """
         Return what a key did per second.
 
         Args:
             key: `node`, `listener:NAME`, `route:NAME` or `target:HOST:PORT`.
-            seconds: Length of the window; unit s. Above an hour the minutes of the last day answer.
+            seconds: Length of the window; unit s. Where the seconds do not reach so far, the minutes answer.
 
         Raises:
             KeyError: If the key has no tracker.
         """
-        view = self.seconds if seconds <= SECONDS else self.minutes
+        view = self.seconds if seconds <= self.seconds.ring.depth else self.minutes
         window = view.window(seconds, self.slots[key])
         bytes_in, bytes_out, requests, connections = window.rates().tolist()
         return Rates(bytes_in, bytes_out, requests, connections, window.covered)
 
     def history(self, key: str, seconds: int) -> tuple[int, History]:
         """
-        Return the length of a step and the graph of a key; by the second up to an hour, by the minute beyond it.
+        Return the length of a step and the graph of a key; by the second as far as they reach, by the minute beyond.
 
         Args:
             key: As for `rates`.
@@ -96,7 +95,7 @@ class Series(NamedTuple):
         Raises:
             KeyError: If the key has no tracker.
         """
-        if seconds <= SECONDS:
+        if seconds <= self.seconds.ring.depth:
             return 1, self.seconds.history(seconds, self.slots[key])
         return MINUTE, self.minutes.history(-(-seconds // MINUTE), self.slots[key], MINUTE)
 
@@ -107,25 +106,36 @@ class Trackers:
 
     Args:
         scopes: Listeners, their routes, and targets.
-        limit: How many keys at most, 1 or more.
+        plan: How many there are at most, and how many samples each has. The node has one even at a limit of 0.
 
     Attributes:
         left_out: Names that got no tracker.
+        on: Whether samples are taken; `switch` changes it.
     """
 
-    def __init__(self, scopes: Scopes, limit: int = TRACKED) -> None:
-        names = _names(scopes)
+    def __init__(self, scopes: Scopes, plan: MetricsPlan) -> None:
+        names, limit = _names(scopes), max(1, plan.trackers)
+        self._plan, self.on = plan, True
         self.left_out = len(names) - len(names[:limit])
         self._slots = {name: slot for slot, name in enumerate(names[:limit])}
         self._listeners = self._pairs((s.id, f"listener:{s.name}") for s in scopes.listeners.values())
         self._routes = self._pairs((s.id, f"route:{s.name}") for s in scopes.routes.values())
         self._targets = self._pairs((s.id, f"target:{s.address}") for s in scopes.targets.values())
-        self._seconds = Ring(SECONDS, len(self._slots), len(COLUMNS))
-        self._minutes = Ring(MINUTES, len(self._slots), len(COLUMNS))
-        self._minute = 0
+        self._begin()
         self._growth: Numbers = np.zeros((len(self._slots), len(COLUMNS)), np.int64)
         self._sealed: Numbers = self._growth.copy()
-        self._covered = 0.0
+
+    def _begin(self) -> None:
+        self._seconds = Ring(self._plan.seconds, len(self._slots), len(COLUMNS))
+        self._minutes = Ring(self._plan.minutes, len(self._slots), len(COLUMNS))
+        self._minute, self._covered = 0, 0.0
+
+    def switch(self, on: bool) -> None:
+        """Begin or cease to take samples; those that there are, are forgotten, and their sums are not."""
+        self.on = on
+        self._sealed += self._growth
+        self._growth[:] = 0
+        self._begin()
 
     @property
     def nbytes(self) -> int:
@@ -141,6 +151,9 @@ class Trackers:
             at: The wall second of the tick; unit s since the epoch.
             covered: Time since the last one; unit s, above 0.
         """
+        if not self.on:
+            self._sealed[0] += listeners.sum(axis=1)[list(COLUMNS)]
+            return
         sample = np.zeros_like(self._growth)
         sample[0] = listeners.sum(axis=1)[list(COLUMNS)]
         _add(sample, listeners, *self._listeners)

@@ -11,7 +11,7 @@ from penstock.metrics import clients
 from penstock.metrics.endings import PercentilesView
 from penstock.metrics.rings import History
 from penstock.metrics.snapshot import Snapshot
-from penstock.metrics.tracker import MINUTE, MINUTES, NODE, WINDOWS, Rates
+from penstock.metrics.tracker import MINUTE, NODE, WINDOWS, Rates
 
 OTHER = "other"
 """All client addresses that are not named."""
@@ -22,15 +22,15 @@ NAMED = 100
 TOP = 10
 """Addresses in `top_ips`."""
 
-LONGEST = MINUTES * MINUTE
-"""The longest window and the longest graph; unit s."""
+LONGEST = 31 * 86_400
+"""The longest window and the longest graph that can be asked for; unit s. So long minutes can be kept."""
 
 FIELDS = ("bytes_in", "bytes_out", "requests", "connections")
 """Curves of a graph, in the order of `tracker.COLUMNS`; a client has the first two."""
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
-_WINDOW = re.compile(r"([0-9]{1,5})([smh]?)")
+_WINDOW = re.compile(r"([0-9]{1,7})([smhd]?)", re.ASCII)
 
 
 class UnknownScopeError(LookupError):
@@ -249,7 +249,7 @@ class Metrics:
         Return what happened per second.
 
         Args:
-            seconds: Length of the window; 1 to `LONGEST`, for a client to `clients.SECONDS`; unit s.
+            seconds: Length of the window; from 1 to as long as samples are kept; unit s.
             scope: `node`, `listener:NAME`, `route:NAME`, `target:HOST:PORT`, `client:IP` or `client:other`.
 
         Raises:
@@ -268,7 +268,7 @@ class Metrics:
 
     def history(self, seconds: int, scope: str = NODE) -> HistoryView:
         """
-        Return a graph: by the second up to an hour, by the minute beyond it.
+        Return a graph: by the second as far as they are kept, by the minute beyond it.
 
         Args:
             seconds: How far it looks back; bounds as for `window`.
@@ -289,7 +289,7 @@ class Metrics:
     def _client(self, scope: str, seconds: int) -> int | None:
         """Return the place of a client; None for any other scope."""
         kind, _, ip = scope.partition(":")
-        longest = clients.SECONDS if kind == "client" else LONGEST
+        longest = clients.SECONDS if kind == "client" else self._snapshot.series.longest
         if not 1 <= seconds <= longest:
             raise ValueError(f"a time from 1 to {longest} seconds is needed for {kind}")
         if kind != "client":
@@ -353,18 +353,18 @@ def parse_window(text: str) -> int:
     Return the length of a window; unit s.
 
     Args:
-        text: instant, recent or average; or a number of seconds, with or without `s`, of minutes with `m` or of hours
-            with `h`.
+        text: instant, recent or average; or a number of seconds, with or without `s`, of minutes with `m`, of hours
+            with `h` or of days with `d`.
 
     Raises:
-        ValueError: If it is none of these, or not from 1 second to 24 hours.
+        ValueError: If it is none of these, or not from 1 second to 31 days.
     """
     if text in WINDOWS:
         return WINDOWS[text]
     match = _WINDOW.fullmatch(text)
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 1 <= seconds <= LONGEST:
-        raise ValueError("a time from 1s to 24h is needed, as in 10s or 5m, or one of instant, recent, average")
+        raise ValueError("a time from 1s to 31d is needed, as in 10s or 5m, or one of instant, recent, average")
     return seconds
 
 

@@ -1,6 +1,6 @@
 """The admin door's application: what a node shows and what it lets an operator do, over HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from platform import python_version
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 import penstock
 from penstock.config.plan import MetricsPlan
+from penstock.metrics.collection import Collection, CollectionError
 from penstock.metrics.exporters.compat import served
 from penstock.metrics.exporters.families import chosen
 from penstock.metrics.exporters.negotiation import choose_format, takes_gzip
@@ -37,6 +38,9 @@ NAMES = 256
 
 GRAPH = 300
 """Seconds of a graph that does not say how many."""
+
+BODY_BYTES = 4_096
+"""Longest body of an order; the longest that makes sense has 150 bytes."""
 
 SORTS = ("id", "bytes")
 
@@ -65,6 +69,9 @@ class Node(Protocol):
     async def close_connection(self, number: int) -> bool:
         """End the connection with this id; returns whether there was one."""
 
+    def switch(self, wanted: Mapping[str, bool]) -> Collection:
+        """Switch parts of the collection, and return what is on; raises CollectionError for what cannot be."""
+
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
 
@@ -81,8 +88,9 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         local: Whether it is served on the node's Unix socket, whose permissions stand for the token.
     """
     door = _Door(node)
+    scraped = [Route("/metrics", door.metrics)] if node.metrics.prometheus else []
     routes = [
-        Route("/metrics", door.metrics),
+        *scraped,
         Route("/health", door.health),
         Route("/healthz", door.healthz),
         Route("/readyz", door.readyz),
@@ -91,6 +99,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/metrics", door.everything),
         Route("/api/v1/metrics/throughput", door.throughput),
         Route("/api/v1/metrics/history", door.history),
+        Route("/api/v1/metrics/collection", door.collection, methods=["GET", "PUT"]),
         Route("/api/v1/connections", door.connections),
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
         Route("/api/v1/history", door.records),
@@ -170,6 +179,17 @@ class _Door:
         with _scoped():
             return _json(Metrics(self._node.snapshot()).history(query.get("seconds", GRAPH), query.get("scope", NODE)))
 
+    async def collection(self, request: Request) -> Response:
+        """Which parts of the metrics are collected: shown, or switched."""
+        take(request, {})
+        if request.method != "PUT":
+            return _json(self._node.snapshot().collection)
+        try:
+            wanted = msgspec.json.decode(await _body(request), type=dict[str, bool])
+            return _json(self._node.switch(wanted))
+        except (CollectionError, msgspec.DecodeError) as error:  # the latter knows of wrong types, too
+            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
+
     async def connections(self, request: Request) -> Response:
         """Open connections, a page at a time."""
         snapshot = self._node.snapshot()
@@ -220,6 +240,16 @@ def _names(request: Request) -> frozenset[str]:
     if len(names) > NAMES:
         raise Problem(HTTPStatus.BAD_REQUEST, f"{len(names)} names; at most {NAMES} are taken: ask for everything")
     return names
+
+
+async def _body(request: Request) -> bytes:
+    """Return what was sent; it must end before BODY_BYTES."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_BYTES} bytes here")
+    return body
 
 
 def _json(value: Any, status: int = HTTPStatus.OK) -> Response:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from penstock.base.outcomes import Reason
+from penstock.metrics.collection import ALL, PARTS, Collection
 from penstock.metrics.filters import WORDS
 from penstock.metrics.live import ConnectionView
 from penstock.metrics.searching import RecordView
@@ -66,6 +67,11 @@ def _paths() -> Json:
         "/api/v1/metrics/history": {
             "get": _operation("A graph of one scope", _json(_ref("HistoryView")), 400, 404)
             | {"parameters": [_time("seconds", "300"), _scope()]}
+        },
+        "/api/v1/metrics/collection": {
+            "get": _operation("Which parts of the metrics are collected", _json(_ref("Collection"))),
+            "put": _operation("Switch parts on or off", _json(_ref("Collection")), 400, 413)
+            | {"requestBody": {"required": True, "content": {"application/json": {"schema": _switches()}}}},
         },
         "/api/v1/connections": {
             "get": _operation("Open connections, a page at a time", _json(_ref("Page")), 400)
@@ -140,7 +146,7 @@ def _filters() -> list[Json]:
 
 
 def _time(name: str, default: str) -> Json:
-    what = "instant, recent, average, or a time from 1s to 24h, as in 10s or 5m; of a client to 5m"
+    what = "instant, recent, average, or a time from 1s to as long as is kept, as in 10s or 5m; of a client to 5m"
     return {"name": name, "in": "query", "description": what, "schema": {"type": "string", "default": default}}
 
 
@@ -159,6 +165,14 @@ def _names() -> Json:
     }
 
 
+def _switches() -> Json:
+    return {
+        "type": "object",
+        "properties": {part: {"type": "boolean"} for part in (*PARTS, ALL)},
+        "additionalProperties": False,
+    }
+
+
 def _ref(name: str) -> Json:
     return {"$ref": _REF.format(name=name)}
 
@@ -174,7 +188,7 @@ def _object(**properties: Json) -> Json:
 def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
-        ConnectionView, MetricsView, WindowView, HistoryView, RecordView,
+        ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

@@ -1,6 +1,7 @@
 """Once a second: read every worker's ledger, add up, and publish one snapshot."""
 
 import os
+from collections.abc import Mapping
 
 import penstock
 from penstock.base.clock import NS, Clock
@@ -8,7 +9,7 @@ from penstock.metrics.fold import TROUBLES, Growth, LedgerReader
 from penstock.metrics.live import Live, Share, rfc3339
 from penstock.metrics.records import Records
 from penstock.metrics.registry import Registry
-from penstock.metrics.snapshot import EndedView, NodeView, Snapshot, State, ended_view, picture
+from penstock.metrics.snapshot import EndedView, NodeView, Snapshot, State, ended_view, picture, switched
 
 
 class Sampler:
@@ -29,8 +30,8 @@ class Sampler:
     def __init__(self, clock: Clock, registry: Registry) -> None:
         self._clock = clock
         self.registry = registry
-        metrics = registry.plan.metrics
-        self.records = Records(metrics.connection_records if metrics.enabled else 0)
+        self.records = Records(registry.plan.metrics.connection_records)
+        self.records.wanted = registry.collection.records
         self.state: State = "starting"
         self._readers: dict[int, LedgerReader] = {}
         self._troubles: list[EndedView] = []
@@ -59,6 +60,13 @@ class Sampler:
         if reader is not None:
             self._add(reader, reader.fold(dead=True, texts=self.records.wanted))
             self.registry.detach(generation)
+
+    def switch(self, wanted: Mapping[str, bool]) -> dict[str, bool]:
+        """Switch parts of the collection, at once in the snapshot; see `Registry.switch`."""
+        changed = self.registry.switch(wanted)
+        self.records.wanted = self.registry.collection.records
+        self.snapshot = switched(self.snapshot, self.registry)
+        return changed
 
     def tick(self) -> Snapshot:
         """Read all ledgers and return the new snapshot."""

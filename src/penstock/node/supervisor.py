@@ -21,6 +21,7 @@ from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
 from penstock.base.errors import StartError
 from penstock.config.plan import MetricsPlan, NodePlan
+from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
@@ -106,6 +107,12 @@ class Supervisor:
         """End the connection with this id; returns whether there was one."""
         generation, serial = number >> SERIAL_BITS, number & (1 << SERIAL_BITS) - 1
         return await self._crew.close_connection(generation, serial)
+
+    def switch(self, wanted: Mapping[str, bool]) -> Collection:
+        """Switch parts of the collection, and return what is on; raises CollectionError as `Registry.switch` does."""
+        for part, on in self._sampler.switch(wanted).items():
+            self._log.warning("collection switched", part=part, to="on" if on else "off")
+        return self._sampler.registry.collection
 
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""

@@ -1,6 +1,9 @@
 """A node without processes: a real sampler on ledgers that are written by hand, behind the admin door's protocol."""
 
+from collections.abc import Mapping
+
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
+from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
 from penstock.node.sampler import Sampler
@@ -60,6 +63,11 @@ class StandIn:
         """Let time pass and sample."""
         self.clock.advance(seconds)
         return self.sampler.tick()
+
+    def switch(self, wanted: Mapping[str, bool]) -> Collection:
+        """Switch parts of the collection."""
+        self.sampler.switch(wanted)
+        return self.sampler.registry.collection
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot."""
