@@ -46,6 +46,44 @@ DEFAULT_ROUTE = RoutePlan(id=1, name="default")
 """The route of a listener that nobody gave one, in a plan that has no other."""
 
 
+class CertificatePlan(Struct, frozen=True, kw_only=True):
+    """
+    A certificate and its key.
+
+    Args:
+        cert: PEM file of the certificate and what it was issued by.
+        key: PEM file of the key; may be the same.
+        names: Lower-case names that it is valid for, `*.example.com` among them.
+    """
+
+    cert: str
+    key: str
+    names: tuple[str, ...] = ()
+
+
+class TlsPlan(Struct, frozen=True, kw_only=True):
+    """
+    How a listener speaks TLS with its clients.
+
+    Args:
+        certificates: Chosen by the name that the client asks for; the first one is for all others.
+        min_version: `1.2` or `1.3`.
+        ciphers: OpenSSL's list for TLS 1.2; empty for the usual ones.
+        alpn: Application protocols that are offered, best first.
+        client_certificates: `off`, `optional` or `required`.
+        client_ca: PEM file of who may issue them; empty for none.
+        tickets: Session tickets for each new TLS 1.3 session; 0 for no resumption.
+    """
+
+    certificates: tuple[CertificatePlan, ...]
+    min_version: str = "1.2"
+    ciphers: str = ""
+    alpn: tuple[str, ...] = ()
+    client_certificates: str = "off"
+    client_ca: str = ""
+    tickets: int = 2
+
+
 class ListenerPlan(Struct, frozen=True, kw_only=True):
     """
     One listener.
@@ -60,6 +98,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         targets: Where a tcp listener (or the raw part of an auto one) sends.
         users: Passwords by user name; empty where no login is asked. Never logged.
         detect: Protocols that an auto listener tells apart, of http, socks5 and tcp.
+        tls: How its clients' TLS is terminated; None where they speak in the clear.
     """
 
     id: int
@@ -71,6 +110,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     targets: tuple[TargetPlan, ...] = ()
     users: dict[str, str] = {}
     detect: tuple[str, ...] = ()
+    tls: TlsPlan | None = None
 
     def __repr__(self) -> str:
         return f"ListenerPlan(id={self.id}, name={self.name!r}, protocol={self.protocol!r})"

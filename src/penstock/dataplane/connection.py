@@ -47,6 +47,7 @@ from penstock.dataplane.farewell import Farewell
 from penstock.dataplane.inbox import Inbox
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End
+from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.udp import Association
 from penstock.metrics.ledger import (
     CLIENT_RX,
@@ -95,12 +96,13 @@ class Connection(Deadlines):
         exchange: Carries HTTP exchanges, once there was one.
         extra: A SOCKS BIND or UDP association.
         detail: One line for the log, written to the ledger at the end.
+        secure: The client's socket, where it speaks TLS.
     """
 
     __slots__ = (
         "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_reports", "_target_pending", "_told",
         "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "row",
-        "target", "worker",
+        "secure", "target", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -110,6 +112,7 @@ class Connection(Deadlines):
         self.inbox = Inbox(client, worker.words)
         self.phase = Phase.NEGOTIATE
         self.detail = ""
+        self.secure: TlsSocket | None = None
         self.target: End | None = None
         self.exchange: HttpExchange | None = None
         self.extra: Binding | Association | None = None
@@ -254,7 +257,9 @@ class Connection(Deadlines):
 
     def visited(self) -> None:
         """Look whether the flow has become bulk."""
-        if self.client.other is not None:
+        if self.secure is not None:
+            self.secure.settle()
+        elif self.client.other is not None:
             words, row = self.worker.words, self.row
             self.worker.pipes.consider(self, words[row + CLIENT_RX] + words[row + TARGET_RX])
 
@@ -459,6 +464,8 @@ class Connection(Deadlines):
         if self.detail:
             described = self._described or Describe()
             worker.ledger.describe(row, described.destination, described.user, self.detail)
+        if self.secure is not None:
+            self.secure.part(orderly=outcome == COMPLETED)
         worker.ledger.end(row, worker.reactor.now, outcome)
         self.row = 0
         self._farewell = None

@@ -12,7 +12,10 @@ from penstock.config.plan import ListenerPlan, TargetPlan
 from penstock.connection.commands import Conversation, Facts
 from penstock.connection.registry import CONVERSATIONS
 from penstock.dataplane.connection import Connection
+from penstock.dataplane.contexts import Contexts
+from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
+from penstock.dataplane.tls import TLS_IN, TlsSocket
 from penstock.metrics.ledger import pack_scope
 from penstock.policy.balance import round_robin
 
@@ -41,11 +44,21 @@ class Listener:
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
         self._targets = round_robin(plan.targets) if plan.targets else iter(())
         self._plain = plan.protocol == "tcp"
+        self._contexts = Contexts(plan.tls) if plan.tls is not None else None
+        self._mask = EDGE_IN if plan.tls is None else TLS_IN
+        self._socket_class = RawSocket if plan.tls is None else TlsSocket
         self._batch = 1
 
     def next_target(self) -> TargetPlan:
         """Return the target whose turn it is."""
         return next(self._targets)
+
+    def serve(self, connection: Connection, facts: Facts) -> None:
+        """Begin what the listener is for."""
+        if self._plain:
+            connection.go()
+        else:
+            connection.converse(self._converse(facts, self.plan))
 
     def listen(self) -> None:
         """Begin to accept. Level-triggered: what is left in the backlog announces itself again."""
@@ -94,7 +107,7 @@ class Listener:
 
     def _welcome(self, fd: int, address: tuple[str, int]) -> None:
         worker = self.worker
-        sock = RawSocket(self._family, SOCK_STREAM, 0, fd)
+        sock = self._socket_class(self._family, SOCK_STREAM, 0, fd)
         if address and type(address) is tuple:
             host, port = unmap(address[0]), address[1]
         else:
@@ -105,9 +118,11 @@ class Listener:
             worker.pause("no row of the ledger is free")
             return
         connection = Connection(worker, self, sock, fd, row, host)
-        worker.reactor.watch(fd, connection, EDGE_IN)
+        worker.reactor.watch(fd, connection, self._mask)
         try:
-            if self._plain:
+            if self._contexts is not None:
+                ClientHandshake(connection, self._contexts.default, Facts(host, port)).start()
+            elif self._plain:
                 connection.go()
             else:
                 connection.converse(self._converse(Facts(host, port), self.plan))

@@ -26,6 +26,7 @@ from penstock.dataplane.pool import Pool
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
 from penstock.dataplane.resolver import Resolver
 from penstock.dataplane.splice import Pipes
+from penstock.dataplane.tls import Detour
 from penstock.metrics.ledger import H_ACCEPTED, H_PAUSES, STATE, Ledger
 
 HOUSEKEEPING_NS = NS
@@ -64,6 +65,7 @@ class Worker:
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle or FOREVER)
         self.pipes = Pipes(plan.splice)
+        self.detour = Detour()
         self.own = OwnAddresses(plan.own_addresses)
         timeouts = plan.timeouts
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
@@ -96,6 +98,7 @@ class Worker:
             connection.abort(EndedBy.ADMIN)
         self.pool.close()
         self.pipes.close()
+        self.detour.close()
         self.resolver.close()
         self.reactor.close()
         self.ledger.close()

@@ -1,0 +1,351 @@
+"""
+A socket that speaks TLS: the same calls as a plain one, so that relay, inbox and exchange do not know the difference.
+
+OpenSSL works straight on the descriptor: no memory BIO, and no copy of ours between its records and the kernel.
+
+Wire bytes: whoever calls `recv_into` or `send` counts plain bytes. What each record adds to them is counted here, at
+once. What is neither (handshake, session tickets, alerts) is taken from the kernel's own count of the connection, when
+the handshake is over and when the connection ends.
+"""
+
+import fcntl
+import os
+import select
+import ssl
+import termios
+from _socket import IPPROTO_TCP, MSG_DONTWAIT, SHUT_WR
+from _socket import socket as RawSocket
+from socket import socketpair
+from struct import Struct
+from struct import error as StructError
+from typing import TYPE_CHECKING, Any, cast
+
+from penstock.dataplane.reactor import IN, OUT, URGENT
+
+if TYPE_CHECKING:
+    from penstock.dataplane.worker import Worker
+
+RECORD_BYTES = 16_384
+"""Plain bytes of the largest record (RFC 8446 section 5.1)."""
+
+OVERHEAD_1_3 = 5 + 1 + 16
+"""What a record adds: header, content type, tag (RFC 8446 section 5.2)."""
+
+OVERHEAD_1_2 = 5 + 8 + 16
+"""The same of TLS 1.2 with GCM: header, explicit nonce, tag (RFC 5288 section 3)."""
+
+OVERHEAD_CHACHA = 5 + 16
+"""The same of TLS 1.2 with ChaCha20-Poly1305, which sends no nonce (RFC 7905 section 2)."""
+
+TLS_IN = IN | select.EPOLLET
+TLS_BOTH = TLS_IN | OUT
+"""Nobody is told that the other end hung up: what it said before may wait in records that no edge announces again."""
+
+PATIENCE = 2
+"""Short records in a row, without an answer between them, after which a flow is read until nothing is left."""
+
+_TCP_INFO = 11
+_INFO_BYTES = 216
+_INFO = Struct("=B127xQ8xI52xQQ")
+"""In struct tcp_info (linux/tcp.h, 4.19 and later): state, bytes_received, notsent_bytes, bytes_sent, bytes_retrans."""
+
+_CLOSED = 7
+_FIN_CAME = frozenset((6, 8, 9, 11))
+"""TCP states in which bytes_received holds one more than the bytes: the FIN (net/tcp_states.h). In CLOSED it does too,
+unless a reset led there."""
+
+_QUEUED = Struct("=i")
+_BLOCKED = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Detour:
+    """
+    Takes a close_notify out of OpenSSL without letting it read.
+
+    Python's shutdown asks OpenSSL twice, and the second time reads; if the other end has just sent data, that breaks
+    the connection for good, and the data is lost. So for the moment of the call the descriptor is another socket, in
+    which there is nothing to read; what was written there is then sent on. Epoll notices nothing: it knows the file.
+    """
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = (RawSocket(fileno=each.detach()) for each in socketpair())
+        for each in (self._ours, self._theirs):
+            each.setblocking(False)
+
+    def say_goodbye(self, tls: Any, fd: int) -> bytes:
+        """Return the record that says close_notify; empty if there is none to say."""
+        kept = os.dup(fd)
+        try:
+            os.dup2(self._theirs.fileno(), fd, inheritable=False)
+            try:
+                tls.shutdown()
+            except OSError:
+                pass  # SSLWantReadError: it has been said, and the other end has not answered
+            finally:
+                os.dup2(kept, fd, inheritable=False)
+        finally:
+            os.close(kept)
+        try:
+            return self._ours.recv(RECORD_BYTES)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._ours.close()
+        self._theirs.close()
+
+
+class TlsSocket(RawSocket):
+    """
+    A connected stream socket with TLS on it. Made from a descriptor like a plain one; then `secure`, then `shake`.
+
+    Attributes:
+        asked: The name that the client asked for in its hello (SNI); empty for none.
+        rx, tx: Words of the ledger that count it; whoever uses the socket adds the plain bytes.
+    """
+
+    __slots__ = (
+        "__weakref__", "_blocked", "_counted_rx", "_counted_tx", "_detour", "_extra", "_fd", "_fin", "_in_a_row",
+        "_modify", "_news", "_pending", "_reactor", "_read", "_said", "_tls", "_words", "_write", "asked", "rx",
+        "tx",
+    )  # fmt: skip
+
+    def secure(
+        self, context: ssl.SSLContext, worker: "Worker", rx: int, tx: int, *, server_name: str | None = None
+    ) -> None:
+        """
+        Put TLS on the socket.
+
+        Args:
+            context: Certificates and rules, and whether the other end is a client or a server.
+            worker: Whose reactor watches the socket.
+            rx, tx: Words of the ledger that count what is received and sent.
+            server_name: Whom we want to speak to, where we are the client; None for no SNI and no check of the name.
+        """
+        self.setblocking(False)  # OpenSSL calls read(2) and write(2), which know no MSG_DONTWAIT
+        wrap = cast(Any, context)._wrap_socket  # the calls of ssl.SSLSocket would cost three frames each
+        self._tls: Any = wrap(self, context.protocol is ssl.PROTOCOL_TLS_SERVER, server_name)
+        self._read, self._write, self._pending = self._tls.read, self._tls.write, self._tls.pending
+        self._reactor, self._modify, self._detour = worker.reactor, worker.reactor.epoll.modify, worker.detour
+        self._words, self.rx, self.tx = worker.words, rx, tx
+        self.asked = ""
+        self._fd = self.fileno()
+        self._extra = self._counted_rx = self._counted_tx = self._in_a_row = 0
+        self._said = self._blocked = self._fin = False
+        self._news: OSError | bool = False
+
+    def choose(self, context: ssl.SSLContext) -> None:
+        """Go on with another context; for its SNI callback."""
+        self._tls.context = context
+
+    def shake(self) -> None:
+        """
+        Go on with the handshake.
+
+        Raises:
+            BlockingIOError: If the other end must do something first.
+            OSError: If it has failed; OpenSSL has sent the alert.
+        """
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            raise BlockingIOError from None
+        except ssl.SSLWantWriteError:  # a certificate chain is longer than the socket's buffer: hardly ever
+            self._modify(self._fd, TLS_BOTH)
+            raise BlockingIOError from None
+        self._modify(self._fd, TLS_IN)  # if it said more right behind its handshake, that makes an edge
+        version = self._tls.version()
+        self._extra = OVERHEAD_1_3 if version == "TLSv1.3" else overhead_1_2(self._tls.cipher()[0])
+
+    @property
+    def version(self) -> str:
+        """Return the protocol that was agreed on, such as TLSv1.3."""
+        return cast(str, self._tls.version())
+
+    @property
+    def alpn(self) -> str:
+        """Return the application protocol that was agreed on; empty for none."""
+        return cast(str, self._tls.selected_alpn_protocol() or "")
+
+    @property
+    def certificate(self) -> bytes | None:
+        """Return the other end's certificate as DER; None if it sent none."""
+        return cast("bytes | None", self._tls.getpeercert(True))
+
+    # What a plain socket does ----------------------------------------------------------------------------------------
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:  # noqa: PLR0912 - a call a record would cost
+        """
+        Receive as much as is there and fits; less than fits means that no more is there, as with a plain socket.
+
+        Args:
+            buffer: Takes the bytes.
+            nbytes: At most so many; 0 for as many as fit.
+            flags: Not used: it never blocks.
+
+        Raises:
+            BlockingIOError: If there is nothing.
+            OSError: If the connection is broken.
+        """
+        if self._news:
+            return self._tell_news()
+        size = nbytes or len(buffer)
+        read, total, records = self._read, 0, 0
+        self._in_a_row += 1
+        try:
+            total = read(size, buffer)
+            if not total:
+                return 0
+            if total < RECORD_BYTES and total < size and self._in_a_row <= PATIENCE:
+                records = 1
+                # What is left makes an edge: an eighth of the price of being told that nothing is.
+                self._modify(self._fd, TLS_BOTH if self._blocked else TLS_IN)
+            else:
+                view = memoryview(buffer)
+                while True:
+                    if total < size or not self._pending():
+                        records += 1
+                    if total == size:
+                        break
+                    count = read(size - total, view[total:])
+                    if not count:
+                        self._remember(True)
+                        break
+                    total += count
+        except _BLOCKED:
+            if not total:
+                raise BlockingIOError from None
+        except ssl.SSLZeroReturnError:
+            if not total:
+                return 0
+            self._remember(True)
+        except OSError as error:
+            if not total:
+                raise
+            self._remember(error)
+        extra = records * self._extra
+        self._words[self.rx] += extra
+        self._counted_rx += total + extra
+        return total
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive at most `size` bytes; see `recv_into`. Before the handshake is over they are as they came."""
+        if not self._extra:
+            data = super().recv(size, flags)
+            self._counted_rx += len(data)
+            return data
+        buffer = bytearray(size)
+        count = self.recv_into(buffer)
+        return bytes(memoryview(buffer)[:count])
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """
+        Send as much as the socket takes; what it does not take must be sent again from there.
+
+        Raises:
+            BlockingIOError: If it takes nothing.
+            OSError: If the connection is broken.
+        """
+        size, total, records = len(data), 0, 0
+        self._in_a_row = 0
+        try:
+            total, records = self._write(data), 1
+            while total < size:
+                total += self._write(memoryview(data)[total:])
+                records += 1
+            self._blocked = False
+        except _BLOCKED:
+            self._blocked = True
+            self._modify(self._fd, TLS_BOTH)
+            if not total:
+                raise BlockingIOError from None
+        except OSError:
+            if not total:
+                raise
+        extra = records * self._extra
+        self._words[self.tx] += extra
+        self._counted_tx += total + extra
+        return total
+
+    def shutdown(self, how: int) -> None:
+        """
+        Say close_notify, and nothing more after it; what the other end still says can be read (RFC 8446 section 6.1).
+
+        Raises:
+            OSError: If the connection is broken.
+        """
+        if self._extra and not self._said:
+            self._said = True
+            super().send(self._detour.say_goodbye(self._tls, self._fd), MSG_DONTWAIT)
+        self.settle()
+        self._fin = True
+        super().shutdown(SHUT_WR)
+
+    def part(self, *, orderly: bool) -> None:
+        """
+        Count the last wire bytes; the close is next.
+
+        Args:
+            orderly: Whether all was said: then say close_notify first, so that nobody takes the end for a cut.
+        """
+        if orderly and self._extra and not self._said:
+            self._said = True
+            try:
+                self._tls.shutdown()
+            except OSError:
+                pass  # it has been said, and the other end has not answered; or the connection is broken anyway
+        self.settle(ended=True, orderly=orderly)
+
+    # The end of what there is ----------------------------------------------------------------------------------------
+
+    def _remember(self, news: OSError | bool) -> None:
+        """Keep the end, or the error, that came behind some bytes: no edge will announce it again."""
+        self._news = news
+        self._look_again()
+
+    def _look_again(self) -> None:
+        handler = self._reactor.table.get(self._fd)
+        if handler is not None:
+            self._reactor.again(handler, self._fd, IN | URGENT)
+
+    def _tell_news(self) -> int:
+        if isinstance(self._news, OSError):
+            raise self._news
+        return 0
+
+    # Wire bytes ------------------------------------------------------------------------------------------------------
+
+    def settle(self, *, ended: bool = False, orderly: bool = True) -> None:
+        """
+        Count what the kernel has moved and nobody counted: handshake, tickets, alerts. Only ever adds.
+
+        Args:
+            ended: Whether nothing more will be read: then what waits unread counts as received too.
+            orderly: Whether, if the connection is closed by now, both ends have closed it.
+        """
+        try:
+            unread = 0 if ended else _QUEUED.unpack(fcntl.ioctl(self, termios.FIONREAD, b"\0" * 4))[0]
+            info = self.getsockopt(IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+            state, received, waiting, sent, again = _INFO.unpack(info)
+        except (OSError, StructError):  # a Unix socket: plain bytes and records stand
+            return
+        fin = state in _FIN_CAME or (state == _CLOSED and orderly)
+        missing = received - fin - unread - self._counted_rx
+        if missing > 0:
+            self._words[self.rx] += missing
+            self._counted_rx += missing
+        missing = sent - again + waiting - self._counted_tx
+        if missing > 0 and not self._fin:  # which takes a number of its own among those that wait
+            self._words[self.tx] += missing
+            self._counted_tx += missing
+
+
+def overhead_1_2(cipher: str) -> int:
+    """
+    Return the bytes that a record of TLS 1.2 adds to the plain ones.
+
+    Args:
+        cipher: OpenSSL's name of it.
+    """
+    return OVERHEAD_CHACHA if "CHACHA20" in cipher else OVERHEAD_1_2

@@ -1,0 +1,126 @@
+"""Handshakes that fail: who is to blame, and what the client is told."""
+
+import socket
+import ssl
+
+import pytest
+
+from penstock.base.outcomes import EndedBy, Phase, Reason
+from penstock.config.plan import TlsPlan
+from penstock.dataplane.handshake import reason_of
+from penstock.testing.certificates import Authority
+from penstock.testing.peers import echo, read_all, serving
+from penstock.testing.workbench import bench, listener, quick
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """An authority with files of its own."""
+    return Authority(tmp_path_factory.mktemp("handshake"))
+
+
+@pytest.fixture(scope="module")
+def plan(authority):
+    """TLS with one certificate."""
+    return TlsPlan(certificates=(authority.issue("localhost"),))
+
+
+@pytest.mark.parametrize(
+    ("said", "alert"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", None),
+        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 2),
+        (b"\x16\x03\x01\xff\xff" * 4, 2),
+    ],
+)
+def test_nonsense_is_refused(plan, said, alert):
+    """What is no TLS is refused as the proxy's decision, and an alert says so where OpenSSL has one."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        with plane.connect() as client:
+            client.sendall(said)
+            client.shutdown(socket.SHUT_WR)
+            answer = read_all(client)
+        outcome = plane.ended()[0].outcome
+        assert (outcome.ended_by, outcome.phase, outcome.reason) == (EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
+        assert alert is None or answer[:1] == b"\x15"
+        assert plane.ended()[0].texts[2].startswith("no TLS: ")
+
+
+def test_client_that_leaves_or_distrusts(authority, plan):
+    """A client that closes early, or does not trust the certificate, has ended the connection."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        plane.connect().close()
+        with plane.connect() as raw, pytest.raises(ssl.SSLCertVerificationError):
+            ssl.create_default_context().wrap_socket(raw, server_hostname="localhost")
+        assert {row.outcome.ended_by for row in plane.ended(2)} == {EndedBy.CLIENT}
+
+
+def test_silent_client_meets_the_deadline(plan):
+    """A client that says nothing, or half a hello, is ended at the handshake's deadline."""
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan), timeouts=quick(handshake=0.2)) as plane,
+        plane.connect() as silent,
+        plane.connect() as slow,
+    ):
+        slow.sendall(b"\x16\x03\x01\x02\x00\x01")
+        assert read_all(silent) == read_all(slow) == b""
+        assert {row.outcome.ended_by for row in plane.ended(2)} == {EndedBy.CLIENT_TIMEOUT}
+
+
+def test_hello_in_any_split_is_the_same(authority, plan):
+    """A handshake that comes byte by byte is a handshake."""
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        plane.connect() as raw,
+    ):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = authority.client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for byte in outgoing.read():
+                    raw.sendall(bytes([byte]))
+                incoming.write(raw.recv(65_536))
+        tls.write(b"hello")
+        for byte in outgoing.read():
+            raw.sendall(bytes([byte]))
+        while True:
+            incoming.write(raw.recv(65_536))
+            try:
+                assert tls.read(5) == b"hello"
+                break
+            except ssl.SSLWantReadError:
+                pass
+
+
+def test_client_certificates(authority):
+    """Where they are required, one of the right authority is served, and none or another one is refused (auth)."""
+    own = authority.issue("client.example")
+    plan = TlsPlan(
+        certificates=(authority.issue("localhost"),), client_certificates="required", client_ca=authority.file
+    )
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        with (
+            plane.connect() as raw,
+            authority.client_context(own).wrap_socket(raw, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+        with plane.connect() as raw, pytest.raises(ssl.SSLError), authority.client_context().wrap_socket(
+            raw, server_hostname="localhost"
+        ) as client:  # fmt: skip
+            client.recv(1)
+        reasons = [row.outcome.reason for row in plane.ended(2)]
+        assert reasons.count(Reason.AUTH) == 1
+
+
+def test_reasons_name_no_source_file():
+    """What the log says of a failed handshake is for operators."""
+    error = ssl.SSLError(1, "[SSL: NO_SHARED_CIPHER] no shared cipher (_ssl.c:997)")
+    error.reason = "NO_SHARED_CIPHER"
+    assert reason_of(error) == "no shared cipher"
+    assert reason_of(ConnectionResetError(104, "Connection reset by peer")) == "Connection reset by peer"

@@ -1,0 +1,184 @@
+"""TLS on the descriptor: exact bytes, wire counts, half-close, goodbyes."""
+
+import contextlib
+import random
+import select
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from penstock.base.outcomes import COMPLETE, EndedBy
+from penstock.config.plan import TlsPlan
+from penstock.dataplane.tls import OVERHEAD_1_2, OVERHEAD_1_3, OVERHEAD_CHACHA, overhead_1_2
+from penstock.testing.certificates import Authority
+from penstock.testing.peers import echo, read_all, saying, serving
+from penstock.testing.workbench import PATIENCE_S, Bench, bench, listener, wait_for
+
+CLOSE_WAIT = 8
+"""The FIN has come, and counts as a byte."""
+
+SIZES = (0, 1, 17, 4_096, 16_383, 16_384, 16_385, 262_144, 262_145, 5_000_000)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """An authority with files of its own."""
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def plan(authority):
+    """TLS with one certificate."""
+    return TlsPlan(certificates=(authority.issue("localhost"),))
+
+
+@contextmanager
+def shaken(plane: Bench, context: ssl.SSLContext, name: str = "localhost") -> Iterator[ssl.SSLSocket]:
+    """Give a client's end that has shaken hands."""
+    with plane.connect() as raw, context.wrap_socket(raw, server_hostname=name) as client:
+        yield client
+
+
+def echoed(client: ssl.SSLSocket, data: bytes) -> bytes:
+    """Send everything and return as much; one thread, as OpenSSL's connections belong to one at a time."""
+    client.setblocking(False)
+    sent, got = 0, bytearray()
+    while len(got) < len(data):
+        moved = len(got)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            got += client.recv(1 << 20)
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent += client.send(data[sent : sent + 65_536]) if sent < len(data) else 0
+        if len(got) == moved:
+            select.select([client], [client] if sent < len(data) else [], [], PATIENCE_S)
+    client.settimeout(PATIENCE_S)
+    return bytes(got)
+
+
+def wire(sock: socket.socket) -> tuple[int, int]:
+    """Return what the client's own kernel has sent and received on this connection, payload bytes once each."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 216)
+    state, received, waiting, sent, again = struct.unpack("=B127xQ8xI52xQQ", info)
+    return sent - again + waiting, received - (state == CLOSE_WAIT)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("size", SIZES)
+def test_echo_is_exact_and_wire_bytes_are_counted(authority, plan, version, size):
+    """Any number of bytes comes back unchanged, and the client's side counts what its own kernel counted."""
+    data = random.Random(size).randbytes(size)
+    context = authority.client_context()
+    context.minimum_version = context.maximum_version = version
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        with shaken(plane, context) as client:
+            assert echoed(client, data) == data
+            client.unwrap()
+            row = plane.ended()[0]
+            sent, received = wire(client)
+        assert (row.target_tx, row.target_rx) == (size, size)
+        assert (row.client_rx, row.client_tx) == (sent, received)
+        assert row.outcome == COMPLETE
+
+
+def test_open_connections_show_their_wire_bytes(authority, plan):
+    """While the connection is open, data is counted with what its records add; the handshake within a visit."""
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        shaken(plane, authority.client_context()) as client,
+    ):
+        client.sendall(b"x" * 100_000)
+        left = 100_000
+        while left:
+            left -= len(client.recv(left))
+        row = wait_for(lambda: _equal(plane.rows()[0], wire(client)), "the first visit")
+        assert row.client_rx > 100_000 + 7 * OVERHEAD_1_3
+
+
+def _equal(row, counted):
+    return row if (row.client_rx, row.client_tx) == counted else None
+
+
+def test_end_of_target_is_a_close_notify(authority, plan):
+    """When the target has said all, the client is told so in TLS, and can still speak (RFC 8446 section 6.1)."""
+    heard: list[bytes] = []
+
+    def answer_then_listen(sock: socket.socket) -> None:
+        sock.sendall(b"answer")
+        sock.shutdown(socket.SHUT_WR)
+        heard.append(read_all(sock))
+
+    with (
+        serving(answer_then_listen) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        shaken(plane, authority.client_context()) as client,
+    ):
+        assert read_all(client) == b"answer"
+        assert client.sendall(b"late words") is None
+        client.unwrap()
+        assert wait_for(lambda: heard) == [b"late words"]
+        assert plane.ended()[0].outcome == COMPLETE
+
+
+def test_client_that_closes_without_goodbye_has_closed(authority, plan):
+    """A FIN without close_notify passes on as an end of file, as browsers do it."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        with shaken(plane, authority.client_context()) as client:
+            client.sendall(b"all")
+            assert client.recv(3) == b"all"
+            raw = socket.socket(fileno=client.detach())
+            raw.settimeout(PATIENCE_S)
+            raw.shutdown(socket.SHUT_WR)
+            with raw:
+                read_all(raw)
+        assert plane.ended()[0].outcome == COMPLETE
+
+
+def test_slow_reader_gets_everything(authority, plan):
+    """A client that reads nothing for a while stops the target, and then gets every byte once."""
+    answer = random.Random(3).randbytes(12_000_000)
+    with (
+        serving(saying(answer)) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        shaken(plane, authority.client_context()) as client,
+    ):
+        still = plane.settled()
+        assert still.target_rx < len(answer)
+        assert read_all(client) == answer
+
+
+def test_reset_of_the_client_ends_the_connection(authority, plan):
+    """A reset in the middle ends the connection as the client's doing."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        with shaken(plane, authority.client_context()) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            raw = socket.socket(fileno=client.detach())
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()
+        outcome = plane.ended()[0].outcome
+        assert outcome is not None
+        assert outcome.ended_by is EndedBy.CLIENT
+
+
+def test_trickled_records_are_all_relayed(authority, plan):
+    """Many short records in one burst, without an answer between them, arrive whole and in order."""
+    words = [f"{number} ".encode() for number in range(3_000)]
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        with shaken(plane, authority.client_context()) as client:
+            for word in words:
+                client.sendall(word)
+            got = b""
+            while len(got) < sum(map(len, words)):
+                got += client.recv(1 << 16)
+        assert got == b"".join(words)
+
+
+def test_overhead_of_older_records():
+    """TLS 1.2 sends a nonce with GCM and none with ChaCha20."""
+    assert overhead_1_2("ECDHE-RSA-AES128-GCM-SHA256") == OVERHEAD_1_2 == 29
+    assert overhead_1_2("ECDHE-RSA-CHACHA20-POLY1305") == OVERHEAD_CHACHA == 21
