@@ -27,7 +27,7 @@ class FakeNode:
     def __init__(self, path):
         self.path, self.asked, self.open = path, [], {}
         self.ended, self.kept = [], 10_000
-        self.stats = make_stats()
+        self.stats, self.audit = make_stats(), make_audit()
         self.refusal = self.sent = None
         node = self
 
@@ -73,6 +73,8 @@ class FakeNode:
             return self.refusal
         if url.path == "/api/v1/stats":
             return 200, self.stats
+        if url.path == "/api/v1/audit":
+            return 200, self.audit
         if url.path == "/api/v1/connections":
             return 200, self._page(query)
         if url.path == "/api/v1/history":
@@ -209,6 +211,22 @@ def make_stats():
         ],
         "refused": {"auth": 3, "quota": 0},
         "taken_at": "2026-01-01T02:05:00.000Z",
+    }
+
+
+def make_audit(residual=0, **kernel):
+    """Return what a node says that has counted as many bytes as this wrong, by its kernel."""
+    line = {"dimension": "routes", "adds": "all routes", "quantity": "bytes_in", "total": 5_000, "sum": 5_000}
+    told = {"dimension": "kernel", "adds": "sockets", "quantity": "bytes_in", "total": 900, "sum": 900 - residual}
+    lines = [line | {"residual": 0}, told | {"residual": residual}]
+    view = {"taken_at": "2026-01-01T02:04:00.000Z", "refusal": "", "open": 7, "witnessed": 7, "unix": 0, "apart": 0}
+    view |= {"closed": 0, "lines": lines[1:], "suspects": [], **kernel}
+    return {
+        "taken_at": "2026-01-01T02:05:00.000Z",
+        "exact": not residual,
+        "residual_bytes": {"routes": 0, "kernel": residual},
+        "lines": lines,
+        "kernel": view,
     }
 
 

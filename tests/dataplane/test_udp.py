@@ -9,6 +9,7 @@ import pytest
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.dataplane import udp as room
 from penstock.dataplane.resolver import Answer
+from penstock.metrics.ledger import APART, HEADER_WORDS, ROW_WORDS, SCOPE
 from penstock.testing.http_peers import Wire
 from penstock.testing.socks_peers import ASSOCIATE, GREETING, ask, command, datagram
 from penstock.testing.workbench import bench, listener, quick, wait_for
@@ -63,6 +64,15 @@ def test_echo_is_exact_and_counted(plane, size):
         assert row.outcome == COMPLETE
         assert (row.client_rx, row.client_tx) == (wire.tx + len(sent), wire.rx + len(sent))
         assert (row.target_tx, row.target_rx, row.requests) == (size, size, 1)
+
+
+def test_an_association_says_that_its_bytes_are_apart(plane):
+    """The row of an association tells that it counts more than its TCP socket carries; that of a tunnel does not."""
+    with association(plane), Wire(plane.connect()) as other:
+        other.send(GREETING)
+        wait_for(lambda: plane.worker.ledger.open_rows == 2)
+        scopes = [plane.words[HEADER_WORDS + row * ROW_WORDS + SCOPE] for row in range(2)]
+        assert [bool(scope & APART) for scope in scopes] == [True, False]
 
 
 def test_ipv6_target(plane):

@@ -1,6 +1,6 @@
 """The self-audit: all ways to add up agree, and a fault in any of them is found, to the byte."""
 
-from time import perf_counter
+from time import thread_time
 
 import numpy as np
 import pytest
@@ -185,7 +185,7 @@ def test_the_books_count_what_the_fold_read():
 
 def test_the_kernel_is_a_dimension(node):
     """What the kernel said last is part of every sheet, until it says something else."""
-    line = AuditLine("kernel", "bytes_in", 100, 93, 7)
+    line = AuditLine("kernel", "sockets", "bytes_in", 100, 93, 7)
     audit = sheet(compare({}, {}), KernelView(lines=(line,)), "now")
     assert (audit.exact, audit.residual_bytes["kernel"], audit.lines) == (False, 7, (line,))
     node.sampler.registry.witnessed = KernelView(lines=(line,))
@@ -210,10 +210,10 @@ def test_the_audit_costs_a_tick_little():
     words[np.array(rows) + 1] += 10
     growth, best = reader.fold(), 1.0
     for _ in range(20):
-        before = perf_counter()
+        before = thread_time()
         registry.books.add(growth)
         registry._audit()
-        best = min(best, perf_counter() - before)
+        best = min(best, thread_time() - before)
     assert best < 0.001
     del words
     pen.close()

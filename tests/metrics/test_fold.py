@@ -127,6 +127,34 @@ def test_growth_is_never_negative(pen, reader):
     assert reader.fold().listeners[BYTES_IN, 1] == 1
 
 
+def test_a_look_shows_open_rows_and_changes_nothing(pen, reader):
+    """Whoever looks sees what is open, with its numbers, and the next fold finds the same as without the look."""
+    first, second = pen.open(), pen.open()
+    pen.move(first, 10, 20)
+    pen.end(second)
+    pen.ledger.words[pen.open()] = 3 << 2  # being opened
+    look = reader.look()
+    assert (look.position.tolist(), look.serial.tolist(), look.open.tolist()) == ([0], [1], [True])
+    assert look.words[0, 1:3].tolist() == [10, 20]
+    assert reader.fold().listeners[:4, 1].tolist() == [2, 1, 10, 20]
+    assert reader.glance(0, 1) == (10, 20)
+    assert reader.glance(0, 2) is reader.glance(1, 2) is reader.glance(7, 1) is None
+
+
+def test_a_look_leaves_out_a_row_that_changes_hands(pen, reader, monkeypatch):
+    """A row whose number changes while it is copied is of two connections, and not shown."""
+    pen.move(pen.open(), 10)
+    honest = np.flatnonzero
+
+    def meanwhile(condition):
+        found = honest(condition)
+        pen.ledger.words[HEADER_WORDS + STATE] = 2 << 2 | OPEN
+        return found
+
+    monkeypatch.setattr(np, "flatnonzero", meanwhile)
+    assert len(reader.look().position) == 0
+
+
 def test_a_dead_worker_is_read_one_last_time(pen, reader):
     """Invariant 7: what was open ends as internal/relay, what had ended keeps its word, a second reading adds none."""
     left, done = pen.open(), pen.open()

@@ -50,6 +50,14 @@ def test_not_ready_while_starting_or_draining(node, client, state):
     assert answer.json()["detail"] == f"the node is {state}"
 
 
+def test_the_audit_is_the_nodes(node, client):
+    """The sheet comes from the node, whole; a query is a mistake."""
+    audit = client.get("/api/v1/audit").json()
+    assert (audit["exact"], set(audit["residual_bytes"].values())) == (True, {0})
+    assert {line["sum"] for line in audit["lines"] if line["quantity"] == "bytes_in"} == {330}
+    assert client.get("/api/v1/audit?now=1").status_code == 400
+
+
 def test_stats_are_the_snapshot(node, client):
     """Stats are the JSON of the newest snapshot."""
     stats = client.get("/api/v1/stats").json()

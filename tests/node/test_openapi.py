@@ -48,6 +48,7 @@ def test_every_reference_leads_somewhere():
         ("/api/v1/metrics/history", "HistoryView"),
         ("/api/v1/history", "RecordPage"),
         ("/api/v1/metrics/collection", "Collection"),
+        ("/api/v1/audit", "AuditView"),
         ("/nothing", "Problem"),
     ],
 )

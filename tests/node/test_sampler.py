@@ -71,6 +71,13 @@ def test_a_dead_worker_takes_nothing_along(node, second):
     third.close()
 
 
+def test_readers_are_those_of_living_workers(node, second):
+    """Whoever compares ledgers with something else gets each of them once, and none of a worker that is gone."""
+    assert [reader.generation for reader in node.sampler.readers()] == [1, 2]
+    node.sampler.detach(1)
+    assert [reader.generation for reader in node.sampler.readers()] == [2]
+
+
 def test_detaching_twice_or_what_is_not_there_is_nothing(node, second):
     """A worker's last reading happens once, whoever asks again."""
     second.open()

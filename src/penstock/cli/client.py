@@ -42,6 +42,10 @@ class NodeClient:
         """Return totals, throughput, listeners, targets and outcomes."""
         return self._json("GET", "/api/v1/stats")
 
+    def audit(self) -> dict[str, Any]:
+        """Return whether all counts add up, the kernel's among them."""
+        return self._json("GET", "/api/v1/audit")
+
     def connections(self, **query: Any) -> dict[str, Any]:
         """Return one page of open connections; the query is the door's."""
         return self._json("GET", "/api/v1/connections", {k: v for k, v in query.items() if v not in (None, "")})

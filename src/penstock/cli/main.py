@@ -17,6 +17,7 @@ COMMANDS = {
     "connections": Lazy("penstock.cli.connections:connections", LOOK, "List the open connections of a running node."),
     "history": Lazy("penstock.cli.history:history", LOOK, "List connections of a running node that have ended."),
     "metrics": Lazy("penstock.cli.metrics:metrics", STEER, "Show or switch what a running node collects."),
+    "audit": Lazy("penstock.cli.audit:audit", LOOK, "Show whether everything that a running node counts adds up."),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),
     "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),

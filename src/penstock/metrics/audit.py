@@ -41,6 +41,7 @@ class AuditLine(Struct, frozen=True):
 
     Args:
         dimension: One of DIMENSIONS.
+        adds: What that adds up.
         quantity: One of QUANTITIES.
         total: What the node says.
         sum: What the dimension adds up to.
@@ -48,6 +49,7 @@ class AuditLine(Struct, frozen=True):
     """
 
     dimension: str
+    adds: str
     quantity: str
     total: int
     sum: int
@@ -64,7 +66,7 @@ class KernelView(Struct, frozen=True, kw_only=True):
         open: Connections that were open all the while.
         witnessed: Those that the kernel told of.
         unix: On Unix sockets, of which the kernel counts no bytes.
-        datagrams: UDP associations, whose bytes are in no stream.
+        apart: That count other bytes than those of their TCP sockets: UDP associations.
         closed: Whose socket the kernel has closed already, or that ended while they were looked at.
         lines: Bytes of those witnessed.
         suspects: Ids of connections that differ; at most `SUSPECTS`.
@@ -75,7 +77,7 @@ class KernelView(Struct, frozen=True, kw_only=True):
     open: int = 0
     witnessed: int = 0
     unix: int = 0
-    datagrams: int = 0
+    apart: int = 0
     closed: int = 0
     lines: tuple[AuditLine, ...] = ()
     suspects: tuple[int, ...] = ()
@@ -132,7 +134,7 @@ def compare(total: Sums, sums: Mapping[str, Sums]) -> tuple[AuditLine, ...]:
         sums: What each dimension adds up to.
     """
     return tuple(
-        AuditLine(dimension, quantity, total[quantity], found, abs(found - total[quantity]))
+        AuditLine(dimension, DIMENSIONS[dimension], quantity, total[quantity], found, abs(found - total[quantity]))
         for dimension, quantities in sums.items()
         for quantity, found in quantities.items()
     )

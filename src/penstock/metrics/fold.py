@@ -270,6 +270,22 @@ class LedgerReader:
         self._tick[H_TICK] += 1  # invariant 5
         return growth
 
+    def look(self) -> Rows:
+        """Return the rows that are open now. It changes nothing, and may be called in another thread than the fold."""
+        high = min(int(self._header[H_HIGH]), self.rows) if int(self._header[H_MAGIC]) == MAGIC else 0
+        state = self._rows[:high, STATE].copy()
+        position = np.flatnonzero(state & _KIND == OPEN)
+        words = self._rows.take(position, axis=0)
+        same = self._rows[position, STATE] == state[position]  # so the words are of one connection
+        position, words = position[same], words[same]
+        return Rows(position, state[position] >> _SERIAL, np.ones(len(position), np.bool_), words)
+
+    def glance(self, position: int, serial: int) -> tuple[int, int] | None:
+        """Return the client_rx and client_tx of an open row; None if it has another number, or has ended."""
+        row = self._rows[position]
+        found = int(row[CLIENT_RX]), int(row[CLIENT_TX])
+        return found if int(row[STATE]) == serial << 2 | OPEN else None
+
     def _read(self, dead: bool) -> tuple[Rows, Mask]:
         high = min(int(self._header[H_HIGH]), self.rows) if int(self._header[H_MAGIC]) == MAGIC else 0
         state = self._rows[:high, STATE].copy()  # invariant 1

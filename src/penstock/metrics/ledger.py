@@ -179,6 +179,9 @@ class Ledger:
 TARGET_SHIFT, ROUTE_SHIFT = 16, 32
 """Where the ids of target and route begin in a SCOPE word; the listener's has the low 16 bits, as each of them has."""
 
+APART = 1 << 63
+"""In SCOPE: the row counts other bytes than those that the client's TCP socket carries, such as datagrams."""
+
 _NO_TARGET = ~(0xFFFF << TARGET_SHIFT)
 
 

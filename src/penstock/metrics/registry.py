@@ -234,7 +234,9 @@ class Registry:
         self.audited = self._audit()
 
     def _audit(self) -> tuple[AuditLine, ...]:
+        routes = self.routes.sums()
         sums = {
+            "routes": {name: routes[name] for name in routes if name != "connections"},  # some have no route yet
             "listeners": self.listeners.sums(),
             "clients": self.clients.sums(),
             "minutes": self.trackers.sums(),

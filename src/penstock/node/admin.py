@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 import penstock
 from penstock.config.plan import MetricsPlan
+from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection, CollectionError
 from penstock.metrics.exporters.compat import served
 from penstock.metrics.exporters.families import chosen
@@ -66,6 +67,9 @@ class Node(Protocol):
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot."""
 
+    async def audit(self) -> AuditView:
+        """Compare open connections with the kernel, and return the whole sheet."""
+
     async def close_connection(self, number: int) -> bool:
         """End the connection with this id; returns whether there was one."""
 
@@ -100,6 +104,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/metrics/throughput", door.throughput),
         Route("/api/v1/metrics/history", door.history),
         Route("/api/v1/metrics/collection", door.collection, methods=["GET", "PUT"]),
+        Route("/api/v1/audit", door.audit),
         Route("/api/v1/connections", door.connections),
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
         Route("/api/v1/history", door.records),
@@ -189,6 +194,11 @@ class _Door:
             return _json(self._node.switch(wanted))
         except (CollectionError, msgspec.DecodeError) as error:  # the latter knows of wrong types, too
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
+
+    async def audit(self, request: Request) -> Response:
+        """Whether everything that is counted adds up, the kernel's counts among it."""
+        take(request, {})
+        return _json(await self._node.audit())
 
     async def connections(self, request: Request) -> Response:
         """Open connections, a page at a time."""

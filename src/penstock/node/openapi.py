@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from penstock.base.outcomes import Reason
+from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import ALL, PARTS, Collection
 from penstock.metrics.filters import WORDS
 from penstock.metrics.live import ConnectionView
@@ -72,6 +73,9 @@ def _paths() -> Json:
             "get": _operation("Which parts of the metrics are collected", _json(_ref("Collection"))),
             "put": _operation("Switch parts on or off", _json(_ref("Collection")), 400, 413)
             | {"requestBody": {"required": True, "content": {"application/json": {"schema": _switches()}}}},
+        },
+        "/api/v1/audit": {
+            "get": _operation("Whether all counts add up; asks the kernel", _json(_ref("AuditView")), 400)
         },
         "/api/v1/connections": {
             "get": _operation("Open connections, a page at a time", _json(_ref("Page")), 400)
@@ -189,6 +193,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
+        AuditView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

@@ -68,6 +68,10 @@ class Sampler:
         self.snapshot = switched(self.snapshot, self.registry)
         return changed
 
+    def readers(self) -> list[LedgerReader]:
+        """Return the readers of all ledgers that are written."""
+        return list(self._readers.values())
+
     def tick(self) -> Snapshot:
         """Read all ledgers and return the new snapshot."""
         now, wall = self._clock.monotonic_ns(), self._clock.wall_ns()  # before the work: even ticks, even rates

@@ -21,10 +21,12 @@ from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
 from penstock.base.errors import StartError
 from penstock.config.plan import MetricsPlan, NodePlan
+from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
+from penstock.node.auditor import Auditor
 from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
@@ -74,11 +76,13 @@ class Supervisor:
         self._resources = ExitStack()
         self._door: Door | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._audits: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._started, self._done = asyncio.Event(), asyncio.Event()
         self._addresses: Addresses | None = None
         self._sampler: Sampler
         self._crew: Crew
+        self._auditor: Auditor
 
     # What the doors ask ----------------------------------------------------------------------------------------------
 
@@ -102,6 +106,10 @@ class Supervisor:
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot; valid once `start` has returned."""
         return self._sampler.snapshot
+
+    async def audit(self) -> AuditView:
+        """Compare open connections with the kernel, and return the whole sheet."""
+        return await self._auditor.ask()
 
     async def close_connection(self, number: int) -> bool:
         """End the connection with this id; returns whether there was one."""
@@ -143,6 +151,7 @@ class Supervisor:
             await self._close()
             raise
         self._ticker = asyncio.create_task(self._tick_every_second())
+        self._audits = asyncio.create_task(self._auditor.ask_every_minute())
         self._sampler.state = "serving"
         self._tick()
         self._say_ready()
@@ -185,6 +194,7 @@ class Supervisor:
         self.plan = replace(self.plan, worker=worker, admin=door)
         registry = Registry(self.plan, self._clock.monotonic_ns())
         self._sampler = Sampler(self._clock, registry)
+        self._auditor = Auditor(self._sampler, plans, self._clock, self._log)
         outfit = Outfit(worker, listeners, self._command)
         self._crew = Crew(
             outfit, self.plan.workers, self._sampler, self._clock, self._log, on_respawn=registry.respawned
@@ -224,6 +234,7 @@ class Supervisor:
             self._log.error("tick failed", detail=repr(error))
             return
         self._troubles.tell(snapshot.troubles, snapshot.troubles_left_out)
+        self._auditor.tell(snapshot.audit)
         if self._ending is not None and (left := snapshot.totals.active):
             self._log.info(f"drain: {left} {'connection' if left == 1 else 'connections'} left")
 
@@ -269,6 +280,8 @@ class Supervisor:
         """Let go of everything, in any state that `start` may have been left in."""
         if self._addresses is not None:
             await self._crew.stop()
+        if self._audits is not None:
+            self._audits.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
             self._tick()  # the last one: all that the workers left is in it

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
+from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
@@ -72,6 +73,10 @@ class StandIn:
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot."""
         return self.sampler.snapshot
+
+    async def audit(self) -> AuditView:
+        """Return the sheet of the last tick; there is no kernel to ask."""
+        return self.snapshot().audit
 
     async def close_connection(self, number: int) -> bool:
         """Note the order; answer whether there is such a connection."""
