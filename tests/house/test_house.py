@@ -35,8 +35,8 @@ WITHOUT_MIRROR = {
 """Modules that need no test file of their own. An `__init__.py` needs none either: it holds a docstring."""
 
 HEAVY = {
-    "anyio", "asyncio", "click", "concurrent", "httpx2", "multiprocessing", "numpy", "prometheus_client", "pydantic",
-    "rich", "rich_click", "starlette", "structlog", "uvicorn",
+    "anyio", "asyncio", "click", "concurrent", "httpx2", "multiprocessing", "numpy", "opentelemetry",
+    "prometheus_client", "pydantic", "rich", "rich_click", "starlette", "structlog", "uvicorn",
 }  # fmt: skip
 """What no worker may load; asyncio alone would add 8 MB to the 14 MB of httptools and msgspec."""
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from penstock.base.clock import NS
+from penstock.metrics.endings import PercentilesView
 from penstock.metrics.histogram import SCALE, error_of
 from penstock.metrics.ledger import DIALED
 from penstock.testing.pen import Pen
@@ -75,6 +76,17 @@ def test_a_connection_is_measured_when_it_ends_and_once(node):
     assert (first.percentiles.bytes_in.count, first.percentiles.bytes_in.p50) == (1, 1_000)
     assert first.durations.counts == (0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
     assert first.durations.sum == 2
+    assert {name: len(histogram) for name, histogram in first.exact.items()} == {
+        name: 0 if name == "dial_duration" else 1 for name in PercentilesView.__struct_fields__
+    }
+    node.pen.end(node.pen.open())
+    node.tick()
+    assert len(first.exact["bytes_in"]) == 1
+
+
+def test_nothing_is_made_anew_while_nothing_ends(node):
+    """A tick in which nothing ended has the measurements of the one before."""
+    first = node.tick().endings
     assert node.tick().endings is first
 
 

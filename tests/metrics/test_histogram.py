@@ -106,3 +106,13 @@ def test_counts_by_bound():
     assert counts.of(0).cumulative() == [2, 3, 4, 5]
     assert (counts.of(0) + counts.of(1)).counts == (2, 1, 2, 1)
     assert counts.of(1).sum == 3.0
+
+
+def test_a_copy_stays_as_it_is():
+    """A copy says the same, and nothing that is counted later."""
+    histogram = Exponential()
+    histogram.add(np.array([0, 5, 9]))
+    copy = histogram.copy()
+    histogram.add(np.array([0, 1_000]))
+    assert (len(copy), copy.zeros, copy.least, copy.most, copy.scale) == (3, 1, 0, 9, histogram.scale)
+    assert len(histogram) == 5

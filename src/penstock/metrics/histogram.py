@@ -78,6 +78,13 @@ class Exponential:
         sizes = np.maximum(values, 0)
         self.least, self.most = min(self.least, int(sizes.min())), max(self.most, int(sizes.max()))
 
+    def copy(self) -> "Exponential":
+        """Return the same numbers, which then stay as they are."""
+        found = Exponential(self.scale)
+        found.counts, found.zeros = self.counts.copy(), self.zeros
+        found.least, found.most = self.least, self.most
+        return found
+
     def merged(self, other: "Exponential") -> "Exponential":
         """Return both together, at the coarser scale of the two."""
         scale = min(self.scale, other.scale)

@@ -30,6 +30,7 @@ from penstock.node.auditor import Auditor
 from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
+from penstock.node.exports.exports import Exports
 from penstock.node.log import Log, TroubleLog, make_log
 from penstock.node.processes import COMMAND, Outfit
 from penstock.node.sampler import Sampler
@@ -75,6 +76,7 @@ class Supervisor:
         self._troubles = TroubleLog(self._log)
         self._resources = ExitStack()
         self._door: Door | None = None
+        self._exports: Exports | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._audits: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -154,6 +156,8 @@ class Supervisor:
         self._audits = asyncio.create_task(self._auditor.ask_every_minute())
         self._sampler.state = "serving"
         self._tick()
+        if self._exports is not None:
+            self._exports.start()
         self._say_ready()
         self._started.set()
 
@@ -195,6 +199,7 @@ class Supervisor:
         registry = Registry(self.plan, self._clock.monotonic_ns())
         self._sampler = Sampler(self._clock, registry)
         self._auditor = Auditor(self._sampler, plans, self._clock, self._log)
+        self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)
         outfit = Outfit(worker, listeners, self._command)
         self._crew = Crew(
             outfit, self.plan.workers, self._sampler, self._clock, self._log, on_respawn=registry.respawned
@@ -285,6 +290,8 @@ class Supervisor:
         if self._ticker is not None:
             self._ticker.cancel()
             self._tick()  # the last one: all that the workers left is in it
+            if self._exports is not None:
+                await self._exports.stop()
         if self._door is not None:
             await self._door.stop()
         self._resources.close()

@@ -1,6 +1,7 @@
 """Metrics as others read them."""
 
 import gzip
+import re
 import subprocess
 import time
 
@@ -14,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.catalog import FAMILIES, NODE, OUTCOMES, REFUSED
-from penstock.metrics.exporters.families import chosen, readings
-from penstock.metrics.exporters.prometheus import Format, render
+from penstock.metrics.exporters.families import Reading, chosen, readings
+from penstock.metrics.exporters.prometheus import Format, render, render_push
 from penstock.metrics.ledger import DIALED
 from penstock.metrics.snapshot import Usage
 from penstock.testing.standin import StandIn
@@ -221,6 +222,28 @@ def test_some_families_are_an_answer_too(node, form, parse):
         assert some == {key: number for key, number in whole.items() if key[0].startswith(name)}
         assert some
     assert render(chosen(found, {"no"}), form) == (b"# EOF\n" if form is Format.OPENMETRICS else b"")
+
+
+def test_a_push_has_labels_and_time(node):
+    """What is pushed is what would be scraped, with what a scraper adds: its labels, escaped, and the time."""
+    found = readings(node.snapshot(), USAGE)
+    labels = {"job": "penstock", "instance": 'edge "1"'}
+    pushed = gzip.decompress(render_push(found, labels, 1_700_000_000_123)).decode()
+    scraped = list(parse_text(render(found, Format.TEXT).decode()))
+    for one, two in zip(parse_text(pushed), scraped, strict=True):
+        assert [(s.name, s.labels, s.value) for s in one.samples] == [
+            (s.name, s.labels | labels, s.value) for s in two.samples
+        ]
+        assert {s.timestamp for s in one.samples} == {1_700_000_000.123}
+    plain = gzip.decompress(render_push(found, {}, 5)).decode()
+    assert re.sub(" 5$", "", plain, flags=re.M) == render(found, Format.TEXT).decode()
+
+
+def test_names_that_are_no_unicode_are_written_too():
+    """A lone surrogate, which a name read from bytes may hold, is written as `?`."""
+    reading = Reading(OUTCOMES, {("\udcff", "\ud800x"): 1}, {})
+    assert b'{ended_by="?",phase="?x"} 1\n' in render([reading], Format.TEXT)
+    assert b'{ended_by="?",phase="?x"} 1 7\n' in gzip.decompress(render_push([reading], {}, 7))
 
 
 @pytest.mark.parametrize("form", Format)

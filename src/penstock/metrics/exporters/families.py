@@ -73,6 +73,11 @@ def number(value: float) -> str:
     return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
+def unicode_of(text: str) -> str:
+    """Return a text that can be written as UTF-8: a lone surrogate, from bytes that were none, becomes `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
 @lru_cache(64)
 def names_of(bounds: tuple[float, ...]) -> tuple[str, ...]:
     """Return what the buckets of a histogram are called: by their upper bounds, the last one without."""

@@ -6,10 +6,11 @@ anew. They are the oracle of the tests instead: both write the same bytes.
 """
 
 import gzip
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
-from penstock.metrics.exporters.families import Key, Reading, names_of, number
+from penstock.metrics.catalog import Family
+from penstock.metrics.exporters.families import Reading, names_of, number
 from penstock.metrics.histogram import Distribution
 
 COMPRESSION = 1
@@ -35,32 +36,49 @@ def render(readings: Iterable[Reading], form: Format, *, compressed: bool = Fals
         compressed: Whether to gzip them.
     """
     text = "".join(line for reading in readings for line in _family(reading, form))
-    body = (text + "# EOF\n" if form is Format.OPENMETRICS else text).encode()
+    body = (text + "# EOF\n" if form is Format.OPENMETRICS else text).encode("utf-8", "replace")
     return gzip.compress(body, COMPRESSION, mtime=0) if compressed else body
 
 
-def _family(reading: Reading, form: Format) -> Iterator[str]:
+def render_push(readings: Iterable[Reading], labels: Mapping[str, str], at_ms: int) -> bytes:
+    """
+    Return metrics as a store takes them that nobody scrapes for: gzipped text, each sample with its time.
+
+    Args:
+        readings: Families.
+        labels: What a scraper would have added to each sample, such as `job` and `instance`.
+        at_ms: When they were taken; unit ms since the epoch.
+    """
+    pairs, stamp = _pairs(labels.items()), f" {at_ms}"
+    text = "".join(line for reading in readings for line in _family(reading, Format.TEXT, pairs, stamp))
+    return gzip.compress(text.encode("utf-8", "replace"), COMPRESSION, mtime=0)
+
+
+def _family(reading: Reading, form: Format, pairs: str = "", stamp: str = "") -> Iterator[str]:
     family = reading.family
     name = family.name.removesuffix("_total") if form is Format.OPENMETRICS else family.name
     yield f"# HELP {name} {family.help}\n# TYPE {name} {family.kind}\n"
+    before = pairs + "," if pairs and family.labels else pairs
     for values, value in reading.numbers.items():
-        yield f"{family.name}{_braced(_pairs(reading, values))} {number(value)}\n"
+        own = before + _pairs(zip(family.labels, values, strict=True))
+        yield f"{family.name}{_braced(own)} {number(value)}{stamp}\n"
     for values, found in reading.distributions.items():
-        yield from _histogram(reading, _pairs(reading, values), found)
+        own = before + _pairs(zip(family.labels, values, strict=True))
+        yield from _histogram(family, own, found, stamp)
 
 
-def _histogram(reading: Reading, pairs: str, found: Distribution) -> Iterator[str]:
+def _histogram(family: Family, pairs: str, found: Distribution, stamp: str) -> Iterator[str]:
     """Yield the lines of one histogram. A scrape is mostly of these, so nothing is made twice."""
-    bucket, count, total = reading.family.parts
+    bucket, count, total = family.parts
     before = f"{bucket}{{{pairs},le=" if pairs else f"{bucket}{{le="
     below = found.cumulative()
     for bound, value in zip(names_of(found.bounds), below, strict=True):
-        yield f'{before}"{bound}"}} {value}\n'
-    yield f"{count}{_braced(pairs)} {below[-1]}\n{total}{_braced(pairs)} {number(found.sum)}\n"
+        yield f'{before}"{bound}"}} {value}{stamp}\n'
+    braced = _braced(pairs)
+    yield f"{count}{braced} {below[-1]}{stamp}\n{total}{braced} {number(found.sum)}{stamp}\n"
 
 
-def _pairs(reading: Reading, values: Key) -> str:
-    labels = zip(reading.family.labels, values, strict=True)
+def _pairs(labels: Iterable[tuple[str, str]]) -> str:
     return ",".join([f'{label}="{value.translate(_ESCAPES)}"' for label, value in labels])
 
 

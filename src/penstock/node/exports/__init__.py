@@ -1,0 +1,1 @@
+"""Metrics sent to others: to whom, how often, and what happens when nobody takes them."""
