@@ -7,10 +7,11 @@ them. Names are kept as words, so that they outlive the plan that gave them.
 
 Numbers count records from 1 and never stop; a record's place in the ring follows from its number. They are cursors,
 too: unlike a position, a number means the same record for as long as there is one.
+Source: docs/decisions/0009-records.md.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +159,22 @@ class RecordsView(NamedTuple):
         return found, self.ring.spared(numbers)
 
 
+class Older(Protocol):
+    """Records of an earlier run; NAMES of their words holds positions in their names."""
+
+    @property
+    def words(self) -> Words:
+        """Return their words, by rising number."""
+
+    @property
+    def texts(self) -> TextBlock:
+        """Return the text of each."""
+
+    @property
+    def names(self) -> Sequence[Names]:
+        """Return the names that they had."""
+
+
 class _Batch(NamedTuple):
     """Endings of one worker in this tick: words with NAMES and ID, but times of the monotonic clock; and texts."""
 
@@ -235,7 +252,8 @@ class Records:
         self._ring.begun[0] = self._end + len(ended)  # first: who reads on knows what is being written over
         done = 0
         for words, texts in batches:
-            self._write(numbers[done : done + len(words)], words, texts)
+            words[:, NUMBER] = numbers[done : done + len(words)].view(np.uint64)
+            self._write(words, texts)
             done += len(words)
         self._end += done  # last: a view that is made by now shows whole records only
 
@@ -243,8 +261,29 @@ class Records:
         """Return the records as of now; unit of the time ns since the epoch."""
         return RecordsView(self._ring, self._end, self._names, wall_ns)
 
-    def _write(self, numbers: NDArray[np.int64], words: Words, texts: TextBlock) -> None:
-        words[:, NUMBER] = numbers.view(np.uint64)
+    def carry(self, older: Sequence["Older"]) -> None:
+        """
+        Put records of an earlier run before those of this one, whose numbers go on from theirs.
+
+        Args:
+            older: At least one, by rising number.
+        """
+        if not self._ring.capacity:
+            return
+        mine = self.view(0)
+        words, last = mine.read(), int(older[-1].words[-1, NUMBER])
+        areas = mine.ring.texts[mine.ring.slots(words[:, NUMBER].view(np.int64))]
+        words[:, NUMBER] += np.uint64(last)
+        self._ring = make_ring(mine.ring.capacity)  # a new one: views keep theirs
+        self._end += last
+        self._ring.begun[0] = self._end
+        for each in older:
+            each.words[:, NAMES] = self._interned(each.names)[each.words[:, NAMES]]
+            self._write(each.words, each.texts)
+        self._write(words, TextBlock(words[:, TEXT].astype(np.intp), areas))
+
+    def _write(self, words: Words, texts: TextBlock) -> None:
+        numbers = words[:, NUMBER].view(np.int64)
         kept = np.flatnonzero(self._ring.spared(numbers))
         slots = self._ring.slots(numbers[kept])
         self._ring.words[slots] = words[kept]
@@ -255,15 +294,17 @@ class Records:
         if len(self._names) > 2 * self._ring.capacity:
             self._forget()
         unique, inverse = np.unique(scope, return_inverse=True)
-        names = [_names(int(each), scopes) for each in unique]
+        found: Words = self._interned([_names(int(each), scopes) for each in unique])[inverse]
+        return found
+
+    def _interned(self, names: Sequence[Names]) -> Words:
         new = dict.fromkeys(each for each in names if each not in self._numbers)
         numbered = {each: number for number, each in enumerate(new, start=self._last_name + 1)}
         if numbered:
             self._last_name += len(numbered)
             self._numbers.update(numbered)
             self._names = self._names | {number: each for each, number in numbered.items()}  # views keep theirs
-        found: Words = np.array([self._numbers[each] for each in names], np.uint64)[inverse]
-        return found
+        return np.array([self._numbers[each] for each in names], np.uint64)
 
     def _forget(self) -> None:
         """Let go of names that no record has."""

@@ -32,6 +32,7 @@ from penstock.metrics.fold import (
     Numbers,
 )
 from penstock.metrics.pairs import Pairs
+from penstock.metrics.records import Records
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.tracker import Trackers
 
@@ -168,6 +169,7 @@ class Registry:
         trackers: Listeners, routes and targets second by second.
         clients: The busiest client addresses.
         endings: What ended connections measured.
+        records: The newest ended connections, added by who folds.
         books: The node's own total, which the audit compares with all others.
         collection: Which parts of all this are on; `switch` changes it.
         audited: What the audit found at the last tick.
@@ -188,6 +190,8 @@ class Registry:
         self.collection = begin(plan.metrics)
         self.trackers.switch(self.collection.series)
         self.audited: tuple[AuditLine, ...] = self._audit()
+        self.records = Records(plan.metrics.connection_records)
+        self.records.wanted = self.collection.records
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
         self.pauses = self.respawns = 0
@@ -258,6 +262,7 @@ class Registry:
         changed = changes(before, self.collection)
         if "series" in changed:
             self.trackers.switch(self.collection.series)
+        self.records.wanted = self.collection.records
         if "percentiles" in changed:
             self.endings = Endings(self.scopes)
         return changed

@@ -248,7 +248,6 @@ def picture(
     node: NodeView,
     pids: Iterable[int],
     live: Live,
-    records: RecordsView,
     wall_ns: int,
     troubles: tuple[EndedView, ...] = (),
     troubles_left_out: int = 0,
@@ -261,7 +260,6 @@ def picture(
         node: Who it is and how it is.
         pids: One of each ledger that is written; 0 for a worker that has not begun.
         live: Its open connections.
-        records: The newest ended ones.
         wall_ns: Time since the epoch; unit ns.
         troubles, troubles_left_out: What went wrong since the last tick.
     """
@@ -294,8 +292,8 @@ def picture(
         clients=registry.clients.picture(),
         endings=registry.endings.view(),
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
-        records=records,
         collection=registry.collection,
+        records=registry.records.view(wall_ns),
         troubles=troubles,
         troubles_left_out=troubles_left_out,
     )

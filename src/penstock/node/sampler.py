@@ -7,7 +7,6 @@ import penstock
 from penstock.base.clock import NS, Clock
 from penstock.metrics.fold import TROUBLES, Growth, LedgerReader
 from penstock.metrics.live import Live, Share, rfc3339
-from penstock.metrics.records import Records
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import EndedView, NodeView, Snapshot, State, ended_view, picture, switched
 
@@ -22,7 +21,6 @@ class Sampler:
 
     Attributes:
         registry: The same.
-        records: The newest ended connections.
         state: What the next snapshot says of the node; the supervisor sets it.
         snapshot: The last one; at first one of a node that has done nothing.
     """
@@ -30,8 +28,6 @@ class Sampler:
     def __init__(self, clock: Clock, registry: Registry) -> None:
         self._clock = clock
         self.registry = registry
-        self.records = Records(registry.plan.metrics.connection_records)
-        self.records.wanted = registry.collection.records
         self.state: State = "starting"
         self._readers: dict[int, LedgerReader] = {}
         self._troubles: list[EndedView] = []
@@ -58,13 +54,12 @@ class Sampler:
         """Read the ledger of a worker that is no more, one last time: what is open in it has ended."""
         reader = self._readers.pop(generation, None)
         if reader is not None:
-            self._add(reader, reader.fold(dead=True, texts=self.records.wanted))
+            self._add(reader, reader.fold(dead=True, texts=self.registry.records.wanted))
             self.registry.detach(generation)
 
     def switch(self, wanted: Mapping[str, bool]) -> dict[str, bool]:
         """Switch parts of the collection, at once in the snapshot; see `Registry.switch`."""
         changed = self.registry.switch(wanted)
-        self.records.wanted = self.registry.collection.records
         self.snapshot = switched(self.snapshot, self.registry)
         return changed
 
@@ -75,10 +70,10 @@ class Sampler:
     def tick(self) -> Snapshot:
         """Read all ledgers and return the new snapshot."""
         now, wall = self._clock.monotonic_ns(), self._clock.wall_ns()  # before the work: even ticks, even rates
-        texts = self.records.wanted
+        texts = self.registry.records.wanted
         shares = [Share(reader, self._add(reader, reader.fold(texts=texts)).rows) for reader in self._readers.values()]
         self.registry.tick(now, wall)
-        self.records.seal(now, wall)
+        self.registry.records.seal(now, wall)
         troubles, self._troubles = self._troubles, []
         left_out, self._left_out = self._left_out, 0
         self.snapshot = picture(
@@ -86,7 +81,6 @@ class Sampler:
             node=self._node(now),
             pids=[reader.pid for reader in self._readers.values()],
             live=Live(shares, self.registry.scopes, now, wall),
-            records=self.records.view(wall),
             wall_ns=wall,
             troubles=tuple(troubles),
             troubles_left_out=left_out,
@@ -97,7 +91,7 @@ class Sampler:
         self.registry.add(growth, reader.generation)
         room = TROUBLES - len(self._troubles)
         scopes = self.registry.scopes
-        self.records.add(reader.generation, growth, scopes, self._clock.monotonic_ns())
+        self.registry.records.add(reader.generation, growth, scopes, self._clock.monotonic_ns())
         self._troubles += [ended_view(trouble, reader.generation, scopes) for trouble in growth.troubles[:room]]
         self._left_out += growth.left_out + max(0, len(growth.troubles) - room)
         return growth
