@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import (
+    ListenerPlan,
+    MetricsPlan,
+    NodePlan,
+    ParentPlan,
+    RoutePlan,
+    TargetPlan,
+    TimeoutPlan,
+    WorkerPlan,
+)
 
 names = st.text(max_size=20)
 ids = st.integers(1, 65535)
@@ -20,8 +29,7 @@ listeners = st.builds(
     protocol=st.sampled_from(["tcp", "http", "socks5", "auto"]),
     host=names,
     port=ids,
-    route=st.builds(RoutePlan, id=ids, name=names),
-    targets=st.lists(targets, max_size=3).map(tuple),
+    route=st.builds(RoutePlan, id=ids, name=names, targets=st.lists(targets, max_size=3).map(tuple)),
     users=st.dictionaries(names, names, max_size=3),
     detect=st.lists(names, max_size=3).map(tuple),
 )
@@ -42,7 +50,9 @@ def test_a_worker_reads_what_the_supervisor_wrote(plan):
 SECRET = "correct-horse-battery-staple"
 METRICS = MetricsPlan(push=f"http://ann:{SECRET}@host/write?key={SECRET}", otlp=SECRET)
 LISTENER = ListenerPlan(id=1, name="egress", protocol="socks5", host="::1", port=1080, users={"ann": SECRET})
-WORKER = WorkerPlan(listeners=(LISTENER,))
+PARENT = ParentPlan(kind="http", host="parent.example", port=3128, user="ann", password=SECRET)
+ROUTE = RoutePlan(id=2, name="app", users={"ann": SECRET}, parent=PARENT)
+WORKER = WorkerPlan(listeners=(LISTENER,), routes=(ROUTE,))
 NODE = NodePlan(
     name="edge-1",
     workers=1,
@@ -54,7 +64,7 @@ NODE = NodePlan(
 )
 
 
-@pytest.mark.parametrize("plan", [LISTENER, WORKER, NODE, METRICS], ids=lambda plan: type(plan).__name__)
+@pytest.mark.parametrize("plan", [LISTENER, PARENT, ROUTE, WORKER, NODE, METRICS], ids=lambda plan: type(plan).__name__)
 def test_secrets_are_not_printed(plan):
     """No way of printing a plan shows a password or a token."""
     assert SECRET not in repr(plan) + str(plan) + f"{plan}"

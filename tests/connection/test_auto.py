@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
-from penstock.config.plan import ListenerPlan, TargetPlan
+from penstock.config.plan import ListenerPlan, RoutePlan, TargetPlan
 from penstock.connection.auto import auto
 from penstock.connection.commands import Close, DialAny, Facts, Relay
 from penstock.testing.playbook import closes, deadline_passes, dials, dials_any, hangs_up, hears, perform, relays, says
@@ -23,7 +23,13 @@ HTTP = b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n"
 def play(detect, *script, targets=TARGETS):
     """Perform a script on a listener where the words of `detect` are enabled."""
     listener = ListenerPlan(
-        id=1, name="a", protocol="auto", host="127.0.0.1", port=1, targets=targets, detect=tuple(detect.split())
+        id=1,
+        name="a",
+        protocol="auto",
+        host="127.0.0.1",
+        port=1,
+        route=RoutePlan(id=1, name="default", targets=targets),
+        detect=tuple(detect.split()),
     )
     return perform(lambda: auto(FACTS, listener), *script)
 
@@ -101,7 +107,13 @@ STARTS = st.sampled_from([b"", SOCKS5, SOCKS4, TLS, b"GET / HTTP/1.1\r\nHost: a\
 def test_any_bytes_in_any_split_give_the_same_conversation(start, rest, detect):
     """Whole or byte by byte: the same words, the same questions, the same end; raw bytes arrive whole."""
     listener = ListenerPlan(
-        id=1, name="a", protocol="auto", host="127.0.0.1", port=1, targets=TARGETS, detect=tuple(detect.split())
+        id=1,
+        name="a",
+        protocol="auto",
+        host="127.0.0.1",
+        port=1,
+        route=RoutePlan(id=1, name="default", targets=TARGETS),
+        detect=tuple(detect.split()),
     )
     data = start + rest
     whole = improvise(auto(FACTS, listener), [data])

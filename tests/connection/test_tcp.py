@@ -3,13 +3,18 @@
 import pytest
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
-from penstock.config.plan import ListenerPlan, TargetPlan
+from penstock.config.plan import ListenerPlan, RoutePlan, TargetPlan
 from penstock.connection.commands import DialError, DialFailed, Facts
 from penstock.connection.tcp import tcp
 from penstock.testing.playbook import closes, dials_any, perform, relays, says
 
 LISTENER = ListenerPlan(
-    id=1, name="t", protocol="tcp", host="127.0.0.1", port=1, targets=(TargetPlan(id=1, host="192.0.2.2", port=80),)
+    id=1,
+    name="t",
+    protocol="tcp",
+    host="127.0.0.1",
+    port=1,
+    route=RoutePlan(id=1, name="default", targets=(TargetPlan(id=1, host="192.0.2.2", port=80),)),
 )
 
 

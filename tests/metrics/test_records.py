@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
-from penstock.config.plan import ListenerPlan, TargetPlan
+from penstock.config.plan import ListenerPlan, RoutePlan, TargetPlan
 from penstock.metrics.fold import LOST, LedgerReader
 from penstock.metrics.ledger import (
     CLIENT_RX,
@@ -237,7 +237,9 @@ def test_names_outlive_the_plan(scene):
     one = scene(9)
     one.end(listener=1)
     one.tick()
-    other = ListenerPlan(id=1, name="new", protocol="tcp", host="::", port=1, targets=())
+    other = ListenerPlan(
+        id=1, name="new", protocol="tcp", host="::", port=1, route=RoutePlan(id=1, name="default", targets=())
+    )
     one.scopes = Scopes((other,))
     one.end(listener=1)
     view = one.tick()
@@ -249,7 +251,14 @@ def test_names_that_nothing_has_are_forgotten(scene):
     one = scene(3)
     for number in range(40):
         target = TargetPlan(id=1, host=f"h{number}", port=1)
-        plan = ListenerPlan(id=1, name=f"l{number}", protocol="tcp", host="::", port=1, targets=(target,))
+        plan = ListenerPlan(
+            id=1,
+            name=f"l{number}",
+            protocol="tcp",
+            host="::",
+            port=1,
+            route=RoutePlan(id=1, name="default", targets=(target,)),
+        )
         one.scopes = Scopes((plan,))
         one.end(moved=number)
         view = one.tick()

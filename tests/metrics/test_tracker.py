@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from penstock.base.clock import NS
-from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, TargetPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.clients import Clients
 from penstock.metrics.fold import BYTES_IN, COLUMNS
 from penstock.metrics.ledger import CLIENT_RX
@@ -256,7 +256,11 @@ def test_what_is_off_covers_nothing_and_loses_nothing():
 def sixty():
     """Return a plan of 60 names: the node, a listener and its route, and 57 targets."""
     targets = tuple(TargetPlan(id=i, host=f"192.0.2.{i}", port=80) for i in range(1, 58))
-    return (ListenerPlan(id=1, name="web", protocol="tcp", host="::", port=1, targets=targets),)
+    return (
+        ListenerPlan(
+            id=1, name="web", protocol="tcp", host="::", port=1, route=RoutePlan(id=1, name="default", targets=targets)
+        ),
+    )
 
 
 def test_sixty_full_and_a_thousand_short_trackers_take_ten_megabytes():

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
-from penstock.config.plan import ListenerPlan, NodePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, TimeoutPlan, WorkerPlan
 from penstock.metrics.ledger import CLIENT_TX, H_HIGH, HEADER_WORDS, ROW_WORDS, size_of
 from penstock.node.log import make_log
 from penstock.node.supervisor import Supervisor
@@ -46,7 +46,14 @@ class Running:
 
     def __init__(self, workers, target, drain=30 * NS):
         echo = TargetPlan(id=1, host=target[0], port=target[1])
-        web = ListenerPlan(id=1, name="web", protocol="tcp", host="127.0.0.1", port=0, targets=(echo,))
+        web = ListenerPlan(
+            id=1,
+            name="web",
+            protocol="tcp",
+            host="127.0.0.1",
+            port=0,
+            route=RoutePlan(id=1, name="default", targets=(echo,)),
+        )
         worker = WorkerPlan(listeners=(web,), connections=1_000, ledger_rows=4_000, timeouts=TimeoutPlan(drain=drain))
         self.plan = NodePlan(name="test", workers=workers, admin=None, socket_path="", worker=worker)
         self.written = io.StringIO()

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
@@ -122,8 +124,7 @@ def _listeners(config: Config) -> Iterator[ListenerPlan]:
             protocol=listener.protocol,
             host=listener.listen.host,
             port=listener.listen.port,
-            route=routes[service.route],
-            targets=tuple(_target(each, target) for each, target in enumerate(service.targets, first)),
+            route=replace(routes[service.route], targets=_targets(service, first)),
             users=_users(listener),
             detect=service.detect,
         )
@@ -139,6 +140,10 @@ def _first_targets(config: Config, served: list[Service]) -> Iterator[int]:
             numbers[owner] = free
             free += len(service.targets)
         yield numbers[owner]
+
+
+def _targets(service: Service, first: int) -> tuple[TargetPlan, ...]:
+    return tuple(_target(number, target) for number, target in enumerate(service.targets, first))
 
 
 def _target(number: int, target: Target) -> TargetPlan:

@@ -26,6 +26,138 @@ class TargetPlan(Struct, frozen=True, kw_only=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class DestinationPlan(Struct, frozen=True, kw_only=True):
+    """
+    Places that a client may ask for.
+
+    Args:
+        host: A name, `*.` and a suffix, a network such as `10.0.0.0/8` or an address; `*` for all.
+        ports: Ranges as (first, last); empty for all.
+    """
+
+    host: str = "*"
+    ports: tuple[tuple[int, int], ...] = ()
+
+
+class MatchPlan(Struct, frozen=True, kw_only=True):
+    """
+    What a connection or request must be for a route to take it. Each key must match, and one of its values is enough;
+    an empty key matches all.
+
+    Args:
+        listeners: Numbers of listeners.
+        domains: Host names in lower case, or `*.` and a suffix, which stands for one label or more; `*` for all.
+        paths: Paths, or beginnings of paths with a final `*`.
+        clients: Networks such as `10.0.0.0/8`, or addresses; an IPv4 client has its IPv4 everywhere.
+        users: User names.
+        ports: Ranges of the port that was asked for, as (first, last).
+        destinations: Where a client of a forward proxy wants to go.
+        tls_versions: Highest version that the client offers, such as 0x0304; 0 for a client without TLS.
+        sni: True for clients that ask for a name in TLS, False for those that do not, None for both.
+    """
+
+    listeners: tuple[int, ...] = ()
+    domains: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    ports: tuple[tuple[int, int], ...] = ()
+    destinations: tuple[DestinationPlan, ...] = ()
+    tls_versions: tuple[int, ...] = ()
+    sni: bool | None = None
+
+
+class HealthPlan(Struct, frozen=True, kw_only=True):
+    """
+    How a route's targets are looked after.
+
+    Args:
+        kind: `tcp` (a connection), `http` (a request) or `off`.
+        path, host: Of the request.
+        expect: Status codes that are well, as (first, last).
+        interval, timeout: Between two checks, and for one; unit ns.
+        rise, fall: Checks in a row that make a target up, or down.
+        failures: Failed dials in a row after which traffic itself takes a target out; 0 for never.
+        ejection: For how long, the first time; it doubles up to thirtyfold; unit ns.
+        slow_start: Over how long a target that came up gets its whole share again; unit ns.
+    """
+
+    kind: str = "off"
+    path: str = "/"
+    host: str = ""
+    expect: tuple[tuple[int, int], ...] = ((200, 399),)
+    interval: int = 5 * NS
+    timeout: int = 2 * NS
+    rise: int = 2
+    fall: int = 3
+    failures: int = 3
+    ejection: int = 10 * NS
+    slow_start: int = 0
+
+
+class TargetTlsPlan(Struct, frozen=True, kw_only=True):
+    """
+    How TLS is spoken with targets.
+
+    Args:
+        verify: Whether their certificate must be right.
+        ca: PEM file of who may issue it; empty for those that the system trusts.
+        server_name: Whom we ask for; empty for the target's own name.
+        alpn: Application protocols that are offered.
+        cert, key: PEM files that we show where they ask for one; empty for none.
+    """
+
+    verify: bool = True
+    ca: str = ""
+    server_name: str = ""
+    alpn: tuple[str, ...] = ()
+    cert: str = ""
+    key: str = ""
+
+
+class ParentPlan(Struct, frozen=True, kw_only=True):
+    """
+    Another proxy on the way to the targets.
+
+    Args:
+        kind: `socks5`, `http` or `https`, which is CONNECT through TLS.
+        host, port: Where it is.
+        user, password: Who we are to it; empty for nobody. Never logged.
+        tls: How TLS is spoken with it.
+    """
+
+    kind: str
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+    tls: TargetTlsPlan = TargetTlsPlan()
+
+    def __repr__(self) -> str:
+        return f"ParentPlan(kind={self.kind!r}, host={self.host!r}, port={self.port})"
+
+
+class RewritePlan(Struct, frozen=True, kw_only=True):
+    """
+    What is changed in requests and answers of reverse HTTP.
+
+    Args:
+        strip_prefix: Beginning of the path that the target does not see.
+        add_prefix: What its paths begin with instead.
+        host: What the target sees as Host; empty for what the client asked for.
+        set_request, set_response: Fields that replace what is there, as (name, value).
+        remove_request, remove_response: Names of fields that go.
+    """
+
+    strip_prefix: str = ""
+    add_prefix: str = ""
+    host: str = ""
+    set_request: tuple[tuple[str, str], ...] = ()
+    set_response: tuple[tuple[str, str], ...] = ()
+    remove_request: tuple[str, ...] = ()
+    remove_response: tuple[str, ...] = ()
+
+
 class RoutePlan(Struct, frozen=True, kw_only=True):
     """
     One route.
@@ -33,13 +165,51 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
     Args:
         id: Number in the ledger, 1 to 65535; unique in the node.
         name: As configured.
+        priority: Of two routes that match, that with the higher one is taken; policy.routes tells the rest.
+        match: What it takes.
+        action: `forward`, `redirect`, `answer`, `block` or `handler`.
+        targets: Where it sends; empty for where the client of a forward proxy wants to go.
+        balance: `round_robin`, `least_connections`, `source_hash` or `random_two`.
+        health: How the targets are looked after.
+        tls: With the clients of a tls listener: `terminate`, `passthrough` or `terminate_and_reencrypt`.
+        target_tls: How TLS is spoken with the targets; None for in the clear.
+        send_proxy: Header that targets get before anything else: `off`, `v1` or `v2`.
+        parent: Proxy on the way; None for none.
+        location: Where a redirect sends, with {scheme}, {host}, {port}, {path} and {query} filled in.
+        status: Of a redirect or an answer.
+        body, content_type: Of an answer.
+        rewrite: What is changed in requests and answers.
+        users: Passwords by user name for basic authentication; empty where no login is asked. Never logged.
+        handler: `module:function` that decides.
+        handler_timeout: For one of its decisions; unit ns.
     """
 
     id: int
     name: str
+    priority: int = 0
+    match: MatchPlan = MatchPlan()
+    action: str = "forward"
+    targets: tuple[TargetPlan, ...] = ()
+    balance: str = "round_robin"
+    health: HealthPlan = HealthPlan()
+    tls: str = "terminate"
+    target_tls: TargetTlsPlan | None = None
+    send_proxy: str = "off"
+    parent: ParentPlan | None = None
+    location: str = ""
+    status: int = 0
+    body: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+    rewrite: RewritePlan = RewritePlan()
+    users: dict[str, str] = {}
+    handler: str = ""
+    handler_timeout: int = NS
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"RoutePlan(id={self.id}, name={self.name!r}, action={self.action!r})"
 
 
 DEFAULT_ROUTE = RoutePlan(id=1, name="default")
@@ -95,10 +265,11 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         host: Address to bind; `::` takes IPv4 too; `unix:/path` for a Unix socket.
         port: 0 lets the kernel choose.
         route: The route that its connections take.
-        targets: Where a tcp listener (or the raw part of an auto one) sends.
         users: Passwords by user name; empty where no login is asked. Never logged.
         detect: Protocols that an auto listener tells apart, of http, socks5 and tcp.
         tls: How its clients' TLS is terminated; None where they speak in the clear.
+        accept_proxy: Whether a PROXY header precedes what clients say: `off`, `optional` or `required`.
+        trusted_proxies: Networks whose PROXY headers are believed.
     """
 
     id: int
@@ -107,10 +278,16 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     route: RoutePlan = DEFAULT_ROUTE
-    targets: tuple[TargetPlan, ...] = ()
     users: dict[str, str] = {}
     detect: tuple[str, ...] = ()
     tls: TlsPlan | None = None
+    accept_proxy: str = "off"
+    trusted_proxies: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[TargetPlan, ...]:
+        """Return where the listener's own route sends."""
+        return self.route.targets
 
     def __repr__(self) -> str:
         return f"ListenerPlan(id={self.id}, name={self.name!r}, protocol={self.protocol!r})"
@@ -150,6 +327,8 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
 
     Args:
         listeners: Every listener of the node.
+        routes: Every route that has something to match, in the order of the configuration. A listener's own route is
+            taken where none of them matches.
         timeouts: Deadlines of the node.
         connections: Open connections that the whole node takes; each worker takes its share.
         workers: Worker processes of the node; 0 for all in one process.
@@ -161,6 +340,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     """
 
     listeners: tuple[ListenerPlan, ...]
+    routes: tuple[RoutePlan, ...] = ()
     timeouts: TimeoutPlan = TimeoutPlan()
     connections: int = 100_000
     workers: int = 1

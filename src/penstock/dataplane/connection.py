@@ -288,12 +288,12 @@ class Connection(Deadlines):
     # Dialing ---------------------------------------------------------------------------------------------------------
 
     def _dial_target(self, command: Command | None) -> None:
-        self._tries, self._reports = min(len(self.listener.plan.targets), DIAL_TARGETS), False
+        self._tries, self._reports = min(len(self.listener.route.plan.targets), DIAL_TARGETS), False
         self._dial_next()
 
     def _dial_next(self) -> None:
         self._tries -= 1
-        target = self.listener.next_target()
+        target = self.listener.route.next_target()
         self._begin_dial(target.host, target.port, target)
 
     def _dial_one(self, command: Dial) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.addresses import pack_ip, unmap
 from penstock.base.bounds import ACCEPT_BATCH, LISTEN_BACKLOG
-from penstock.config.plan import ListenerPlan, TargetPlan
+from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Facts
 from penstock.connection.registry import CONVERSATIONS
 from penstock.dataplane.connection import Connection
@@ -17,7 +17,6 @@ from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
 from penstock.dataplane.tls import TLS_IN, TlsSocket
 from penstock.metrics.ledger import pack_scope
-from penstock.policy.balance import round_robin
 
 if TYPE_CHECKING:
     from penstock.dataplane.worker import Worker
@@ -33,6 +32,9 @@ class Listener:
         worker: Who owns it.
         plan: What it serves.
         fd: A socket that is bound, listens and does not block.
+
+    Attributes:
+        route: What its connections take.
     """
 
     def __init__(self, worker: "Worker", plan: ListenerPlan, fd: int) -> None:
@@ -42,16 +44,12 @@ class Listener:
         self._family = self.sock.family
         self._scope = pack_scope(plan.id, route=plan.route.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
-        self._targets = round_robin(plan.targets) if plan.targets else iter(())
+        self.route = worker.routes.of(plan.route)
         self._plain = plan.protocol == "tcp"
         self._contexts = Contexts(plan.tls) if plan.tls is not None else None
         self._mask = EDGE_IN if plan.tls is None else TLS_IN
         self._socket_class = RawSocket if plan.tls is None else TlsSocket
         self._batch = 1
-
-    def next_target(self) -> TargetPlan:
-        """Return the target whose turn it is."""
-        return next(self._targets)
 
     def serve(self, connection: Connection, facts: Facts) -> None:
         """Begin what the listener is for."""

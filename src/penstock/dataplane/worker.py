@@ -25,6 +25,7 @@ from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.pool import Pool
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
 from penstock.dataplane.resolver import Resolver
+from penstock.dataplane.route import Routes
 from penstock.dataplane.splice import Pipes
 from penstock.dataplane.tls import Detour
 from penstock.metrics.ledger import H_ACCEPTED, H_PAUSES, STATE, Ledger
@@ -74,6 +75,7 @@ class Worker:
         self.draining = self._paused = self._attentive = False
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
         self._limit = self._fair_share()
+        self.routes = Routes([*(each.route for each in plan.listeners), *plan.routes])
         self.listeners = [Listener(self, each, listeners[each.id]) for each in plan.listeners]
 
     def _fair_share(self) -> int:

@@ -17,7 +17,11 @@ WEB = ListenerPlan(
     protocol="tcp",
     host="127.0.0.1",
     port=8001,
-    targets=(TargetPlan(id=1, host="192.0.2.10", port=80), TargetPlan(id=2, host="2001:db8::2", port=80)),
+    route=RoutePlan(
+        id=1,
+        name="default",
+        targets=(TargetPlan(id=1, host="192.0.2.10", port=80), TargetPlan(id=2, host="2001:db8::2", port=80)),
+    ),
 )
 EGRESS = ListenerPlan(
     id=2, name="egress", protocol="socks5", host="::", port=1080, route=RoutePlan(id=2, name="out")

@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import Outcome, unpack
-from penstock.config.plan import ListenerPlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, RoutePlan, TargetPlan, TimeoutPlan, WorkerPlan
 from penstock.dataplane import orders
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.worker import Worker
@@ -163,8 +163,9 @@ class Bench:
 def listener(name: str = "main", protocol: str = "tcp", *targets: int, **more: Any) -> ListenerPlan:
     """Return the plan of a listener on loopback that sends to these ports of loopback."""
     plans = tuple(TargetPlan(id=number, host="127.0.0.1", port=port) for number, port in enumerate(targets, 1))
+    route = RoutePlan(id=1, name="default", targets=more.pop("targets", plans))
     fields: dict[str, Any] = {"id": 1, "name": name, "protocol": protocol, "host": "127.0.0.1", "port": 0}
-    return ListenerPlan(**fields | {"targets": plans} | more)
+    return ListenerPlan(**fields | {"route": route} | more)
 
 
 @contextlib.contextmanager

@@ -145,7 +145,14 @@ def test_a_series_is_served_once():
     """Two listeners that send to one target by one route make one series, with the sum of both."""
     target = {"host": "192.0.2.10", "port": 80}
     listeners = tuple(
-        ListenerPlan(id=n, name=f"l{n}", protocol="tcp", host="::", port=n, targets=(TargetPlan(id=n, **target),))
+        ListenerPlan(
+            id=n,
+            name=f"l{n}",
+            protocol="tcp",
+            host="::",
+            port=n,
+            route=RoutePlan(id=1, name="default", targets=(TargetPlan(id=n, **target),)),
+        )
         for n in (1, 2)
     )
     plan = NodePlan(name="n", workers=1, admin=None, socket_path="", worker=WorkerPlan(listeners=listeners))
@@ -251,8 +258,8 @@ def test_a_large_node_is_quickly_told(form):
     """More than 5,000 series take less than 50 ms of CPU time."""
     listeners = tuple(
         ListenerPlan(
-            id=n, name=f"listener-{n}", protocol="tcp", host="::", port=n, route=RoutePlan(id=n, name=f"route-{n}"),
-            targets=(TargetPlan(id=n, host=f"192.0.2.{n}", port=80),),
+            id=n, name=f"listener-{n}", protocol="tcp", host="::", port=n,
+            route=RoutePlan(id=n, name=f"route-{n}", targets=(TargetPlan(id=n, host=f"192.0.2.{n}", port=80),)),
         )
         for n in range(1, 130)
     )  # fmt: skip
