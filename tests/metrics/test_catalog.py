@@ -27,6 +27,23 @@ def test_no_label_holds_an_address_of_a_client():
     assert {label for family in FAMILIES for label in family.labels} <= known
 
 
+def test_units_end_names():
+    """A family's unit is told by its name; most of them only count."""
+    units = {family.name: family.unit for family in FAMILIES if family.unit}
+    assert units["penstock_bytes_total"] == units["penstock_audit_residual_bytes"] == "bytes"
+    assert units["penstock_throughput_bytes_per_second"] == "bytes_per_second"
+    assert units["process_cpu_seconds_total"] == units["penstock_dial_duration_seconds"] == "seconds"
+    assert not {"penstock_workers", "penstock_connections_total", "penstock_build_info"} & set(units)
+
+
+def test_names_are_all_that_it_is_called():
+    """A family is known by its name with and without `_total`, and by the names of its samples."""
+    assert catalog.BYTES.names == {"penstock_bytes_total", "penstock_bytes"}
+    assert catalog.WORKERS.names == {"penstock_workers"}
+    assert catalog.DIAL.names == {catalog.DIAL.name, *catalog.DIAL.parts}
+    assert catalog.DIAL.parts == tuple(f"penstock_dial_duration_seconds_{part}" for part in ("bucket", "count", "sum"))
+
+
 def test_help_is_one_sentence():
     """Every family says what it counts, without a full stop."""
     assert all(family.help and not family.help.endswith(".") for family in FAMILIES)

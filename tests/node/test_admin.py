@@ -5,6 +5,7 @@ import gzip
 import pytest
 from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 from starlette.testclient import TestClient
 
 import penstock
@@ -179,6 +180,28 @@ def test_older_names_are_shown_where_they_are_wanted(node, client, compat_names)
     node.metrics = MetricsPlan(compat_names=compat_names)
     assert ("socks5_connections_total 3\n" in client.get("/metrics").text) is compat_names
     assert ("socks5_" in client.get("/metrics?name[]=socks5_connections_total").text) is compat_names
+
+
+def test_all_metrics_are_exported(node, client):
+    """The same numbers as `/metrics` as JSON or CSV, with all that is known of them; other words are refused."""
+    scraped = {}
+    for family in parse_text(client.get("/metrics").text):
+        for sample in family.samples:
+            scraped[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    export = client.get("/api/v1/metrics/export").json()
+    told = {
+        (sample["name"], tuple(sorted(sample["labels"].items()))): sample["value"]
+        for family in export["families"]
+        for sample in family["samples"]
+    }
+    assert export["taken_at"] == node.snapshot().taken_at
+    assert set(told) == set(scraped)
+    assert all(told[key] == scraped[key] for key in told if not key[0].startswith("process_"))
+    table = client.get("/api/v1/metrics/export?format=csv")
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    assert table.text.count("\r\n") == len(scraped) + 1
+    assert client.get("/api/v1/metrics/export?format=xml").status_code == 400
+    assert client.get("/api/v1/metrics/export?form=csv").status_code == 400
 
 
 def test_metrics_are_gzipped_for_those_who_take_it(client):

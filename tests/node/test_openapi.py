@@ -46,6 +46,7 @@ def test_every_reference_leads_somewhere():
         ("/api/v1/metrics", "MetricsView"),
         ("/api/v1/metrics/throughput?window=60s&scope=route:out", "WindowView"),
         ("/api/v1/metrics/history", "HistoryView"),
+        ("/api/v1/metrics/export", "ExportView"),
         ("/api/v1/history", "RecordPage"),
         ("/api/v1/metrics/collection", "Collection"),
         ("/api/v1/audit", "AuditView"),

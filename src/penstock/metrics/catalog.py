@@ -7,6 +7,10 @@ from msgspec import Struct
 PREFIX = "penstock_"
 
 
+UNITS = ("bytes_per_second", "bytes", "seconds")
+"""Of families; the longest first."""
+
+
 class Family(Struct, frozen=True):
     """
     One metric family.
@@ -29,6 +33,12 @@ class Family(Struct, frozen=True):
         if self.kind != "histogram":
             return (self.name,)
         return self.name + "_bucket", self.name + "_count", self.name + "_sum"
+
+    @property
+    def unit(self) -> str:
+        """Return its unit, which ends its name: one of `UNITS`, or nothing for what is only counted."""
+        name = self.name.removesuffix("_total")
+        return next((unit for unit in UNITS if name.endswith("_" + unit)), "")
 
     @property
     def names(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from platform import python_version
 from typing import Any, Protocol
@@ -20,9 +21,11 @@ from penstock.config.plan import MetricsPlan
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection, CollectionError
 from penstock.metrics.exporters.compat import served
-from penstock.metrics.exporters.families import chosen
+from penstock.metrics.exporters.families import Reading, chosen
+from penstock.metrics.exporters.listing import to_json, to_table
 from penstock.metrics.exporters.negotiation import choose_format, takes_gzip
 from penstock.metrics.exporters.prometheus import Format, render
+from penstock.metrics.filters import parse_word
 from penstock.metrics.snapshot import Snapshot
 from penstock.metrics.tracker import NODE, WINDOWS
 from penstock.metrics.view import Metrics, UnknownScopeError, WindowView, parse_window
@@ -46,6 +49,9 @@ BODY_BYTES = 4_096
 SORTS = ("id", "bytes")
 
 JSON = "application/json"
+
+EXPORTS = {"json": (JSON, to_json), "csv": ("text/csv", to_table)}
+"""Media types of an export and what writes them, by the word for each."""
 
 
 class Node(Protocol):
@@ -103,6 +109,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/metrics", door.everything),
         Route("/api/v1/metrics/throughput", door.throughput),
         Route("/api/v1/metrics/history", door.history),
+        Route("/api/v1/metrics/export", door.export),
         Route("/api/v1/metrics/collection", door.collection, methods=["GET", "PUT"]),
         Route("/api/v1/audit", door.audit),
         Route("/api/v1/connections", door.connections),
@@ -137,9 +144,20 @@ class _Door:
         headers = {"Vary": "Accept, Accept-Encoding", "Content-Type": form.value}
         return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if compressed else {}))
 
-    def _render(self, snapshot: Snapshot, form: Format, compressed: bool, names: frozenset[str]) -> bytes:
+    def _readings(self, snapshot: Snapshot) -> list[Reading]:
         usage = self._meter.read(snapshot.workers.pids)
-        found = served(snapshot, usage, compat_names=self._node.metrics.compat_names)
+        return served(snapshot, usage, compat_names=self._node.metrics.compat_names)
+
+    async def export(self, request: Request) -> Response:
+        """Every family with what is known of it, as JSON or CSV."""
+        form = take(request, {"format": partial(parse_word, known=EXPORTS)}).get("format", "json")
+        media, write = EXPORTS[form]
+        snapshot = self._node.snapshot()
+        body = await run_in_threadpool(lambda: write(self._readings(snapshot), snapshot.taken_at))
+        return Response(body, media_type=media)
+
+    def _render(self, snapshot: Snapshot, form: Format, compressed: bool, names: frozenset[str]) -> bytes:
+        found = self._readings(snapshot)
         return render(chosen(found, names) if names else found, form, compressed=compressed)
 
     async def health(self, request: Request) -> Response:

@@ -7,6 +7,7 @@ import msgspec
 from penstock.base.outcomes import Reason
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import ALL, PARTS, Collection
+from penstock.metrics.exporters.listing import ExportView
 from penstock.metrics.filters import WORDS
 from penstock.metrics.live import ConnectionView
 from penstock.metrics.searching import RecordView
@@ -69,6 +70,12 @@ def _paths() -> Json:
             "get": _operation("A graph of one scope", _json(_ref("HistoryView")), 400, 404)
             | {"parameters": [_time("seconds", "300"), _scope()]}
         },
+        "/api/v1/metrics/export": {
+            "get": _operation(
+                "Every family with what is known of it", _also(_json(_ref("ExportView")), "text/csv"), 400
+            )
+            | {"parameters": [_format("json", "csv")]}
+        },
         "/api/v1/metrics/collection": {
             "get": _operation("Which parts of the metrics are collected", _json(_ref("Collection"))),
             "put": _operation("Switch parts on or off", _json(_ref("Collection")), 400, 413)
@@ -120,10 +127,17 @@ def _queries() -> list[Json]:
 
 
 def _records() -> Json:
-    answers = _json(_ref("RecordPage"))
-    text = {"schema": {"type": "string"}}
-    answers["200"]["content"] |= {"text/csv": text, "application/x-ndjson": text}
+    return _also(_json(_ref("RecordPage")), "text/csv", "application/x-ndjson")
+
+
+def _also(answers: Json, *media: str) -> Json:
+    """Return answers that come in other forms too."""
+    answers["200"]["content"] |= {each: {"schema": {"type": "string"}} for each in media}
     return answers
+
+
+def _format(*words: str) -> Json:
+    return {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(words), "default": words[0]}}
 
 
 def _filters() -> list[Json]:
@@ -193,7 +207,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView,
+        AuditView, ExportView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

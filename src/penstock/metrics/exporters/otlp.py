@@ -32,8 +32,8 @@ from penstock.metrics.histogram import Distribution, Exponential
 
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
-UNITS = {"_bytes_per_second": "By/s", "_bytes": "By", "_seconds": "s"}
-"""By the end of a family's name without `_total`; all others count things."""
+UCUM = {"": "1", "bytes_per_second": "By/s", "bytes": "By", "seconds": "s"}
+"""What a family's unit is in UCUM."""
 
 INTEGERS = range(-(2**63), 2**63)
 """What a number may be to be told whole."""
@@ -92,15 +92,9 @@ def exact_name(measured: str) -> tuple[str, str]:
     return f"{PREFIX}connection_{measured}", "By"
 
 
-def unit_of(family: Family) -> str:
-    """Return the unit of a family."""
-    name = family.name.removesuffix("_total")
-    return next((unit for end, unit in UNITS.items() if name.endswith(end)), "1")
-
-
 def _metric(reading: Reading, source: Source) -> Metric:
     family = reading.family
-    metric = Metric(name=family.name, description=family.help, unit=unit_of(family))
+    metric = Metric(name=family.name, description=family.help, unit=UCUM[family.unit])
     if family.kind == "histogram":
         points = [_bounded(family, values, found, source) for values, found in reading.distributions.items()]
         metric.histogram.CopyFrom(Histogram(data_points=points, aggregation_temporality=CUMULATIVE))
