@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from penstock.base.errors import ConfigurationError
 from penstock.config.compile import Machine, compile_plan, this_machine
 from penstock.config.model import Config
+from penstock.config.plan import StorePlan
 from penstock.config.settle import Settled
 
 MACHINE = Machine(4, "host-1", Path("/run/penstock"), Path("/var/lib/penstock"))
@@ -123,3 +124,18 @@ def test_this_machine(monkeypatch):
     assert machine == Machine(len(os.sched_getaffinity(0)), "my-host", Path("/r"), Path("/s/penstock"))
     monkeypatch.setattr("socket.gethostname", lambda: "ü")
     assert this_machine({}).name == "penstock"
+
+
+def test_where_the_store_is():
+    """By name in the state directory, or where it is told, or nowhere; a relative path begins where it was written."""
+    tree = {"node": {"name": "edge"}, "listener": [{"listen": ":1", "protocol": "http"}]}
+    assert plan(tree).store == StorePlan(path="/var/lib/penstock/edge.db")
+    assert plan(tree, state_dir=Path("/s")).store.path == "/s/edge.db"
+    off = tree | {"store": {"path": "off", "flush": "1s"}}
+    assert plan(off).store == StorePlan(path="", flush=S)
+    config = Config.model_validate(off | {"store": {"path": "x.db"}})
+    assert compile_plan(Settled(config, None, None, Path("/f/x.db")), MACHINE).store.path == "/f/x.db"
+    quiet = MACHINE._replace(keeps=False, file="http-1")
+    assert plan(tree, machine=quiet).store.path == ""
+    del tree["node"]
+    assert plan(tree, machine=quiet, state_dir=Path("/s")).store.path == "/s/http-1.db"

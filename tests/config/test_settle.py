@@ -119,11 +119,12 @@ def test_tables_of_the_wrong_shape(text):
 def test_the_token_is_read_beside_the_file(tmp_path):
     """A relative token_file starts where the file lies that names it."""
     (tmp_path / "token").write_text("abc\n")
-    text = "[admin]\nlisten = ':9190'\ntoken_file = 'token'\n[node]\nstate_dir = 's'\n"
+    text = "[admin]\nlisten = ':9190'\ntoken_file = 'token'\n[node]\nstate_dir = 's'\n[store]\npath = 'n.db'\n"
     text += "[[listener]]\nlisten = ':1'\nprotocol = 'http'\n"
     settled = settle(written(text, path=tmp_path / "a.toml"))
     assert settled.token == "abc"
     assert settled.state_dir == tmp_path / "s"
+    assert settled.store == tmp_path / "n.db"
 
 
 def test_an_unreadable_token_is_one_mistake_of_many(tmp_path):

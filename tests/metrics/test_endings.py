@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from penstock.base.clock import NS
-from penstock.metrics.endings import PercentilesView
-from penstock.metrics.histogram import SCALE, error_of
+from penstock.metrics.endings import Endings, PercentilesView, SavedEndings
+from penstock.metrics.histogram import SCALE, SavedExponential, error_of
 from penstock.metrics.ledger import DIALED
+from penstock.metrics.saved import Bins, SavedError, parse, serialize
+from penstock.metrics.scopes import Scopes
 from penstock.testing.pen import Pen
-from penstock.testing.standin import StandIn
+from penstock.testing.standin import EGRESS, PLAN, StandIn
 
 MS = NS // 1_000
 
@@ -124,3 +127,48 @@ def test_nonsense_measures_as_nothing(node):
     node.pen.end(row, now_ns=NS)
     found = node.tick().endings.percentiles
     assert (found.connection_duration.p50, found.bytes_in.p50) == (0, 0)
+
+
+def test_measurements_continue():
+    """After a restart percentiles and histograms are those of both runs; a target that is gone keeps its own."""
+    node = StandIn()
+    rows = [node.pen.open() for _ in range(20)]
+    for number, row in enumerate(rows, 1):
+        node.pen.move(row, number, number * 100)
+        node.pen.aim(row, 1, 2)
+        node.pen.ledger.words[row + DIALED] = number * NS // 100
+        node.pen.end(row, now_ns=number * NS)
+    node.tick()
+    before = node.sampler.registry.endings
+    after = Endings(Scopes((EGRESS,)))
+    after.restore(parse(serialize(before.export()), SavedEndings))
+    assert after.view().percentiles == before.view().percentiles
+    assert after.view().durations == before.view().durations
+    again = Endings(node.sampler.registry.scopes)
+    again.restore(after.export())
+    again.restore(before.export())
+    assert again.view().percentiles.bytes_in.count == 40
+    assert again.view().percentiles.bytes_in.p50 == before.view().percentiles.bytes_in.p50
+    (dials,) = [each for _, address, each in again.view().dials if address == "[2001:db8::2]:80"]
+    assert sum(dials.counts) == 40
+    node.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dial_bounds": (1.0,)},
+        {"durations": Bins((1, 2), 3.0)},
+        {"dials": ((("default",), Bins((0,) * 3, 0.0)),)},
+        {"exact": {"bytes_in": SavedExponential(5, 0, 0, 0, ((10**6, 1),))}},
+        {"exact": {"bytes_in": SavedExponential(99, 0, 0, 0, ())}},
+        {"exact": {"bytes_in": SavedExponential(5, 2**62, 0, 0, ((1, 2**62),))}},
+    ],
+)
+def test_measurements_of_another_kind_are_refused(change):
+    """Other bounds, other scales and impossible counts are one error, and nothing is added."""
+    endings = Endings(Scopes(PLAN.worker.listeners))
+    with pytest.raises(SavedError):
+        endings.restore(replace(endings.export(), **change))
+    assert endings.view().percentiles.bytes_in.count == 0
+    assert sum(endings.view().durations.counts) == 0

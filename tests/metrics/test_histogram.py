@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.metrics.histogram import SCALE, SCALES, Bounded, Distribution, Exponential, error_of
+from penstock.metrics.saved import Bins, SavedError
 
 RANDOM = np.random.default_rng(11)
 SHARES = (0.0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
@@ -116,3 +117,26 @@ def test_a_copy_stays_as_it_is():
     histogram.add(np.array([0, 1_000]))
     assert (len(copy), copy.zeros, copy.least, copy.most, copy.scale) == (3, 1, 0, 9, histogram.scale)
     assert len(histogram) == 5
+
+
+@given(st.lists(st.integers(-5, 2**63 - 1), max_size=30), st.integers(0, 10))
+def test_a_histogram_is_kept_whole(numbers, scale):
+    """What is exported comes back with every count, at any scale."""
+    histogram = Exponential(scale)
+    histogram.add(np.array(numbers, np.int64))
+    again = histogram.export().restore()
+    assert again.export() == histogram.export()
+    assert again.quantiles((0.5, 0.99)) == histogram.quantiles((0.5, 0.99))
+
+
+def test_counts_by_bound_are_kept():
+    """What is carried is added to what is there; counts by other bounds are refused."""
+    one, two = Bounded((1.0, 2.0), 2), Bounded((1.0, 2.0), 2)
+    one.add(np.array([0.5, 1.5, 9.0]), np.array([0, 0, 1]))
+    two.add(np.array([0.5]), np.array([0]))
+    two.carry(0, one.export(0))
+    assert two.of(0) == Distribution((1.0, 2.0), (2, 1, 0), 2.5)
+    with pytest.raises(SavedError, match="other bounds"):
+        two.carry(0, Bins((1,), 1.0))
+    with pytest.raises(SavedError, match="too large"):
+        two.carry(0, Bins((2**62, 2**62, 0), 1.0))

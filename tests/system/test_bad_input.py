@@ -1,6 +1,5 @@
 """Any bytes on any port: answered as the protocol says or closed, told in one line, counted, and then gone."""
 
-import os
 import random
 import re
 import socket
@@ -12,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.testing import http_peers
-from penstock.testing.nodes import running, table
+from penstock.testing.nodes import environment, running, table
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.workbench import wait_for
 
@@ -319,7 +318,7 @@ def penstock(folder, *words):
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "penstock.cli", *words], check=False, capture_output=True, text=True, timeout=SECONDS,
-        cwd=folder, env={"PATH": os.environ["PATH"], "HOME": str(folder), "PENSTOCK_RUNTIME_DIR": str(folder)},
+        cwd=folder, env=environment(folder),
     )  # fmt: skip
 
 
@@ -384,7 +383,7 @@ def test_a_name_that_is_taken(node, tmp_path):
         [sys.executable, "-m", "penstock.cli", "run", "-c", "penstock.toml", "--admin", "off", "--connections", "10",
          "--name", name],
         check=False, capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PENSTOCK_RUNTIME_DIR": folder},
+        env=environment(folder),
     )  # fmt: skip
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1

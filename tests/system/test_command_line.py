@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from penstock.testing.nodes import environment
+
 pytestmark = pytest.mark.system
 
 SECONDS = 30
@@ -51,7 +53,7 @@ def serve(tmp_path, penstock):
 
 
 def _environment(tmp_path):
-    return {"PENSTOCK_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    return environment(tmp_path) | {"PATH": "/usr/bin:/bin"}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from penstock.testing import http_peers
-from penstock.testing.nodes import running, table
+from penstock.testing.nodes import environment, running, table
 from penstock.testing.peers import echo, read_all, serving
 from penstock.testing.procfs import descriptors, memory
 from penstock.testing.workbench import wait_for
@@ -313,7 +313,7 @@ def penstock(folder, *words):
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "penstock.cli", *words], check=False, capture_output=True, text=True, timeout=SECONDS,
-        cwd=folder, env={"PATH": os.environ["PATH"], "HOME": str(folder), "PENSTOCK_RUNTIME_DIR": str(folder)},
+        cwd=folder, env=environment(folder),
     )  # fmt: skip
 
 

@@ -68,6 +68,7 @@ def effective(plan: "NodePlan") -> dict[str, Any]:
         "timeouts": {name: _duration(getattr(timeouts, name)) for name in timeouts.__struct_fields__},
         "dns": {"ttl": _duration(worker.dns_ttl), "negative_ttl": _duration(worker.dns_negative_ttl)},
         "log": {"level": plan.log_level, "format": plan.log_format},
+        "store": {"path": plan.store.path or "off", "flush": _duration(plan.store.flush)},
         "metrics": _metrics(plan.metrics),
         "listener": [_listener(each) for each in worker.listeners],
     }  # fmt: skip

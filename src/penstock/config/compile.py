@@ -13,7 +13,16 @@ from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.model import Config, Listener, Metrics, Target
-from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import (
+    ListenerPlan,
+    MetricsPlan,
+    NodePlan,
+    RoutePlan,
+    StorePlan,
+    TargetPlan,
+    TimeoutPlan,
+    WorkerPlan,
+)
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
 from penstock.config.serving import Service, services
 from penstock.config.settle import Settled
@@ -32,12 +41,16 @@ class Machine(NamedTuple):
         name: What a node without a name is called.
         runtime: Directory of the nodes' sockets.
         state: Directory of what outlives a restart.
+        keeps: Whether a node that is not told where keeps anything there.
+        file: What the store of a node without a name is called; the node's name if empty.
     """
 
     cores: int
     name: str
     runtime: Path
     state: Path
+    keeps: bool = True
+    file: str = ""
 
 
 def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
@@ -76,8 +89,21 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
         log_format=config.log.format,
         worker=_worker(config, workers),
         metrics=_metrics(config.metrics),
+        store=StorePlan(path=_store(settled, machine), flush=config.store.flush),
         notices=settled.notices,
     )
+
+
+def _store(settled: Settled, machine: Machine) -> str:
+    """Return the path of the store; empty for none."""
+    if settled.config.store.path == "off":
+        return ""
+    if settled.store is not None:
+        return str(settled.store.absolute())
+    if settled.state_dir is None and not machine.keeps:
+        return ""
+    name = settled.config.node.name or machine.file or machine.name
+    return str((settled.state_dir or machine.state).absolute() / f"{name}.db")
 
 
 def _pair(endpoint: Endpoint | None) -> tuple[str, int] | None:

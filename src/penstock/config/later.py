@@ -4,7 +4,7 @@ from penstock.config.mistakes import Key
 
 KEYS = frozenset(
     {
-        ("manager",), ("access",), ("guard",), ("store",), ("alert",),
+        ("manager",), ("access",), ("guard",), ("alert",),
         ("limits", "connections_per_ip"), ("limits", "rate_per_ip"), ("limits", "rate"), ("limits", "bandwidth"),
         ("limits", "quota"), ("timeouts", "keep_alive"),
         ("listener", "certificates"), ("listener", "accept_proxy"), ("listener", "trusted_proxies"),

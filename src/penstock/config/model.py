@@ -139,6 +139,15 @@ class Log(Table):
     format: Literal["console", "json"] = Field(default="console", description="One line of text or of JSON.")
 
 
+class Store(Table):
+    """What outlives a restart."""
+
+    path: Annotated[str, FilePath()] | None = Field(
+        default=None, description='The file of totals, series and records; "off" for none.'
+    )
+    flush: Annotated[int, Duration("100ms", "1h")] = _written("5s", "Between two writes.")
+
+
 class Retention(Table):
     """How long samples are kept."""
 
@@ -262,6 +271,7 @@ class Config(Table):
     dns: Dns = Dns()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    store: Store = Store()
     monitoring: Monitoring = Monitoring()
     listener: list[Listener] = Field(default=[], description="One table for each listener.")
     route: list[Route] = Field(default=[], description="One table for each route.")

@@ -21,7 +21,7 @@ def one_shot(
     environ: Mapping[str, str] | None = None,
 ) -> NodePlan:
     """
-    Return the plan of a node that serves these listeners.
+    Return the plan of a node that serves these listeners. It keeps nothing unless it is told where.
 
     Args:
         listeners: Tables as in a file: protocol, listen, targets, auth, users, name, detect; None for what is left out.
@@ -38,4 +38,5 @@ def one_shot(
     settled = settle(Written([Defaults({"admin": {"listen": "off"}}), Environment(environ), given], given))
     machine = this_machine(environ)
     first = listener_names(settled.config.listener)[0]
-    return compile_plan(settled, machine._replace(name=f"{first[:52]}-{os.getpid()}"))  # a pid has at most 7 digits
+    name = f"{first[:52]}-{os.getpid()}"  # a pid has at most 7 digits
+    return compile_plan(settled, machine._replace(name=name, keeps=False, file=first))

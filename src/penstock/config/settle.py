@@ -36,12 +36,14 @@ class Settled(NamedTuple):
         config: What is written, with defaults for the rest.
         token: The admin door's bearer token; None for none.
         state_dir: Where the operator wants what outlives a restart; None for the usual place.
+        store: Where the operator wants the store; None for the usual place, or for none at all.
         notices: What is right and should be written otherwise; a line for each.
     """
 
     config: Config
     token: str | None
     state_dir: Path | None
+    store: Path | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -63,7 +65,8 @@ def settle(written: Written) -> Settled:
     if mistakes or written.mistakes or config is None:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
     state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
-    return Settled(config, token, state_dir, tuple(written.notices))
+    store = _path(written, ("store", "path"), config.store.path)
+    return Settled(config, token, state_dir, store, tuple(written.notices))
 
 
 def told(mistakes: Iterable[Mistake], written: Written) -> list[str]:

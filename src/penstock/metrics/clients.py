@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.base.addresses import is_ip, pack_ip, unpack_ip
-from penstock.metrics.fold import Growth, Numbers
+from penstock.metrics.fold import BYTES_IN, BYTES_OUT, OPENED, Growth, Numbers
 from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, IP_HIGH, IP_LOW
 from penstock.metrics.rings import History, Ring, View
 
@@ -144,6 +144,11 @@ class Clients:
         self._ring.push(grown[1:].T, at, covered)
         self._sealed = self._totals.copy()
         self._leave()
+
+    def carry(self, node: Numbers) -> None:
+        """Add the node's totals of an earlier run to those of `other`; shape (fold.COLUMNS,)."""
+        for numbers in (self._totals, self._sealed):
+            numbers[:, OTHER] += node[[OPENED, BYTES_IN, BYTES_OUT]]
 
     def sums(self) -> dict[str, int]:
         """Return what all addresses add up to, `other` among them; for the audit."""

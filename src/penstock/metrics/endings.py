@@ -1,6 +1,7 @@
 """What ended connections measured: how long they lasted, how much they moved, how long their dials took."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 from msgspec import Struct
@@ -8,7 +9,7 @@ from msgspec import Struct
 from penstock.base.clock import NS
 from penstock.metrics import catalog
 from penstock.metrics.fold import Growth
-from penstock.metrics.histogram import Bounded, Distribution, Exponential, Values
+from penstock.metrics.histogram import Bounded, Distribution, Exponential, SavedExponential, Values
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
@@ -21,6 +22,7 @@ from penstock.metrics.ledger import (
     STATE,
     TARGET_SHIFT,
 )
+from penstock.metrics.saved import GONE, Bins, Key, SavedError, target_keys
 from penstock.metrics.scopes import Scopes
 
 SHARES = (0.50, 0.95, 0.99)
@@ -78,6 +80,26 @@ class EndingsView(Struct, frozen=True):
     exact: Mapping[str, Exponential]
 
 
+class SavedEndings(Struct, frozen=True, kw_only=True):
+    """
+    Measurements by name.
+
+    Args:
+        version: Of this struct.
+        exact: Histograms, as in `PercentilesView`.
+        duration_bounds, dial_bounds: Of what follows them.
+        durations: Of connections.
+        dials: By route, address and number for targets, by route for other places.
+    """
+
+    version: Literal[1] = 1
+    exact: dict[str, SavedExponential]
+    duration_bounds: tuple[float, ...]
+    durations: Bins
+    dial_bounds: tuple[float, ...]
+    dials: tuple[tuple[Key, Bins], ...]
+
+
 class Endings:
     """
     Measures connections as they end. One that its worker's death ended has no duration, and is not measured.
@@ -94,6 +116,7 @@ class Endings:
         self._durations = Bounded(catalog.DURATION_BOUNDS)
         self._by_target = Bounded(catalog.DIAL_BOUNDS, max(scopes.targets, default=0) + 1)
         self._by_route = Bounded(catalog.DIAL_BOUNDS, max(scopes.routes, default=0) + 1)
+        self._gone: dict[Key, Bins] = {}
         self._view: EndingsView | None = None
 
     def add(self, growth: Growth) -> None:
@@ -131,6 +154,47 @@ class Endings:
                 {name: histogram.copy() for name, histogram in self._exact.items()},
             )
         return self._view
+
+    def export(self) -> SavedEndings:
+        """Return everything that was measured, by name."""
+        dials = {key: table.export(each) for key, table, each in self._keys()}
+        return SavedEndings(
+            exact={name: histogram.export() for name, histogram in self._exact.items()},
+            duration_bounds=tuple(catalog.DURATION_BOUNDS),
+            durations=self._durations.export(),
+            dial_bounds=tuple(catalog.DIAL_BOUNDS),
+            dials=tuple((key, bins) for key, bins in (dials | self._gone).items() if any(bins.counts)),
+        )
+
+    def restore(self, saved: SavedEndings) -> None:
+        """
+        Add what an earlier run measured.
+
+        Raises:
+            SavedError: If it is not what was measured once, or was measured by other bounds; nothing is added then.
+        """
+        if saved.duration_bounds != tuple(catalog.DURATION_BOUNDS) or saved.dial_bounds != tuple(catalog.DIAL_BOUNDS):
+            raise SavedError("SavedEndings: other bounds")
+        exact = {name: histogram.restore() for name, histogram in saved.exact.items() if name in self._exact}
+        Bounded(catalog.DURATION_BOUNDS).carry(0, saved.durations)  # both are tried before anything is added
+        for _, bins in saved.dials:
+            Bounded(catalog.DIAL_BOUNDS).carry(0, bins)
+        self._exact |= {name: self._exact[name].merged(histogram) for name, histogram in exact.items()}
+        self._durations.carry(0, saved.durations)
+        places = {key: (table, each) for key, table, each in self._keys()}
+        for key, bins in saved.dials:
+            if key in places:
+                table, each = places[key]
+                table.carry(each, bins)
+            elif len(self._gone) < GONE:
+                self._gone[key] = bins
+        self._view = None
+
+    def _keys(self) -> Iterator[tuple[Key, Bounded, int]]:
+        for key, number in target_keys(self._scopes).items():
+            yield key, self._by_target, number
+        for scope in self._scopes.routes.values():
+            yield (scope.name,), self._by_route, scope.id
 
     def _percentiles(self) -> PercentilesView:
         units = {"connection_duration": NS, "dial_duration": NS}

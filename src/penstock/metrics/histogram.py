@@ -16,6 +16,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from penstock.metrics.saved import MOST, Bins, SavedError, Whole
+
 SCALE = 5
 """32 buckets for each doubling: percentiles within 1.1 %, and 16 KB a histogram for all that 63 bits hold."""
 
@@ -36,6 +38,35 @@ def error_of(scale: int) -> float:
 
 def _base(scale: int) -> float:
     return math.exp2(math.exp2(-scale))
+
+
+class SavedExponential(Struct, frozen=True, array_like=True):
+    """See `Exponential`; buckets are pairs of number and count, ascending."""
+
+    scale: int
+    zeros: Whole
+    least: int
+    most: int
+    buckets: tuple[tuple[Whole, Whole], ...]
+
+    def restore(self) -> "Exponential":
+        """
+        Return the histogram that was exported.
+
+        Raises:
+            SavedError: If it was none.
+        """
+        if self.scale not in SCALES or not -1 <= self.most < 2**63 or not 0 <= self.least < 2**63:
+            raise SavedError(f"no histogram of scale {self.scale} is like that")
+        found = Exponential(self.scale)
+        found.zeros, found.least, found.most = self.zeros, self.least, self.most
+        if any(number >= len(found.counts) for number, _ in self.buckets):
+            raise SavedError("a bucket is out of range")
+        if self.zeros + sum(count for _, count in self.buckets) > MOST:
+            raise SavedError("counts are too large")
+        for number, count in self.buckets:
+            found.counts[number] += count
+        return found
 
 
 class Exponential:
@@ -111,6 +142,17 @@ class Exponential:
         found.zeros, found.least, found.most = self.zeros, self.least, self.most
         return found
 
+    def export(self) -> SavedExponential:
+        """Return what was counted, without the buckets that are empty."""
+        filled = np.flatnonzero(self.counts)
+        return SavedExponential(
+            scale=self.scale,
+            zeros=self.zeros,
+            least=self.least,
+            most=self.most,
+            buckets=tuple(zip(filled.tolist(), self.counts[filled].tolist(), strict=True)),
+        )
+
     def quantiles(self, shares: Sequence[float]) -> list[float]:
         """
         Return for each share the smallest number that so many of all do not exceed, within `error_of(scale)`.
@@ -184,6 +226,24 @@ class Bounded:
         values, keys = values[known], keys[known]
         np.add.at(self._counts, (keys, np.searchsorted(self._bounds, values)), 1)
         np.add.at(self._sums, keys, values)
+
+    def carry(self, key: int, bins: Bins) -> None:
+        """
+        Add what was counted before.
+
+        Raises:
+            SavedError: If it was counted by other bounds.
+        """
+        if len(bins.counts) != self._counts.shape[1]:
+            raise SavedError("other bounds")
+        if sum(bins.counts) > MOST:
+            raise SavedError("counts are too large")
+        self._counts[key] += np.array(bins.counts, np.int64)
+        self._sums[key] += bins.sum
+
+    def export(self, key: int = 0) -> Bins:
+        """Return what was counted for one key."""
+        return Bins(tuple(self._counts[key].tolist()), float(self._sums[key]))
 
     def of(self, key: int = 0) -> Distribution:
         """Return the numbers of one key."""

@@ -26,6 +26,7 @@ from penstock.metrics.fold import (
     CLOSED,
     COLUMNS,
     FROM_TARGET,
+    LOST,
     OPENED,
     TO_TARGET,
     Growth,
@@ -34,6 +35,7 @@ from penstock.metrics.fold import (
 from penstock.metrics.pairs import Pairs
 from penstock.metrics.records import Records
 from penstock.metrics.scopes import Scopes
+from penstock.metrics.totals import Names, SavedTotals
 from penstock.metrics.tracker import Trackers
 
 SHORTEST_NS = NS // 2
@@ -79,6 +81,17 @@ class Table:
             self._totals = np.pad(self._totals, ((0, 0), (0, missing)))
         self._totals[:, : growth.shape[1]] += growth
 
+    @property
+    def numbers(self) -> Numbers:
+        """Return the totals; shape (COLUMNS, ids)."""
+        return self._totals
+
+    def carry(self, numbers: Numbers) -> None:
+        """Add what was counted before this start: it is no growth of any tick; shape (COLUMNS, any number of ids)."""
+        self.add(numbers)
+        self._sealed = np.pad(self._sealed, ((0, 0), (0, self._totals.shape[1] - self._sealed.shape[1])))
+        self._sealed[:, : numbers.shape[1]] += numbers
+
     def seal(self, elapsed_ns: int) -> Numbers:
         """End a tick that lasted so long, unit ns, above 0; returns what grew in it, shape (COLUMNS, ids)."""
         missing = self._totals.shape[1] - self._sealed.shape[1]
@@ -111,20 +124,24 @@ class PairTable:
 
     Args:
         known: Pairs that are there from the start; others are once they count.
+
+    Attributes:
+        places: Where the totals of each pair are.
+        table: The totals by place.
     """
 
     def __init__(self, known: Iterable[tuple[int, int]]) -> None:
-        self._places = {pair: place for place, pair in enumerate(dict.fromkeys(known))}
-        self._table = Table()
+        self.places = {pair: place for place, pair in enumerate(dict.fromkeys(known))}
+        self.table = Table()
         self._active: dict[int, dict[tuple[int, int], int]] = {}
 
     def add(self, generation: int, pairs: Pairs) -> None:
         """Add what the fold of one worker, of this incarnation, returned."""
         ids = pairs.ids()
-        places = [self._places.setdefault(pair, len(self._places)) for pair in ids]
-        table = np.zeros((COLUMNS, len(self._places)), np.int64)
+        places = [self.places.setdefault(pair, len(self.places)) for pair in ids]
+        table = np.zeros((COLUMNS, len(self.places)), np.int64)
         table[:, places] = pairs.table
-        self._table.add(table)
+        self.table.add(table)
         self._active[generation] = dict(zip(ids, pairs.active.tolist(), strict=True))
 
     def forget(self, generation: int) -> None:
@@ -136,7 +153,7 @@ class PairTable:
         active: Counter[tuple[int, int]] = Counter()
         for each in self._active.values():
             active.update(each)
-        return {pair: self._table.of(place)._replace(active=active[pair]) for pair, place in self._places.items()}
+        return {pair: self.table.of(place)._replace(active=active[pair]) for pair, place in self.places.items()}
 
 
 def _count(totals: list[int], rates: list[float]) -> Count:
@@ -185,6 +202,7 @@ class Registry:
         self.scopes = Scopes(plan.worker.listeners)
         self.listeners, self.routes, self.targets = Table(), Table(), Table()
         self.pairs = PairTable(self.scopes.pairs)
+        self._names = Names(self.scopes, self.pairs.places)
         self.trackers, self.clients, self.endings = Trackers(self.scopes, plan.metrics), Clients(), Endings(self.scopes)
         self.books, self.witnessed = Books(), KernelView()
         self.collection = begin(plan.metrics)
@@ -266,6 +284,45 @@ class Registry:
         if "percentiles" in changed:
             self.endings = Endings(self.scopes)
         return changed
+
+    def export(self) -> SavedTotals:
+        """Return all totals by name."""
+        names = self._names
+        return SavedTotals(
+            node=tuple(self.books.total.tolist()),
+            listeners=names.listeners.export(self.listeners.numbers),
+            routes=names.routes.export(self.routes.numbers),
+            targets=names.targets.export(self.targets.numbers),
+            pairs=names.pairs.export(self.pairs.table.numbers),
+            outcomes=tuple((who, phase, count) for (who, phase), count in self.outcomes.items()),
+            refused=dict(self.refused),
+            pauses=self.pauses,
+            respawns=self.respawns,
+        )
+
+    def restore(self, saved: SavedTotals) -> None:
+        """
+        Add totals of an earlier run. What they count of clients and minutes belongs to `other` and to no minute, until
+        `clients` and `trackers` are restored too.
+
+        Raises:
+            SavedError: If they are beyond belief; nothing is added then.
+        """
+        found = self._names.restore(saved)
+        self.books.total += found.node
+        self.listeners.carry(found.listeners)
+        self.routes.carry(found.routes)
+        self.targets.carry(found.targets)
+        self.pairs.table.carry(found.pairs)
+        self.clients.carry(found.node)
+        self.trackers.carry(found.node)
+        self.outcomes.update({(who, phase): count for who, phase, count in saved.outcomes})
+        if found.lost:
+            self._end(LOST, found.lost)
+        self.refused.update(saved.refused)
+        self.pauses += saved.pauses
+        self.respawns += saved.respawns
+        self.audited = self._audit()
 
     def detach(self, generation: int) -> None:
         """A worker's ledger was read for the last time."""

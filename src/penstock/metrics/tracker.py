@@ -169,6 +169,10 @@ class Trackers:
         self._growth += sample
         self._covered += covered
 
+    def carry(self, node: Numbers) -> None:
+        """Add the node's totals of an earlier run to those of minutes that are sealed; shape (fold.COLUMNS,)."""
+        self._sealed[0] += node[list(COLUMNS)]
+
     def sums(self) -> dict[str, int]:
         """Return what all minutes of the node add up to, the open one among them; exact, where rings are rounded."""
         bytes_in, bytes_out, requests, connections = (self._sealed[0] + self._growth[0]).tolist()

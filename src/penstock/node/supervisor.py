@@ -1,9 +1,10 @@
 """
 The supervisor: binds, starts the workers, ticks once a second, opens the doors, and sees everything out in order.
 
-Start: descriptors, listeners and admin port bound (whatever is in use fails here), workers ready, doors open.
-End: no longer ready, workers drain, a last tick, doors closed. The doors stay open while workers drain, so that an
-operator sees how many connections are left.
+Start: descriptors, listeners and admin port bound (whatever is in use fails here), what was kept restored, workers
+ready, doors open.
+End: no longer ready, workers drain, a last tick, the last numbers kept, doors closed. The doors stay open while workers
+drain, so that an operator sees how many connections are left.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
 from penstock.node.exports.exports import Exports
+from penstock.node.keeper import Keeper
 from penstock.node.log import Log, TroubleLog, make_log
 from penstock.node.processes import COMMAND, Outfit
 from penstock.node.sampler import Sampler
@@ -74,6 +76,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._command = command
         self._troubles = TroubleLog(self._log)
+        self._keeper = Keeper(plan.store, self._log, self._clock)
         self._resources = ExitStack()
         self._door: Door | None = None
         self._exports: Exports | None = None
@@ -158,6 +161,7 @@ class Supervisor:
         self._tick()
         if self._exports is not None:
             self._exports.start()
+        self._keeper.run()
         self._say_ready()
         self._started.set()
 
@@ -167,7 +171,10 @@ class Supervisor:
         for each in listeners:
             self._resources.callback(each.close)
         admin, local = self._open_door_sockets()
+        await self._keeper.open()
         self._settle(listeners, admin)
+        await self._keeper.restore(self._sampler.registry)
+        self._sampler.tick()  # whoever scrapes first sees what was restored
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
         await self._crew.start()
@@ -292,6 +299,7 @@ class Supervisor:
             self._tick()  # the last one: all that the workers left is in it
             if self._exports is not None:
                 await self._exports.stop()
+        await self._keeper.close()
         if self._door is not None:
             await self._door.stop()
         self._resources.close()

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -157,7 +158,12 @@ def table(name: str, protocol: str, *targets: int, listen: str = "127.0.0.1:0", 
 
 @contextlib.contextmanager
 def running(
-    *tables: str, workers: int = 1, descriptors: int | None = None, killed: bool = False, words: tuple[str, ...] = ()
+    *tables: str,
+    workers: int = 1,
+    descriptors: int | None = None,
+    killed: bool = False,
+    words: tuple[str, ...] = (),
+    folder: Path | None = None,
 ) -> Iterator[RunningNode]:
     """
     Run a node for as long as the block lasts; it must end well, and must have had no internal error.
@@ -166,11 +172,12 @@ def running(
         tables: Its configuration, in pieces.
         workers: Worker processes.
         descriptors: Limit of open files for each of its processes; None for this process's own.
-        killed: Whether the test kills workers: their connections then end as internal, and that is said.
+        killed: Whether the test kills workers, whose connections then end as internal and that is said, or the node.
         words: More arguments of `penstock run`.
+        folder: Where it keeps everything; None for a place of its own that is gone afterwards.
     """
-    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
-        path = Path(folder, "penstock.toml")
+    with tempfile.TemporaryDirectory(prefix="penstock-") as own:
+        path = Path(folder or own, "penstock.toml")
         path.write_text("\n".join(tables))
         node = RunningNode(_start(path, workers, descriptors, words))
         try:
@@ -178,7 +185,8 @@ def running(
             yield node
             if not killed:
                 _check_outcomes(node)
-            assert node.stop() == 0, (node.events, node.strays)
+            if not (killed and node.process.poll() == -signal.SIGKILL):
+                assert node.stop() == 0, (node.events, node.strays)
         finally:
             node.process.kill()
             node.process.wait()
@@ -187,17 +195,22 @@ def running(
         assert killed or not errors, errors
 
 
+def environment(folder: Path | str) -> dict[str, str]:
+    """Return the environment of a node that keeps everything in one folder, and knows no setting of this machine."""
+    folders = dict.fromkeys(("PENSTOCK_RUNTIME_DIR", "HOME", "XDG_STATE_HOME"), str(folder))
+    return {"PATH": os.environ["PATH"], **folders}
+
+
 def _start(path: Path, workers: int, descriptors: int | None, words: tuple[str, ...]) -> "subprocess.Popen[str]":
     command = [
         sys.executable, "-m", "penstock.cli", "run", "--config", str(path), "--workers", str(workers),
         "--admin", "127.0.0.1:0", "--log-format", "json", *words,
     ]  # fmt: skip
 
-    environment = {"PATH": os.environ["PATH"], "PENSTOCK_RUNTIME_DIR": str(path.parent), "HOME": str(path.parent)}
     if descriptors is not None:
         command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]  # util-linux, on every Debian
     return subprocess.Popen(  # noqa: S603 - our own command
-        command, stderr=subprocess.PIPE, text=True, env=environment, cwd=path.parent
+        command, stderr=subprocess.PIPE, text=True, env=environment(path.parent), cwd=path.parent
     )
 
 

@@ -1,0 +1,156 @@
+"""What a node keeps: restored at start, handed to the store while it runs and at its end."""
+
+import asyncio
+
+import pytest
+
+from penstock.base.clock import NS
+from penstock.base.errors import StartError
+from penstock.config.plan import StorePlan
+from penstock.metrics.registry import Registry
+from penstock.node.keeper import Keeper
+from penstock.store import tables
+from penstock.store.checkpoint import Checkpoint
+from penstock.store.store import Store
+from penstock.testing.clock import ManualClock
+from penstock.testing.standin import PLAN, StandIn
+
+from .conftest import KeptLog, until
+
+
+def counted(amount):
+    """Return a node that has moved so much, ticked."""
+    node = StandIn()
+    node.pen.move(node.pen.open(), amount)
+    node.tick()
+    return node
+
+
+def keeper(path, log=None, flush=NS // 100):
+    """Return a keeper of a store there."""
+    return Keeper(StorePlan(path=str(path), flush=flush), (log or KeptLog()).log, ManualClock())
+
+
+async def total(path, log=None):
+    """Return what a node that starts there has counted of bytes already."""
+    registry, kept = Registry(PLAN, 0), keeper(path, log)
+    await kept.open()
+    await kept.restore(registry)
+    await kept.close()
+    return registry.listeners.whole().bytes_in
+
+
+def test_what_was_counted_is_kept_at_the_end_and_found_at_the_start(tmp_path):
+    """A node that ends well loses nothing."""
+
+    async def play():
+        kept, node = keeper(tmp_path / "n.db", flush=3_600 * NS), counted(1_000)
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        await kept.close()
+        assert await total(tmp_path / "n.db") == 1_000
+
+    asyncio.run(play())
+
+
+def test_it_is_kept_while_the_node_runs(tmp_path):
+    """After a flush it is in the file, whatever becomes of the node."""
+
+    async def play():
+        kept, node = keeper(tmp_path / "n.db"), counted(1_000)
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        await until(lambda: "totals" in kept._store.read(tables.parts))
+        kept._flusher.cancel()
+        await asyncio.to_thread(kept._store.close)  # without the last checkpoint
+        assert await total(tmp_path / "n.db") == 1_000
+
+    asyncio.run(play())
+
+
+def test_without_a_path_nothing_is_kept(tmp_path):
+    """A one-shot node has no file, and everything else works."""
+
+    async def play():
+        kept = Keeper(StorePlan(), KeptLog().log, ManualClock())
+        await kept.open()
+        await kept.restore(Registry(PLAN, 0))
+        kept.run()
+        await kept.close()
+
+    asyncio.run(play())
+
+
+def test_a_store_in_use_is_no_start(tmp_path):
+    """A second node on the same file is refused, and leaves the first alone."""
+
+    async def play():
+        first, second = keeper(tmp_path / "n.db"), keeper(tmp_path / "n.db")
+        await first.open()
+        with pytest.raises(StartError, match="in use by process"):
+            await second.open()
+        await second.close()
+        await first.close()
+
+    asyncio.run(play())
+
+
+def test_a_store_out_of_reach_is_tried_again(tmp_path):
+    """A node starts without its disk, says so, and when the disk comes what it holds is added to what was counted."""
+    folder, log = tmp_path / "disk", KeptLog()
+
+    async def play():
+        ended, node = counted(1_000), counted(20)
+        kept = keeper(folder / "n.db")
+        await kept.open()
+        await kept.restore(ended.sampler.registry)
+        kept.run()
+        await kept.close()
+        folder.rename(tmp_path / "away")
+        folder.write_text("no folder")
+        kept = keeper(folder / "n.db", log)
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        await until(lambda: log.events("store cannot be reached: nothing is kept for now"))
+        folder.unlink()
+        (tmp_path / "away").rename(folder)
+        await until(lambda: node.sampler.registry.listeners.whole().bytes_in == 1_020)
+        await kept.close()
+        assert await total(folder / "n.db") == 1_020
+        assert len(log.events("store cannot be reached: nothing is kept for now")) == 1
+
+    asyncio.run(play())
+
+
+def test_a_damaged_part_is_said_and_begins_at_zero(tmp_path):
+    """A part that is no part costs its own numbers, a line, and nothing else."""
+    log = KeptLog()
+
+    async def play():
+        store = Store(tmp_path / "n.db", ManualClock(), print)
+        store.open()
+        store.submit(Checkpoint(at=1, parts={"totals": b"\xc1", "endings": b""}))
+        store.close()
+        assert await total(tmp_path / "n.db", log) == 0
+
+    asyncio.run(play())
+    (first, second) = log.events("store: a part begins at zero")
+    assert first["detail"].startswith("totals: SavedTotals: ")
+    assert second["detail"].startswith("endings: SavedEndings: ")
+
+
+def test_what_the_store_says_is_logged(tmp_path):
+    """Damage that the store finds is an error in the node's log."""
+    log = KeptLog()
+
+    async def play():
+        assert await total(tmp_path / "n.db") == 0
+        (tmp_path / "n.db").write_bytes(b"no file of ours")
+        assert await total(tmp_path / "n.db", log) == 0
+
+    asyncio.run(play())
+    (event,) = log.events()
+    assert (event["level"], event["event"]) == ("error", "store was damaged: it was set aside, and a fresh one begun")
