@@ -69,7 +69,8 @@ def test_what_was_restored_is_no_growth(node):
 
 def test_ids_may_change(node):
     """Listeners in another order, with other targets before them, find their own totals."""
-    moved = replace(WEB, id=5, targets=(replace(WEB.targets[0], id=9), replace(WEB.targets[1], id=8)))
+    first, second = WEB.route.targets
+    moved = replace(WEB, id=5, route=replace(WEB.route, targets=(replace(first, id=9), replace(second, id=8))))
     after = restored(node.sampler.registry.export(), replace(EGRESS, id=1, route=RoutePlan(id=7, name="out")), moved)
     assert (after.listeners.of(5).bytes_in, after.listeners.of(1).bytes_in) == (10, 200)
     assert (after.targets.of(8).target_rx, after.targets.of(9).target_rx) == (30, 0)
