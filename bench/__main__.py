@@ -16,7 +16,7 @@ from bench.figures import Sample
 from bench.page import Results, from_json, render, verdicts
 from bench.proxies import PROXIES
 from bench.rounds import Run, run_scenario
-from bench.scenarios import DIRECT, QUICK, SCENARIOS, Effort, Scenario
+from bench.scenarios import DIRECT, OFF, PENSTOCK, QUICK, SCENARIOS, Effort, Scenario
 from bench.servers import ROOT, ServerError
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -84,7 +84,7 @@ def chosen(options: argparse.Namespace, skipped: list[str]) -> list[Scenario]:
     wanted = options.proxies or {*PROXIES, DIRECT}
     absent = {name for name, proxy in PROXIES.items() if name in wanted and not machine.installed(proxy)}
     skipped += [f"{name}: not installed" for name in sorted(absent)]
-    there = wanted - absent
+    there = wanted - absent | ({OFF} if PENSTOCK in wanted else set())
     return [
         replace(scenario, proxies=tuple(name for name in scenario.proxies if name in there))
         for scenario in SCENARIOS

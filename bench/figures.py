@@ -94,3 +94,21 @@ def ratio(samples: Iterable[Sample], proxy: str, reference: str, key: str) -> Fi
     samples = list(samples)
     ours, theirs = by_round(samples, proxy, key), by_round(samples, reference, key)
     return figure(value / theirs[number] for number, value in ours.items() if theirs.get(number))
+
+
+def difference(samples: Iterable[Sample], proxy: str, reference: str, key: str) -> Figure | None:
+    """
+    Tell two proxies apart round by round.
+
+    Args:
+        samples: All samples of one scenario.
+        proxy: The one that is subtracted from.
+        reference: The one that is subtracted.
+        key: The metric's key.
+
+    Returns:
+        The figure of the differences of rounds in which both have a value; None if there is no such round.
+    """
+    samples = list(samples)
+    ours, theirs = by_round(samples, proxy, key), by_round(samples, reference, key)
+    return figure(value - theirs[number] for number, value in ours.items() if number in theirs)

@@ -2,9 +2,11 @@
 
 import argparse
 import contextlib
+import json
 import select
 import socket
 import sys
+import time
 from typing import NoReturn
 
 from bench.handshake import SOURCES, address
@@ -88,8 +90,35 @@ def came_back(sock: socket.socket) -> bool:
     return False
 
 
+def wake(held: list[socket.socket], rate: int, seconds: float) -> dict[str, float]:
+    """
+    Send a byte through one connection after the other and have it back.
+
+    Args:
+        held: The connections, open; the first goes last.
+        rate: Of all together; unit bytes/s.
+        seconds: For how long; unit s.
+
+    Returns:
+        `done` and `failed` bytes, and how long it took, `seconds`.
+    """
+    began, done, failed = time.monotonic(), 0, 0
+    for number in range(int(rate * seconds)):
+        if (early := began + number / rate - time.monotonic()) > 0:
+            time.sleep(early)
+        sock = held.pop(0)
+        held.append(sock)
+        try:
+            sock.send(b"!")
+            well = came_back(sock)
+        except OSError:
+            well = False
+        done, failed = done + well, failed + (not well)
+    return {"done": done, "failed": failed, "seconds": time.monotonic() - began}
+
+
 def main(argv: list[str]) -> None:
-    """Be the origin until killed; or be the clients: print how many are held, and let go when standard input ends."""
+    """Be the origin until killed; or clients: print how many are held, and wake them as standard input says."""
     parser = argparse.ArgumentParser(prog="bench.idle", description=__doc__)
     parser.add_argument("role", choices=("origin", "clients"))
     parser.add_argument("where", type=address)
@@ -99,7 +128,9 @@ def main(argv: list[str]) -> None:
         origin(asked.where)
     held = clients(asked.where, asked.count)
     print(len(held), flush=True)
-    sys.stdin.read()
+    for line in sys.stdin:
+        rate, seconds = line.split()
+        print(json.dumps(wake(held, int(rate), float(seconds))), flush=True)
 
 
 if __name__ == "__main__":

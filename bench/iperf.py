@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from bench.scenarios import Iperf
+from bench.scenarios import Effort, Iperf
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Report:
     errors: str
 
 
-def command(load: Iperf, gigabytes: int, host: str, port: int) -> list[str]:
+def command(load: Iperf, effort: Effort, host: str, port: int) -> list[str]:
     """
     Build the command line of one load.
 
     Args:
         load: The direction.
-        gigabytes: Bytes to move; unit 1e9 bytes.
+        effort: Bytes to move, or how long.
         host: Where to connect.
         port: Where to connect.
 
@@ -36,7 +36,8 @@ def command(load: Iperf, gigabytes: int, host: str, port: int) -> list[str]:
         The arguments: one stream, a JSON report.
     """
     reverse = ["-R"] if load.reverse else []
-    return ["iperf3", "-J", "-c", host, "-p", str(port), "-n", str(gigabytes * 10**9), *reverse]
+    until = ["-t", str(max(1, round(effort.seconds)))] if load.timed else ["-n", str(effort.gigabytes * 10**9)]
+    return ["iperf3", "-J", "-c", host, "-p", str(port), *until, *reverse]
 
 
 def parse(text: str) -> Report:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bench import iperf, wrk
 from bench.proxies import LOOPBACK
-from bench.scenarios import Effort, Handshakes, Idle, Iperf, Load, Wrk
+from bench.scenarios import Effort, Handshakes, Idle, Inside, Iperf, Light, Load, Wrk
 from bench.servers import ROOT
 
 TIMEOUT_S = 90.0
@@ -48,7 +48,7 @@ def run(load: Load, effort: Effort, proxy: int, origin: int) -> Done:
         What it did; a load that fails or hangs has no units and says so in `errors`.
 
     Raises:
-        ValueError: If the load is one of idle connections, which do no work.
+        ValueError: If the load is none that runs by itself.
     """
     try:
         match load:
@@ -58,8 +58,8 @@ def run(load: Load, effort: Effort, proxy: int, origin: int) -> Done:
                 return _iperf(load, effort, proxy)
             case Handshakes():
                 return _handshakes(load, effort, proxy, origin)
-            case Idle():
-                raise ValueError("idle connections do no work: see rounds.memory_rounds")
+            case Idle() | Light() | Inside():
+                raise ValueError("no load that runs by itself: see memory, collection and inside")
     except subprocess.TimeoutExpired:
         return Done(0, 0.0, f"not done after {TIMEOUT_S:.0f} s")
 
@@ -72,7 +72,7 @@ def _wrk(load: Wrk, effort: Effort, proxy: int, origin: int) -> Done:
 
 
 def _iperf(load: Iperf, effort: Effort, proxy: int) -> Done:
-    report = iperf.parse(_output(iperf.command(load, effort.gigabytes, LOOPBACK, proxy)))
+    report = iperf.parse(_output(iperf.command(load, effort, LOOPBACK, proxy)))
     return Done(report.gigabytes, report.seconds, report.errors)
 
 

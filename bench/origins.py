@@ -3,7 +3,7 @@
 import sys
 
 from bench.proxies import LOOPBACK, Launch, Place, nginx_command
-from bench.scenarios import Idle, Iperf, Load
+from bench.scenarios import Idle, Iperf, Light, Load
 
 ANSWER = b"sixteen bytes..."
 """The body that the HTTP origin answers with: small, so that a round measures the proxy's own work per unit."""
@@ -23,7 +23,7 @@ def origin_for(load: Load, place: Place) -> Launch:
     match load:
         case Iperf():
             return Launch(("iperf3", "-s", "-B", LOOPBACK, "-p", str(place.port)))
-        case Idle():
+        case Idle() | Light():
             return Launch((sys.executable, "-m", "bench.idle", "origin", f"{LOOPBACK}:{place.port}"))
         case _:
             return http_origin(place)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from bench.figures import Figure, Sample, by_round, figure, ratio
+from bench.figures import Figure, Sample, by_round, difference, figure, ratio
 from bench.proxies import PROXIES
 from bench.scenarios import DIRECT, PENSTOCK, SCENARIOS, Effort, Metric, Scenario
 
@@ -86,9 +86,12 @@ def verdicts(results: Results) -> list[Verdict]:
     for scenario, samples in _run(results):
         if all(sample.proxy != PENSTOCK for sample in samples):
             continue
-        metric = scenario.metrics[0]
         for bound in scenario.bounds:
-            if bound.reference is None:
+            metric = next((each for each in scenario.metrics if each.key == bound.key), scenario.metrics[0])
+            if bound.added and bound.reference:
+                value = difference(samples, PENSTOCK, bound.reference, metric.key)
+                words = f"{metric.heading}, beyond {bound.reference}"
+            elif bound.reference is None:
                 value, words = figure(by_round(samples, PENSTOCK, metric.key).values()), metric.heading
             else:
                 value = ratio(samples, PENSTOCK, bound.reference, metric.key)

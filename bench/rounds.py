@@ -1,5 +1,6 @@
 """Rounds: every proxy of a scenario under the same load, one after the other, again and again."""
 
+import json
 import subprocess
 import sys
 import time
@@ -8,42 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from bench import loads, proc
+from bench.collection import collection_rounds
 from bench.figures import Sample
-from bench.loads import Done
-from bench.machine import Cores, idle_connections
+from bench.machine import idle_connections
 from bench.origins import origin_for
 from bench.proxies import LOOPBACK, PROXIES
-from bench.scenarios import DIRECT, Effort, Idle, Iperf, Load, Scenario
+from bench.running import CONNECTIONS, SETTLE_S, Run, complaints
+from bench.scenarios import DIRECT, OFF, PENSTOCK, Idle, Inside, Iperf, Load, Scenario
 from bench.servers import ROOT, ServerError, new_place, serving
-
-SETTLE_S = 0.05
-"""After a load, until the last connections have been closed by the proxy too."""
 
 REST_S = 2.5
 """After the connections of the memory scenario stand: two ticks of a sampler, and buffers that are given back late."""
-
-CONNECTIONS = 1_024
-"""Client connections that a proxy is set up for where a load opens a few dozen."""
-
-Tell = Callable[[Sample], None]
-
-
-@dataclass(frozen=True)
-class Run:
-    """
-    What holds for all scenarios of a run.
-
-    Args:
-        effort: How long and how much.
-        cores: Which core does what.
-        tell: Called with each sample as it comes.
-        skipped: Called with who is left out of what, and why.
-    """
-
-    effort: Effort
-    cores: Cores
-    tell: Tell
-    skipped: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -73,12 +49,45 @@ def run_scenario(scenario: Scenario, run: Run) -> list[Sample]:
     Returns:
         All samples, those with errors too.
     """
-    rounds = memory_rounds if isinstance(scenario.load, Idle) else load_rounds
     samples = []
-    for sample in rounds(scenario, run):
+    for sample in rounds_of(scenario)(scenario, run):
         run.tell(sample)
         samples.append(sample)
     return samples
+
+
+def rounds_of(scenario: Scenario) -> Callable[[Scenario, Run], Iterator[Sample]]:
+    """Return what runs the rounds of a scenario."""
+    if isinstance(scenario.load, Inside):
+        return inside_rounds
+    if OFF in scenario.proxies:
+        return collection_rounds
+    return memory_rounds if isinstance(scenario.load, Idle) else load_rounds
+
+
+def inside_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
+    """
+    Measure the supervisor's own work.
+
+    Args:
+        scenario: One whose load is `Inside`.
+        run: How.
+
+    Yields:
+        One sample for each round.
+    """
+    assert isinstance(scenario.load, Inside)
+    pinned = ["taskset", "-c", str(run.cores.proxy)] if run.cores.proxy is not None else []
+    argv = [*pinned, sys.executable, "-m", "bench.inside", "--rows", str(scenario.load.rows)]
+    for number in range(1, run.effort.rounds + 1):
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=loads.TIMEOUT_S, cwd=ROOT, check=False)
+        try:
+            report = json.loads(done.stdout)
+        except ValueError:
+            yield Sample(scenario.name, PENSTOCK, number, {}, f"no report: {done.stderr.strip()[-200:]!r}")
+            continue
+        values = {metric.key: report[metric.key] for metric in scenario.metrics}
+        yield Sample(scenario.name, PENSTOCK, number, values)
 
 
 def load_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
@@ -153,13 +162,6 @@ def loaded(blank: Sample, proxy: Standing, load: Load, run: Run, origin: int) ->
     if proxy.pid:
         values["cpu"] = used * (1e3 if isinstance(load, Iperf) else 1e6) / done.units
     return replace(blank, values=values, errors=complaints(done, proxy.name), others=max(0.0, busy - used) / length)
-
-
-def complaints(done: Done, name: str) -> str:
-    """Say what makes a load's figures unusable: errors, and cuts by a proxy that is not known for them."""
-    known = name in PROXIES and PROXIES[name].cuts and done.cuts <= done.units
-    cuts = [f"{done.cuts} connections cut"] if done.cuts and not known else []
-    return ", ".join([*filter(None, [done.errors]), *cuts])
 
 
 def clocks(pid: int, core: int | None) -> tuple[float, float, float]:

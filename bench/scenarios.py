@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 PENSTOCK = "penstock"
+OFF = "penstock-off"
+"""The same process as Penstock's, while its collection is switched off."""
+
 DIRECT = "direct"
 """No proxy at all: the load talks to the origin. What a latency is compared with."""
 
@@ -26,15 +29,19 @@ class Metric:
 @dataclass(frozen=True)
 class Bound:
     """
-    What Penstock's first metric has to stay within.
+    What one of Penstock's metrics has to stay within.
 
     Args:
         reference: The proxy that it is divided by, round by round; None for the figure itself.
         most: The highest median that holds.
+        key: Which metric; empty for the first.
+        added: Whether the reference is subtracted instead.
     """
 
     reference: str | None
     most: float
+    key: str = ""
+    added: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,11 @@ class Iperf:
 
     Args:
         reverse: Whether the bytes run from the origin to the client.
+        timed: Whether it runs for the seconds of the effort instead.
     """
 
     reverse: bool
+    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,31 @@ class Idle:
     """Connections that moved one byte each way and then rest, in the number of the effort."""
 
 
-Load = Wrk | Iperf | Handshakes | Idle
+@dataclass(frozen=True)
+class Light:
+    """
+    Idle connections that wake up: in turn each sends a byte and has it back.
+
+    Args:
+        rate: Of all together; unit bytes/s.
+    """
+
+    rate: int
+
+
+@dataclass(frozen=True)
+class Inside:
+    """
+    No load at all: work of the supervisor on a ledger that is written by hand.
+
+    Args:
+        rows: Connections in it.
+    """
+
+    rows: int
+
+
+Load = Wrk | Iperf | Handshakes | Idle | Light | Inside
 
 
 @dataclass(frozen=True)
@@ -146,6 +179,18 @@ RATE = Metric("rate", "units/s", 0)
 PER_CONNECTION = Metric("cpu", "CPU us per connection")
 PER_REQUEST = Metric("cpu", "CPU us per request")
 PER_GIGABYTE = Metric("cpu", "CPU ms per GB", 0)
+PER_BYTE = Metric("cpu", "CPU us per byte")
+_SHARES = (
+    Metric("share", "supervisor, % of the proxy's CPU", 2),
+    Metric("supervisor", "supervisor, ms/s"),
+    Metric("core", "proxy, % of a core"),
+    RATE,
+)
+_SWITCHED = (
+    "One process, whose collection (windows, graphs, keys, percentiles, records) is switched on and off in turn while "
+    "it runs. What is switched is done by the supervisor alone, whose share of the proxy's CPU time says more than the "
+    "whole, which varies from round to round. What cannot be switched, totals and open connections, is in both."
+)
 TCP = (PENSTOCK, "haproxy", "nginx")
 HTTP = (PENSTOCK, "haproxy", "tinyproxy")
 
@@ -273,5 +318,67 @@ SCENARIOS = (
         ),
         ("haproxy",),
         (Bound(None, 4096),),
+    ),
+    Scenario(
+        "collection-light",
+        "Collection, 9,800 open connections with light traffic",
+        "One byte each way through every connection in ten seconds. " + _SWITCHED,
+        "tcp",
+        Light(1_000),
+        (PENSTOCK, OFF),
+        (PER_BYTE, *_SHARES),
+        (OFF,),
+        (Bound(OFF, 1.0, key="share", added=True),),
+    ),
+    Scenario(
+        "collection-short",
+        "Collection, short connections",
+        "The load of `tcp-short`. " + _SWITCHED,
+        "tcp",
+        Wrk(32, close=True),
+        (PENSTOCK, OFF),
+        (PER_CONNECTION, *_SHARES),
+        (OFF,),
+        (Bound(OFF, 1.0, key="share", added=True),),
+    ),
+    Scenario(
+        "collection-request",
+        "Collection, kept-alive requests",
+        "The load of `tcp-request`. " + _SWITCHED,
+        "tcp",
+        Wrk(32),
+        (PENSTOCK, OFF),
+        (PER_REQUEST, *_SHARES),
+        (OFF,),
+        (Bound(OFF, 1.0, key="share", added=True),),
+    ),
+    Scenario(
+        "collection-bulk",
+        "Collection, bulk",
+        "One iperf3 stream from client to target for as long as wrk elsewhere. " + _SWITCHED,
+        "tcp",
+        Iperf(reverse=False, timed=True),
+        (PENSTOCK, OFF),
+        (PER_GIGABYTE, *_SHARES),
+        (OFF,),
+        (Bound(OFF, 1.0, key="share", added=True),),
+    ),
+    Scenario(
+        "inside",
+        "The supervisor's own work",
+        "A tick with 50,000 rows of 50,000 addresses and 300 targets, every row moving; the slowest read of the "
+        "metrics API, an hour behind it; a scrape in OpenMetrics of more than 5,000 series. CPU time, in one process.",
+        "tcp",
+        Inside(50_000),
+        (PENSTOCK,),
+        (
+            Metric("tick", "tick, ms"),
+            Metric("worst", "slowest tick, ms"),
+            Metric("read", "slowest read, ms", 2),
+            Metric("scrape", "scrape, ms"),
+            Metric("series", "series", 0),
+        ),
+        (),
+        (Bound(None, 20.0), Bound(None, 1.0, key="read"), Bound(None, 50.0, key="scrape")),
     ),
 )

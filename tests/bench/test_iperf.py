@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from bench.scenarios import Iperf
+from bench.scenarios import Effort, Iperf
 
 from bench import iperf
 
@@ -29,6 +29,8 @@ def test_no_report(text):
 
 
 def test_command():
-    """The bytes are exact and the direction is the load's."""
-    assert iperf.command(Iperf(reverse=True), 4, "127.0.0.1", 7)[-3:] == ["-n", "4000000000", "-R"]
-    assert "-R" not in iperf.command(Iperf(reverse=False), 4, "127.0.0.1", 7)
+    """The bytes are exact, or the time is, and the direction is the load's."""
+    effort = Effort(seconds=2.5, gigabytes=4)
+    assert iperf.command(Iperf(reverse=True), effort, "127.0.0.1", 7)[-3:] == ["-n", "4000000000", "-R"]
+    assert "-R" not in iperf.command(Iperf(reverse=False), effort, "127.0.0.1", 7)
+    assert iperf.command(Iperf(reverse=False, timed=True), effort, "127.0.0.1", 7)[-2:] == ["-t", "2"]

@@ -81,3 +81,25 @@ def test_spread():
     """A figure shows its spread; none is a dash."""
     assert spread(Figure(1234.5, 1.0, 2000.0, 3), 0) == "1,234 (1-2,000)"
     assert spread(None, 1) == "-"
+
+
+def test_a_bound_may_be_about_another_metric_and_a_difference(results):
+    """What one metric may be beyond that of another proxy is judged round by round."""
+    shares = {("penstock", 1): 2.5, ("penstock-off", 1): 2.0, ("penstock", 2): 9.0, ("penstock-off", 2): 7.5}
+    samples = [
+        Sample("collection-light", name, number, {"share": share, "cpu": 1.0})
+        for (name, number), share in shares.items()
+    ]
+    (verdict,) = verdicts(replace(results, samples=samples))
+    assert verdict.figure == Figure(1.0, 0.5, 1.5, 2)
+    assert verdict.held
+    assert "beyond penstock-off | 1.00 (0.50-1.50) | 1.00 | held |" in render(replace(results, samples=samples))
+
+
+def test_a_scenario_may_have_several_bounds(results):
+    """Each bound of the supervisor's own work is judged by its own metric."""
+    values = {"tick": 12.0, "worst": 30.0, "read": 1.5, "scrape": 8.0, "series": 6_000.0}
+    found = verdicts(replace(results, samples=[Sample("inside", "penstock", 1, values)]))
+    assert [(verdict.measured, verdict.held) for verdict in found] == [
+        ("tick, ms", True), ("slowest read, ms", False), ("scrape, ms", True)
+    ]  # fmt: skip

@@ -5,7 +5,8 @@ import shutil
 import pytest
 from bench.loads import Done
 from bench.machine import Cores
-from bench.rounds import Run, complaints, run_scenario
+from bench.rounds import run_scenario
+from bench.running import Run, complaints
 from bench.scenarios import SCENARIOS, Effort, Scenario, Wrk
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from bench.proxies import PROXIES
-from bench.scenarios import DIRECT, PENSTOCK, SCENARIOS
+from bench.scenarios import DIRECT, OFF, PENSTOCK, SCENARIOS
 
 
 def test_names_are_unique():
@@ -14,7 +14,9 @@ def test_names_are_unique():
 def test_scenario_is_whole(scenario):
     """Penstock comes first, everybody can be started, and every reference and bound is of one who takes part."""
     assert scenario.proxies[0] == PENSTOCK
-    assert set(scenario.proxies) <= {*PROXIES, DIRECT}
+    assert set(scenario.proxies) <= {*PROXIES, DIRECT, OFF}
     assert set(scenario.references) <= set(scenario.proxies) - {PENSTOCK}
     assert {bound.reference for bound in scenario.bounds} <= {*scenario.references, None}
     assert scenario.metrics
+    assert {bound.key for bound in scenario.bounds} <= {metric.key for metric in scenario.metrics} | {""}
+    assert all(bound.reference for bound in scenario.bounds if bound.added)

@@ -95,3 +95,15 @@ def test_numbers_lose_nothing(value, text):
 def test_bounds_are_named_once():
     """Bounds are written as floats, as OpenMetrics demands of `le`."""
     assert names_of((1, 2.5)) == ("1.0", "2.5", "+Inf")
+
+
+def test_throughput_that_is_not_collected_is_not_told():
+    """While series are off the gauges of throughput are left out: a zero would be a lie."""
+    node = StandIn()
+    node.pen.move(node.pen.open(), 10)
+    node.tick()
+    for on in (False, True):
+        node.sampler.switch({"series": on})
+        (found,) = chosen(readings(node.snapshot(), None), {catalog.THROUGHPUT.name})
+        assert bool(found.numbers) is on
+    node.close()

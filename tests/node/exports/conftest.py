@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
-from penstock.testing.standin import StandIn
+from penstock.config.plan import MetricsPlan
+from penstock.testing.standin import PLAN, StandIn
 
 
 async def until(condition):
@@ -88,8 +90,8 @@ def store():
 
 @pytest.fixture
 def node():
-    """A node that has one connection."""
-    node = StandIn()
+    """A node that has one connection, and somewhere to send metrics."""
+    node = StandIn(plan=replace(PLAN, metrics=MetricsPlan(statsd=("127.0.0.1", 1))))
     node.pen.move(node.pen.open(listener=1), 1_000, 2_000)
     node.tick()
     yield node

@@ -137,3 +137,30 @@ def test_a_delivery_may_be_cut(kept, go):
 
     go(cut())
     assert receiver.closed == 1
+
+
+def test_nothing_is_delivered_while_deliveries_are_off(kept, go):
+    """While they are switched off the receiver gets nothing, at the end neither; on again, it gets the newest."""
+    switch, asked = [False], []
+    receiver = Fake()
+
+    def wanted():
+        asked.append(switch[0])
+        return switch[0]
+
+    numbers = iter(range(1, 10_000))
+    one = Delivery(receiver, lambda: next(numbers), 0.001, ManualClock(), kept.log, wanted=wanted)
+
+    async def scene():
+        task = asyncio.create_task(one.run())
+        await until(lambda: len(asked) >= 3)
+        assert receiver.got == []
+        switch[0] = True
+        await until(lambda: receiver.got)
+        switch[0] = False
+        one.stop()
+        await task
+
+    go(scene())
+    assert receiver.got[0] == 1
+    assert asked[-1] is False

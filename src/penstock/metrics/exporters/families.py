@@ -153,6 +153,8 @@ def _target_bytes(snapshot: Snapshot) -> Samples:
 
 
 def _throughput(snapshot: Snapshot) -> Samples:
+    if not snapshot.collection.series:
+        return
     for window, seconds in zip(catalog.WINDOWS, WINDOWS.values(), strict=True):
         rates = snapshot.series.rates(NODE, seconds)
         for direction, rate in zip(catalog.DIRECTIONS, (rates.bytes_in, rates.bytes_out), strict=True):

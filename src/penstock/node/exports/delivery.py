@@ -60,6 +60,7 @@ class Delivery:
         clock: Gives the time.
         log: Where failures are told.
         chance: Gives a number from 0 up to 1.
+        wanted: Whether deliveries are on; while they are not, none is made, and growth is told when they are again.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class Delivery:
         clock: Clock,
         log: Log,
         chance: Callable[[], float] = random.random,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._receiver, self._snapshot, self._interval = receiver, snapshot, interval
-        self._clock, self._chance = clock, chance
+        self._clock, self._chance, self._wanted = clock, chance, wanted
         self._log = log.bind(kind=receiver.kind, to=receiver.shown)
         self._stopping = asyncio.Event()
         self._failures = 0
@@ -110,6 +112,8 @@ class Delivery:
             return False
 
     async def _deliver(self) -> None:
+        if not self._wanted():
+            return
         try:
             await self._receiver.deliver(self._snapshot())
         except DeliveryError as error:

@@ -35,7 +35,8 @@ class Exports:
         interval = plan.metrics.export_interval / NS
         self._log, self._patience = log, patience
         self._deliveries = [
-            Delivery(receiver, snapshot, interval, clock, log) for receiver in receivers(plan, snapshot())
+            Delivery(receiver, snapshot, interval, clock, log, wanted=lambda: snapshot().collection.exports)
+            for receiver in receivers(plan, snapshot())
         ]
         self._tasks: list[asyncio.Task[None]] = []
 

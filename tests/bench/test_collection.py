@@ -1,0 +1,63 @@
+"""What collection costs: one process, switched between measurements."""
+
+import socket
+import threading
+
+import pytest
+from bench.collection import collection_rounds, standing, switch
+from bench.idle import clients, origin, wake
+from bench.machine import Cores
+from bench.running import Run
+from bench.scenarios import OFF, PENSTOCK, SCENARIOS, Effort, Light, Scenario
+from bench.servers import ServerError, free_ports
+
+
+@pytest.mark.system
+def test_rounds_switch_one_process():
+    """Each round measures both states of one Penstock under one load, the other way round every other time."""
+    (light,) = [scenario for scenario in SCENARIOS if scenario.name == "collection-light"]
+    effort = Effort(rounds=2, seconds=1.0, idle=50)
+    small = Scenario("x", "", "", "tcp", Light(100), (PENSTOCK, OFF), light.metrics, (OFF,))
+    samples = list(collection_rounds(small, Run(effort, Cores(None, None), lambda _: None, pytest.fail)))
+    assert [(sample.proxy, sample.round) for sample in samples] == [(PENSTOCK, 1), (OFF, 1), (OFF, 2), (PENSTOCK, 2)]
+    assert [sample.errors for sample in samples] == [""] * 4
+    for sample in samples:
+        assert {metric.key for metric in light.metrics} <= set(sample.values)
+        assert 0 < sample.values["share"] < 100
+        assert sample.values["rate"] == pytest.approx(100, rel=0.5)
+
+
+@pytest.fixture
+def echo():
+    """The port of an origin that echoes."""
+    (port,) = free_ports(1)
+    threading.Thread(target=origin, args=(("127.0.0.1", port),), daemon=True).start()
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        pass
+    return port
+
+
+def test_clients_wake_up_in_turn(echo):
+    """Each byte goes through the next connection, and a dead one counts as failed."""
+    held = clients(("127.0.0.1", echo), 3)
+    order = [sock.fileno() for sock in held]
+    assert wake(held, 1_000, 0.004) | {"seconds": 0} == {"done": 4, "failed": 0, "seconds": 0}
+    assert [sock.fileno() for sock in held] == [order[1], order[2], order[0]]
+    held[0].shutdown(socket.SHUT_RDWR)
+    assert wake(held, 1_000, 0.001)["failed"] == 1
+    for sock in held:
+        sock.close()
+
+
+def test_connections_that_do_not_stand_are_told():
+    """Without a proxy there is no crowd, and that is an error."""
+    (port,) = free_ports(1)
+    with pytest.raises(ServerError, match="0 of 5"), standing(port, 5):
+        pass
+
+
+def test_a_door_that_does_not_obey_is_told():
+    """Without an admin door nothing is measured."""
+    (port,) = free_ports(1)
+    with pytest.raises(OSError, match="refused"):
+        switch(port, on=True)
