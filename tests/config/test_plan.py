@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.config.plan import (
+    DestinationPlan,
     ListenerPlan,
+    MatchPlan,
     MetricsPlan,
     NodePlan,
     ParentPlan,
@@ -22,6 +24,16 @@ from penstock.config.plan import (
 names = st.text(max_size=20)
 ids = st.integers(1, 65535)
 targets = st.builds(TargetPlan, id=ids, host=names, port=ids, weight=ids)
+spans = st.lists(st.tuples(ids, ids), max_size=2).map(tuple)
+texts = st.lists(names, max_size=2).map(tuple)
+matches = st.builds(
+    MatchPlan,
+    domains=texts,
+    clients=texts,
+    ports=spans,
+    destinations=st.lists(st.builds(DestinationPlan, host=names, ports=spans), max_size=2).map(tuple),
+    sni=st.none() | st.booleans(),
+)
 listeners = st.builds(
     ListenerPlan,
     id=ids,
@@ -29,7 +41,14 @@ listeners = st.builds(
     protocol=st.sampled_from(["tcp", "http", "socks5", "auto"]),
     host=names,
     port=ids,
-    route=st.builds(RoutePlan, id=ids, name=names, targets=st.lists(targets, max_size=3).map(tuple)),
+    route=st.builds(
+        RoutePlan,
+        id=ids,
+        name=names,
+        priority=st.integers(-9, 9),
+        match=matches,
+        targets=st.lists(targets, max_size=3).map(tuple),
+    ),
     users=st.dictionaries(names, names, max_size=3),
     detect=st.lists(names, max_size=3).map(tuple),
 )
