@@ -172,6 +172,32 @@ def test_a_page_that_is_lost_is_left_out(begin):
     assert disk.write(again.archive.export()) == 1
 
 
+def test_numbers_are_not_used_twice(begin):
+    """Where no page can be read, numbers go on behind those that were lost, so that no two records have one."""
+    again = begin()
+    again.end(1)
+    faults = again.archive.restore([(1, PAGE, b"x"), (PAGE + 1, 7, b""), (2**62, 1, b"")])
+    assert len(faults) == 3
+    again.end(1)
+    assert [each.number for each in again.shown()] == [PAGE + 9, PAGE + 8]
+    pages, _ = again.archive.export()
+    assert [(page.first, page.records) for page in pages] == [(PAGE + 1, 9)]
+
+
+def test_what_was_lost_is_written_again(begin):
+    """When the disk has lost what it was given, the next export is of everything that is still there."""
+    disk, run = Disk(), begin()
+    run.end(200)
+    disk.write(run.archive.export())
+    disk.clear()
+    run.archive.forget()
+    run.end(1)
+    disk.write(run.archive.export())
+    again = begin()
+    again.archive.restore(disk.values())
+    assert again.shown() == run.shown()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 400), st.lists(st.tuples(st.integers(0, 180), st.booleans()), max_size=6))
 def test_any_run_of_restarts(capacity, steps):

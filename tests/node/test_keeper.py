@@ -1,17 +1,22 @@
 """What a node keeps: restored at start, handed to the store while it runs and at its end."""
 
 import asyncio
+import contextlib
+import sqlite3
 
 import pytest
 
 from penstock.base.clock import NS
 from penstock.base.errors import StartError
 from penstock.config.plan import StorePlan
+from penstock.metrics.ledger import CLIENT_RX
+from penstock.metrics.record_pages import Archive
 from penstock.metrics.registry import Registry
 from penstock.node.keeper import Keeper
 from penstock.store import tables
 from penstock.store.checkpoint import Checkpoint
 from penstock.store.store import Store
+from penstock.store.writer import Notice
 from penstock.testing.clock import ManualClock
 from penstock.testing.standin import PLAN, StandIn
 
@@ -154,3 +159,100 @@ def test_what_the_store_says_is_logged(tmp_path):
     asyncio.run(play())
     (event,) = log.events()
     assert (event["level"], event["event"]) == ("error", "store was damaged: it was set aside, and a fresh one begun")
+
+
+# Records --------------------------------------------------------------------------------------------------------------
+
+
+def ended(count):
+    """Return a node in which so many connections have ended, each with its own number of bytes, ticked."""
+    node = StandIn()
+    for moved in range(1, count + 1):
+        row = node.pen.open()
+        node.pen.move(row, moved)
+        node.pen.end(row)
+    node.tick()
+    return node
+
+
+def moved(registry):
+    """Return what each record of a registry moved."""
+    return registry.records.view(0).read()[:, CLIENT_RX].tolist()
+
+
+async def found(path, log=None):
+    """Return what each record of a node that starts there has moved."""
+    registry, kept = Registry(PLAN, 0), keeper(path, log)
+    await kept.open()
+    await kept.restore(registry)
+    await kept.close()
+    return moved(registry)
+
+
+def test_records_are_kept(tmp_path):
+    """Ended connections are there after an end, in their order, and new ones stand behind them."""
+
+    async def play():
+        for _ in range(2):
+            kept, node = keeper(tmp_path / "n.db"), ended(3)
+            await kept.open()
+            await kept.restore(node.sampler.registry)
+            kept.run()
+            await kept.close()
+        assert await found(tmp_path / "n.db") == [1, 2, 3, 1, 2, 3]
+
+    asyncio.run(play())
+
+
+def test_a_damaged_page_costs_its_own_records(tmp_path):
+    """A page that is none is told and left out; what is in the other pages is shown."""
+    log = KeptLog()
+
+    async def play():
+        node = ended(40)
+        (page,), _ = Archive(node.sampler.registry.records).export()
+        store = Store(tmp_path / "n.db", ManualClock(), print)
+        store.open()
+        store.submit(Checkpoint(at=1, pages=(tables.Page(*page), tables.Page(129, 5, b"nonsense"))))
+        store.close()
+        assert await found(tmp_path / "n.db", log) == list(range(1, 41))
+
+    asyncio.run(play())
+    (event,) = log.events("store: some of the history of connections is left out")
+    assert "records from 129 on" in event["detail"]
+
+
+def test_a_table_that_is_none_costs_the_history(tmp_path):
+    """Rows that were never written are told, and totals are restored all the same."""
+    log = KeptLog()
+
+    async def play():
+        kept, node = keeper(tmp_path / "n.db"), counted(1_000)
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        await kept.close()
+        with contextlib.closing(sqlite3.connect(tmp_path / "n.db", isolation_level=None)) as file:
+            file.execute("INSERT INTO pages (first, records, body) VALUES (1, 'many', x'00')")
+        assert await total(tmp_path / "n.db", log) == 1_000
+        assert await found(tmp_path / "n.db") == []
+
+    asyncio.run(play())
+    assert len(log.events("store: the history of connections cannot be read; it begins anew")) == 1
+
+
+def test_records_that_a_damaged_file_took_along_are_written_again(tmp_path):
+    """When the store has said that something was lost, the next checkpoint holds all records again."""
+
+    async def play():
+        kept, node = keeper(tmp_path / "n.db", flush=3_600 * NS), ended(3)
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        assert len(kept._checkpoint(node.sampler.registry).pages) == 1
+        assert kept._checkpoint(node.sampler.registry).pages == ()
+        kept._tell(Notice("error", "store was damaged: it was set aside, and a fresh one begun", "x"))
+        await kept.close()
+        assert await found(tmp_path / "n.db") == [1, 2, 3]
+
+    asyncio.run(play())

@@ -5,6 +5,7 @@ import itertools
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -245,3 +246,67 @@ def test_the_command_line_follows(node, tmp_path):
     assert [each["bytes_in"] for each in told] == [1, 2, 3, 4, 5]
     assert told == found
     assert datetime.fromisoformat(told[0]["ended_at"]).tzinfo == UTC
+
+
+# Restarts -------------------------------------------------------------------------------------------------------------
+
+QUICK = '[store]\nflush = "100ms"\n'
+
+
+def exchange(address, size):
+    """Send so much through the node, receive it again, and return the client as records show it."""
+    with socket.create_connection(address, SECONDS) as client:
+        client.sendall(bytes(size))
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(100_000):
+            pass
+        return "{}:{}".format(*client.getsockname())
+
+
+def held(path):
+    """Return how many records the store's file holds."""
+    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(path, timeout=5)) as file:
+        return file.execute("SELECT coalesce(max(first + records - 1), 0) FROM pages").fetchone()[0]
+    return 0
+
+
+def test_after_an_orderly_end_every_record_is_there(echoes, tmp_path):
+    """SIGTERM and a start: the history is the same to the last field, and goes on behind it."""
+    tables = table("raw", "tcp", echoes), table("web", "http", auth=LOGIN)
+    with running(*tables, folder=tmp_path) as node:
+        clients = [exchange(node.address("raw"), size) for size in (0, 10, 100_000)]
+        with socket.create_connection(node.address("web"), SECONDS) as client:
+            client.sendall(b"GET http://example.invalid/ HTTP/1.1\r\nHost: example.invalid\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 407"
+        wait_for(lambda: ask(node)["total"] == 4, "four records")
+        before = ask(node)
+    assert [each["client"] for each in reversed(before["connections"])][:3] == clients
+    with running(*tables, folder=tmp_path) as node:
+        assert ask(node) == before
+        client = exchange(node.address("raw"), 7)
+        wait_for(lambda: ask(node)["total"] == 5, "the fifth record")
+        (newest,) = ask(node, "limit=1")["connections"]
+        assert (newest["number"], newest["client"], newest["bytes_in"]) == (5, client, 7)
+        assert ask(node, "cursor=5")["connections"] == before["connections"]
+
+
+def test_a_kill_loses_at_most_one_flush_of_records(echoes, tmp_path):
+    """kill -9 of the supervisor: what was in the file is there, what came after it is there or not, nothing twice."""
+    clients, least = [], 0
+    for _ in range(3):
+        with running(QUICK, table("raw", "tcp", echoes), folder=tmp_path, killed=True, words=("--name", "n1")) as node:
+            found = ask(node, "limit=1000")["connections"][::-1]
+            assert least <= len(found) <= len(clients)
+            assert [each["client"] for each in found] == clients[: len(found)]
+            assert [each["number"] for each in found] == list(range(1, len(found) + 1))
+            clients = clients[: len(found)]
+            for size in range(150):  # more than a page
+                clients.append(exchange(node.address("raw"), size))
+            path, before = tmp_path / "penstock" / "n1.db", len(found)
+            wait_for(lambda path=path, before=before: held(path) >= before + 150, "records in the file")
+            least = held(path)
+            for size in range(5):
+                clients.append(exchange(node.address("raw"), size))
+            node.process.kill()
+            node.process.wait()
+    assert least >= 450

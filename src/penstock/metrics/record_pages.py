@@ -202,6 +202,16 @@ class Archive:
         self._records = records
         self._kept = 0
 
+    @property
+    def pages(self) -> int:
+        """Return how many pages can hold something that there is room for."""
+        capacity = self._records.capacity
+        return capacity // PAGE + 2 if capacity else 0
+
+    def forget(self) -> None:
+        """What was kept is lost: the next export is of everything."""
+        self._kept = 0
+
     def export(self) -> tuple[list[Packed], int]:
         """Return the pages that are new or have grown since the last call, and the oldest number still wanted."""
         view = self._records.view(0)
@@ -215,8 +225,10 @@ class Archive:
         Args:
             pages: First number, count and body of each, in any order.
         """
-        found, faults = [], []
-        for first, _, body in sorted(pages, key=lambda page: page[0]):
+        found, faults, last = [], [], 0
+        for first, count, body in sorted(pages, key=lambda page: page[0]):
+            used = first + min(count, PAGE) - 1
+            last = max(last, used if used <= LAST_NUMBER else 0)  # numbers of pages that are refused are not used again
             try:
                 page = parse(body)
                 if _first_of(int(page.words[0, NUMBER])) != first:
@@ -225,7 +237,8 @@ class Archive:
                 faults.append(f"records from {first} on: {error}")
             else:
                 found.append(page)
-        if found:
-            self._records.carry(found)
-            self._kept = int(found[-1].words[-1, NUMBER])
+                last = max(last, int(page.words[-1, NUMBER]))
+        if last:
+            self._records.carry(found, last)
+            self._kept = last
         return faults

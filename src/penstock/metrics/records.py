@@ -205,6 +205,11 @@ class Records:
         self._batches: list[_Batch] = []
 
     @property
+    def capacity(self) -> int:
+        """Return how many records fit."""
+        return self._ring.capacity
+
+    @property
     def nbytes(self) -> int:
         """Return the memory of the ring once it is full; unit bytes."""
         return self._ring.nbytes
@@ -261,17 +266,18 @@ class Records:
         """Return the records as of now; unit of the time ns since the epoch."""
         return RecordsView(self._ring, self._end, self._names, wall_ns)
 
-    def carry(self, older: Sequence["Older"]) -> None:
+    def carry(self, older: Sequence["Older"], last: int) -> None:
         """
         Put records of an earlier run before those of this one, whose numbers go on from theirs.
 
         Args:
-            older: At least one, by rising number.
+            older: By rising number.
+            last: The highest number that they, or others that were lost, have used.
         """
         if not self._ring.capacity:
             return
         mine = self.view(0)
-        words, last = mine.read(), int(older[-1].words[-1, NUMBER])
+        words = mine.read()
         areas = mine.ring.texts[mine.ring.slots(words[:, NUMBER].view(np.int64))]
         words[:, NUMBER] += np.uint64(last)
         self._ring = make_ring(mine.ring.capacity)  # a new one: views keep theirs

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from penstock.base.clock import NS, Clock
 from penstock.base.errors import StartError
 from penstock.config.plan import StorePlan
 from penstock.metrics import parts
+from penstock.metrics.record_pages import Archive
 from penstock.metrics.registry import Registry
 from penstock.node.log import Log
 from penstock.store import tables
@@ -31,6 +33,8 @@ class Keeper:
         self._plan, self._log, self._clock = plan, log, clock
         self._store = Store(Path(plan.path), clock, self._tell) if plan.path else None
         self._registry: Registry | None = None
+        self._archive: Archive | None = None
+        self._lost = False
         self._flusher: asyncio.Task[None] | None = None
         self._told_ns: int | None = None
 
@@ -46,7 +50,7 @@ class Keeper:
 
     async def restore(self, registry: Registry) -> None:
         """Add what an earlier run counted to a registry, and keep this one from now on."""
-        self._registry = registry
+        self._registry, self._archive = registry, Archive(registry.records)
         if self._store is not None and self._store.is_open:
             await self._fill(self._store, registry)
 
@@ -83,7 +87,18 @@ class Keeper:
             store.submit(self._checkpoint(registry))
 
     def _checkpoint(self, registry: Registry) -> Checkpoint:
-        return Checkpoint(at=self._clock.wall_ns() // NS, parts=parts.export(registry))
+        pages, oldest = self._export(self._archive) if self._archive is not None else ((), 0)
+        return Checkpoint(
+            at=self._clock.wall_ns() // NS, parts=parts.export(registry), pages=pages, oldest=oldest
+        )  # fmt: skip
+
+    def _export(self, archive: Archive) -> tuple[tuple[tables.Page, ...], int]:
+        """Return pages of records, and which is the oldest record still wanted."""
+        if self._lost:
+            self._lost = False
+            archive.forget()
+        pages, oldest = archive.export()
+        return tuple(tables.Page(*page) for page in pages), oldest
 
     async def _reach(self, store: Store) -> None:
         try:
@@ -102,6 +117,10 @@ class Keeper:
         return store.is_open
 
     async def _fill(self, store: Store, registry: Registry) -> None:
+        await self._fill_parts(store, registry)
+        await self._fill_records(store)
+
+    async def _fill_parts(self, store: Store, registry: Registry) -> None:
         try:
             found = await asyncio.to_thread(store.read, tables.parts)
         except (UnreachableError, RowError) as error:
@@ -110,6 +129,18 @@ class Keeper:
         for fault in parts.restore(registry, found):
             self._log.error("store: a part begins at zero", detail=fault)
 
+    async def _fill_records(self, store: Store) -> None:
+        archive = self._archive
+        if archive is None or not archive.pages:
+            return
+        try:
+            pages = await asyncio.to_thread(store.read, partial(tables.pages, limit=archive.pages))
+        except (UnreachableError, RowError) as error:
+            self._log.error("store: the history of connections cannot be read; it begins anew", detail=str(error))
+            return
+        for fault in archive.restore(pages):
+            self._log.error("store: some of the history of connections is left out", detail=fault)
+
     def _warn(self, detail: str) -> None:
         now = self._clock.monotonic_ns()
         if self._told_ns is None or now - self._told_ns >= TELL_NS:
@@ -117,5 +148,7 @@ class Keeper:
             self._log.warning("store cannot be reached: nothing is kept for now", detail=detail)
 
     def _tell(self, notice: Notice) -> None:
+        if notice.level == "error":  # a file was set aside, or a checkpoint given up, and the pages in it
+            self._lost = True
         tell: Callable[..., None] = getattr(self._log, notice.level)
         tell(notice.event, detail=notice.detail)
