@@ -261,7 +261,7 @@ def test_loop_of_a_tcp_listener_is_refused():
     with bench(listener("main", "tcp", 1)) as plane:
         target = plane.worker.listeners[0].plan.targets[0]
         loop = SimpleNamespace(id=target.id, host="127.0.0.1", port=plane.ports["main"])
-        plane.worker.listeners[0]._targets = iter([loop])
+        plane.worker.listeners[0].route._turns = iter([loop])
         with plane.connect() as client:
             assert read_all(client) == b""
         outcome = plane.ended()[0].outcome

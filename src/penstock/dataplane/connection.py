@@ -40,6 +40,7 @@ from penstock.connection.commands import (
 )
 from penstock.connection.endings import DOCUMENTED, PHASES, ending
 from penstock.dataplane import dialer
+from penstock.dataplane.approach import Approach
 from penstock.dataplane.bind import Binding
 from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.exchange import HttpExchange
@@ -97,19 +98,21 @@ class Connection(Deadlines):
         extra: A SOCKS BIND or UDP association.
         detail: One line for the log, written to the ledger at the end.
         secure: The client's socket, where it speaks TLS.
+        route: What it takes; the listener's own until another one is decided.
     """
 
     __slots__ = (
         "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_reports", "_target_pending", "_told",
-        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "row",
-        "secure", "target", "worker",
+        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "route",
+        "row", "secure", "target", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
         super().__init__(worker.reactor, worker.reactor.now + worker.handshake)
         self.worker, self.listener, self.row, self.host = worker, listener, row, host
-        self.client = client = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
-        self.inbox = Inbox(client, worker.words)
+        self.route = listener.route
+        self.client: End = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
+        self.inbox = Inbox(self.client, worker.words)
         self.phase = Phase.NEGOTIATE
         self.detail = ""
         self.secure: TlsSocket | None = None
@@ -120,7 +123,7 @@ class Connection(Deadlines):
         self._waiting: Need | Until | Peek | None = None
         self._described: Describe | None = None
         self._farewell: Farewell | None = None
-        self._dial: dialer.Dial | None = None
+        self._dial: dialer.Dial | Approach | None = None
         self._dial_started = self._tries = self._target_pending = 0
         self._reports = False
         self._told: Any = ASLEEP
@@ -288,12 +291,12 @@ class Connection(Deadlines):
     # Dialing ---------------------------------------------------------------------------------------------------------
 
     def _dial_target(self, command: Command | None) -> None:
-        self._tries, self._reports = min(len(self.listener.route.plan.targets), DIAL_TARGETS), False
+        self._tries, self._reports = min(len(self.route.plan.targets), DIAL_TARGETS), False
         self._dial_next()
 
     def _dial_next(self) -> None:
         self._tries -= 1
-        target = self.listener.route.next_target()
+        target = self.route.next_target()
         self._begin_dial(target.host, target.port, target)
 
     def _dial_one(self, command: Dial) -> None:
@@ -307,8 +310,16 @@ class Connection(Deadlines):
             words[row + SCOPE] = aim(words[row + SCOPE], target.id)
         now = self._dial_started = worker.reactor.now
         self.arm(now + worker.connect)
-        self._dial = dial = dialer.Dial(worker, self, host, port)
+        self._dial = dial = self.way_to(self, host, port)
         dial.start()
+
+    def way_to(self, owner: dialer.Owner, host: str, port: int) -> "dialer.Dial | Approach":
+        """Return what leads to a target of the route, or to where the client wants to go; not begun yet."""
+        route = self.route
+        if route.direct:
+            return dialer.Dial(self.worker, owner, host, port)
+        row = self.row
+        return Approach(self, owner, route, host, port, b"", row + TARGET_RX, row + TARGET_TX)
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
         """The target connection stands."""
@@ -466,6 +477,8 @@ class Connection(Deadlines):
             worker.ledger.describe(row, described.destination, described.user, self.detail)
         if self.secure is not None:
             self.secure.part(orderly=outcome == COMPLETED)
+        if not self.route.direct and self.target is not None and isinstance(self.target.sock, TlsSocket):
+            self.target.sock.part(orderly=outcome == COMPLETED)
         worker.ledger.end(row, worker.reactor.now, outcome)
         self.row = 0
         self._farewell = None

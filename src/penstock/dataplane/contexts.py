@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterable
 
 from penstock.base.errors import StartError
-from penstock.config.plan import CertificatePlan, TlsPlan
+from penstock.config.plan import CertificatePlan, TargetTlsPlan, TlsPlan
 from penstock.dataplane.tls import TlsSocket
 
 OPTIONS = (
@@ -92,6 +92,36 @@ def make_context(plan: TlsPlan, certificate: CertificatePlan) -> ssl.SSLContext:
         raise StartError(f"certificate {certificate.cert}: {error}") from error
     context.verify_mode = CLIENT_CERTIFICATES[plan.client_certificates]
     context.num_tickets = plan.tickets
+    if plan.alpn:
+        context.set_alpn_protocols(list(plan.alpn))
+    return context
+
+
+def make_target_context(plan: TargetTlsPlan) -> ssl.SSLContext:
+    """
+    Return what TLS with a target, or with a parent, begins with.
+
+    Args:
+        plan: Whom to trust and what to show.
+
+    Raises:
+        StartError: If a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= OPTIONS
+    if not plan.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        if plan.ca:
+            context.load_verify_locations(plan.ca)
+        elif plan.verify:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        if plan.cert:
+            context.load_cert_chain(plan.cert, plan.key or plan.cert)
+    except (OSError, ValueError) as error:
+        raise StartError(f"TLS with targets: {plan.ca or plan.cert}: {error}") from error
     if plan.alpn:
         context.set_alpn_protocols(list(plan.alpn))
     return context

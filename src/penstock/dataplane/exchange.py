@@ -20,6 +20,7 @@ from penstock.base.bounds import EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import DialError, DialFailed, Exchange
+from penstock.dataplane.approach import Approach
 from penstock.dataplane.dialer import Dial
 from penstock.dataplane.pool import Link
 from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
@@ -53,7 +54,7 @@ class HttpExchange:
         self._command: Exchange | None = None
         self._reader: ResponseReader | None = None
         self._link: Link | None = None
-        self._dial: Dial | None = None
+        self._dial: Dial | Approach | None = None
         self._pending = self._began = 0
         self._heard = False
 
@@ -66,7 +67,8 @@ class HttpExchange:
         """Send a request, on a pooled connection if there is one."""
         self._command, worker = command, self._worker
         worker.words[self._connection.row + REQUESTS] += 1
-        link = worker.pool.take((command.host, command.port))
+        route = self._connection.route
+        link = worker.pool.take((command.host, command.port, 0 if route.direct else route.plan.id))
         if link is None:
             self._dial_new()
         else:
@@ -77,7 +79,7 @@ class HttpExchange:
         assert command is not None  # noqa: S101 - set by begin
         self._began = worker.reactor.now
         connection.arm(self._began + worker.connect)
-        self._dial = dial = Dial(worker, self, command.host, command.port)
+        self._dial = dial = connection.way_to(self, command.host, command.port)
         dial.start()
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
@@ -86,7 +88,8 @@ class HttpExchange:
         command, worker, connection = self._command, self._worker, self._connection
         assert command is not None  # noqa: S101 - set by begin
         worker.words[connection.row + DIALED] = worker.reactor.now - self._began
-        link = Link(worker.pool, (command.host, command.port), sock, fd)
+        route = connection.route
+        link = Link(worker.pool, (command.host, command.port, 0 if route.direct else route.plan.id), sock, fd)
         worker.reactor.table[fd] = link
         self._send_request(link)
         if mask & READABLE and self._link is link:
@@ -291,7 +294,13 @@ class HttpExchange:
         self._link = None
         link.on_flushed = None
         done = command.framing.done
-        if reader.reusable and done and link.held is None and (not self._pending or is_silent(link)):
+        if (
+            reader.reusable
+            and done
+            and link.held is None
+            and connection.route.pooled
+            and (not self._pending or is_silent(link))
+        ):
             self._worker.pool.give(link)
         else:
             self._worker.reactor.bury(link.fd, link.sock)

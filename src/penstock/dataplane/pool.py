@@ -7,12 +7,14 @@ from penstock.base.bounds import POOL_CONNECTIONS, POOL_PER_DESTINATION
 from penstock.base.clock import NS
 from penstock.dataplane.reactor import READABLE, Reactor
 from penstock.dataplane.relay import End
+from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import DOUBT_SHIFT, TARGET_RX, TARGET_TX
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
 
-Destination = tuple[str, int]
+Destination = tuple[str, int, int]
+"""Host and port; and the number of the route where more than a TCP connection leads there, else 0."""
 
 SWEEP_NS = NS
 """How often connections that waited too long are looked for."""
@@ -46,6 +48,8 @@ class Link(End):
         row = connection.row
         self.connection, self.rx, self.tx, self.idle = connection, row + TARGET_RX, row + TARGET_TX, False
         self.note = self.tx << DOUBT_SHIFT
+        if isinstance(self.sock, TlsSocket):
+            self.sock.rx, self.sock.tx = self.rx, self.tx
 
     def ready(self, fd: int, mask: int) -> None:
         """Tell the exchange; an idle link that stirs is closed: it ends, or speaks out of turn."""

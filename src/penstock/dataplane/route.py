@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from penstock.config.plan import RoutePlan, TargetPlan
+from penstock.dataplane.contexts import make_target_context
 from penstock.policy.balance import round_robin
 
 
@@ -15,12 +16,22 @@ class Route:
 
     Attributes:
         plan: The same.
+        target_context: How TLS is spoken with the targets; None for in the clear.
+        parent_context: The same with the parent.
+        pooled: Whether a connection to a target may serve one client after the other.
+        direct: Whether a TCP connection to a target is all that it needs.
     """
 
-    __slots__ = ("_turns", "plan")
+    __slots__ = ("_turns", "direct", "parent_context", "plan", "pooled", "target_context")
 
     def __init__(self, plan: RoutePlan) -> None:
         self.plan = plan
+        target_tls, parent = plan.target_tls, plan.parent
+        self.target_context = None if target_tls is None else make_target_context(target_tls)
+        wrapped = parent is not None and parent.kind == "https"
+        self.parent_context = make_target_context(parent.tls) if parent is not None and wrapped else None
+        self.direct = target_tls is None and parent is None and plan.send_proxy == "off"
+        self.pooled = plan.send_proxy == "off"
         self._turns = round_robin(plan.targets) if plan.targets else iter(())
 
     def next_target(self) -> TargetPlan:

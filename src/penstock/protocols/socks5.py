@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from penstock.base.addresses import pack_ip, unpack_ip
+from penstock.base.addresses import is_ip, pack_ip, unpack_ip
 from penstock.base.errors import RemoteError
 from penstock.protocols.hostname import parse_hostname
 
@@ -56,6 +56,31 @@ def serialize_method(method: int) -> bytes:
     return bytes((VERSION, method))
 
 
+def serialize_greeting(methods: bytes) -> bytes:
+    """Return what a client begins with: the methods that it offers."""
+    return bytes((VERSION, len(methods))) + methods
+
+
+def parse_method(answer: bytes) -> int:
+    """
+    Return the method that the server has chosen.
+
+    Args:
+        answer: Its two bytes.
+
+    Raises:
+        RemoteError: If the version is not 5.
+    """
+    if answer[0] != VERSION:
+        raise RemoteError(f"the first byte is {answer[0]:#04x}, which is no version of SOCKS")
+    return answer[1]
+
+
+def serialize_login(user: bytes, password: bytes) -> bytes:
+    """Return a login; each of both has 1 to 255 bytes."""
+    return b"%c%c%b%c%b" % (LOGIN_VERSION, len(user), user, len(password), password)
+
+
 def parse_login_head(head: bytes) -> int:
     """
     Return the length of the user name that follows; behind it stand the password's length and the password.
@@ -76,9 +101,24 @@ def serialize_login_reply(success: bool) -> bytes:
     return bytes((LOGIN_VERSION, not success))
 
 
+def serialize_request(command: int, host: str, port: int) -> bytes:
+    """
+    Return a client's request.
+
+    Args:
+        command: CONNECT, BIND or ASSOCIATE.
+        host: IP address, or a name of at most 255 bytes in ASCII.
+        port: 0 to 65535.
+    """
+    name = host.encode("ascii")
+    kind = serialize_address(host, port) if is_ip(host) else b"%c%c%b%b" % (DOMAIN, len(name), name, port.to_bytes(2))
+    return bytes((VERSION, command, 0)) + kind
+
+
 def parse_request_head(head: bytes) -> tuple[int, int, int]:
     """
-    Return the command, the type of the address, and how many bytes follow.
+    Return the command, the type of the address, and how many bytes follow. A reply has the same shape, and its code in
+    the command's place.
 
     Args:
         head: Version, command, a zero, address type, and the first byte of the address.
