@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.metrics.audit import BYTES, DIMENSIONS, AuditLine, Books, KernelView, compare, sheet
-from penstock.metrics.clients import OTHER
 from penstock.metrics.fold import BYTES_IN, CLOSED, COLUMNS, OPENED, LedgerReader
+from penstock.metrics.keys import C_IN, FIRST, OTHER
 from penstock.metrics.registry import Registry
 from penstock.testing.pen import Pen
 from penstock.testing.standin import PLAN, StandIn
@@ -72,12 +72,12 @@ def lose_a_listener(registry):
 
 def lose_a_client(registry):
     """Forget the numbers of one address."""
-    registry.clients._totals[:, 1] = 0
+    registry.kinds.trackers["client"]._totals[:, FIRST] = 0
 
 
 def move_a_client_to_nowhere(registry):
     """Vacate a place and do not add it to `other`."""
-    registry.clients._totals[:, OTHER] -= 1
+    registry.kinds.trackers["client"]._totals[:, OTHER] -= 1
 
 
 def lose_a_minute(registry):
@@ -130,7 +130,7 @@ def test_a_table_that_is_off_by_any_number_shows_that_number(off, sign, column, 
             registry.listeners._totals[BYTES_IN + number, 1] += sign * off
             registry.listeners._sealed[BYTES_IN + number, 1] += sign * off  # the tracker is not told
         elif table == "clients":
-            registry.clients._totals[1 + number, OTHER] += sign * off
+            registry.kinds.trackers["client"]._totals[C_IN + number, OTHER] += sign * off
         else:
             registry.trackers._growth[0, number] += sign * off
         assert residuals(node.tick().audit) == {(table, column): off}

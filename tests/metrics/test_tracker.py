@@ -8,8 +8,9 @@ import pytest
 
 from penstock.base.clock import NS
 from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
-from penstock.metrics.clients import Clients
+from penstock.metrics.clients import KIND
 from penstock.metrics.fold import BYTES_IN, COLUMNS
+from penstock.metrics.keyed import Keyed
 from penstock.metrics.ledger import CLIENT_RX
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.tracker import MINUTE, NODE, WINDOWS, Trackers
@@ -267,7 +268,7 @@ def test_sixty_full_and_a_thousand_short_trackers_take_ten_megabytes():
     """An hour of seconds and a day of minutes of 60 names, and five minutes of 1,000 clients, are under 10 MB."""
     trackers = Trackers(Scopes(sixty()), MetricsPlan())
     assert len(trackers.series().slots) == 60
-    assert trackers.nbytes + Clients(1_000).nbytes < 10_000_000
+    assert trackers.nbytes + Keyed(KIND, 1_000).nbytes < 10_000_000
 
 
 def test_a_read_takes_less_than_a_millisecond(node):

@@ -5,7 +5,10 @@ import time
 import msgspec
 import pytest
 
-from penstock.metrics.view import NAMED, OTHER, Metrics, UnknownScopeError, parse_window
+from penstock.base.outcomes import Phase
+from penstock.metrics.keys import OTHER_NAME as OTHER
+from penstock.metrics.tops import NAMED
+from penstock.metrics.view import Metrics, UnknownScopeError, parse_window
 from penstock.testing.pen import Pen
 from penstock.testing.standin import StandIn
 
@@ -105,9 +108,61 @@ def test_clients_have_windows_and_graphs(metrics):
     assert metrics.history(10, "client:192.0.2.2").series == {"bytes_in": [500], "bytes_out": [1_000]}
 
 
+def test_users_and_destinations(node):
+    """By name and the busiest first, with windows and graphs of their own; names as hostile bytes stay printable."""
+    for user, host, amount in (
+        ("ann", "A.example:80", 10),
+        ("b\x1b[2J", "b.example:443", 20),
+        ("", "b.example:443", 3),
+    ):
+        row = node.pen.open(2, phase=Phase.RELAY)
+        node.pen.describe(row, host, user)
+        node.pen.move(row, amount, 0, 0, 0, 1)
+    node.tick()
+    metrics = Metrics(node.snapshot())
+    users, destinations = metrics.connections.by_user, metrics.connections.by_destination
+    assert {name: count.active for name, count in users.items()} == {"ann": 1, "b\ufffd[2J": 1, "-": 4, OTHER: 0}
+    assert {name: count.total for name, count in destinations.items()} == {
+        "a.example:80": 1, "b.example:443": 2, "-": 3, OTHER: 0
+    }  # fmt: skip
+    assert metrics.connections.top_users[0].user == "-"
+    top = metrics.connections.top_destinations[1]
+    assert (top.destination, top.active, top.total, top.bytes_in, top.requests) == ("b.example:443", 2, 2, 23, 2)
+    assert metrics.throughput.by_user["ann"].bytes_in == 5
+    assert metrics.throughput.by_destination["b.example:443"].bytes_in == 11.5
+    assert metrics.window(1, "user:ann").bytes_in == 10
+    assert metrics.window(1, "destination:B.example:443").bytes_in == 23
+    assert metrics.window(1, "user:other").bytes_in == 0
+    assert metrics.history(10, "destination:a.example:80").series["bytes_in"] == [0, 10]
+
+
+def test_a_kind_that_is_off_is_said_to_be_off(node):
+    """Its maps are empty, and its scopes answer that nothing is collected."""
+    node.sampler.registry.switch({"users": False})
+    node.tick()
+    metrics = Metrics(node.snapshot())
+    assert (metrics.connections.by_user, metrics.connections.top_users, metrics.throughput.by_user) == ({}, [], {})
+    with pytest.raises(UnknownScopeError, match="users are not collected"):
+        metrics.window(10, "user:other")
+
+
 @pytest.mark.parametrize(
     "scope",
-    ["", "nobody", "listener:", "listener:nobody", "route:-", "client:192.0.2.99", "client:x", "client:-", "\0:\n"],
+    [
+        "",
+        "nobody",
+        "user:",
+        "user:nobody",
+        "destination:",
+        "destination:x",
+        "listener:",
+        "listener:nobody",
+        "route:-",
+        "client:192.0.2.99",
+        "client:x",
+        "client:-",
+        "\0:\n",
+    ],
 )
 def test_unknown_scopes(metrics, scope):
     """What is not there is said to be not there."""
@@ -116,7 +171,9 @@ def test_unknown_scopes(metrics, scope):
             ask(10, scope)
 
 
-@pytest.mark.parametrize(("seconds", "scope"), [(0, "node"), (86_401, "node"), (301, "client:other"), (-1, "node")])
+@pytest.mark.parametrize(
+    ("seconds", "scope"), [(0, "node"), (86_401, "node"), (301, "client:other"), (301, "user:other"), (-1, "node")]
+)
 def test_times_that_nothing_remembers(metrics, seconds, scope):
     """Windows are from a second to as long as samples are kept."""
     for ask in (metrics.window, metrics.history):

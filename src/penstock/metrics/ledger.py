@@ -25,6 +25,10 @@ ROW_WORDS = 16
 TEXT_BYTES = 384
 """Destination (at most 255 bytes of name and a port), user and detail, separated by zeros, cut at the end."""
 
+TEXT_LENGTH = 0xFFFF
+"""In a TEXT word: the length of the text. The bits above it count how often the text was written: a new one of the same
+length is seen too. A length of 0 in a word that is not 0 is that of a text that is just being written."""
+
 # Words of the header. The supervisor writes TICK, the worker all others.
 H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS, H_DOUBT = range(9)
 
@@ -167,8 +171,10 @@ class Ledger:
         """Write who the client is and where it wants to go; what is too long is cut. An empty text leaves none."""
         text = b"\0".join((destination.encode()[:263], user.encode()[:64], detail.encode()))[:TEXT_BYTES]
         start = self._texts + (base - HEADER_WORDS) // ROW_WORDS * TEXT_BYTES
+        words, version = self.words, (self.words[base + TEXT] | TEXT_LENGTH) + 1
+        words[base + TEXT] = version  # no length: who reads now shall not take what is half written
         self._map[start : start + len(text)] = text
-        self.words[base + TEXT] = len(text)
+        words[base + TEXT] = version | len(text)
 
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""

@@ -16,7 +16,6 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import NodePlan
 from penstock.metrics.audit import AuditLine, Books, KernelView, Sums, by_quantity, compare
-from penstock.metrics.clients import Clients
 from penstock.metrics.collection import begin, changes, switched
 from penstock.metrics.endings import Endings
 from penstock.metrics.fold import (
@@ -32,6 +31,7 @@ from penstock.metrics.fold import (
     Growth,
     Numbers,
 )
+from penstock.metrics.kinds import Kinds
 from penstock.metrics.pairs import Pairs
 from penstock.metrics.records import Records
 from penstock.metrics.scopes import Scopes
@@ -184,7 +184,7 @@ class Registry:
         pairs: Totals by listener and route.
         targets: Totals by target.
         trackers: Listeners, routes and targets second by second.
-        clients: The busiest client addresses.
+        kinds: The busiest client addresses, users and destinations.
         endings: What ended connections measured.
         records: The newest ended connections, added by who folds.
         books: The node's own total, which the audit compares with all others.
@@ -203,10 +203,11 @@ class Registry:
         self.listeners, self.routes, self.targets = Table(), Table(), Table()
         self.pairs = PairTable(self.scopes.pairs)
         self._names = Names(self.scopes, self.pairs.places)
-        self.trackers, self.clients, self.endings = Trackers(self.scopes, plan.metrics), Clients(), Endings(self.scopes)
+        self.trackers, self.endings = Trackers(self.scopes, plan.metrics), Endings(self.scopes)
         self.books, self.witnessed = Books(), KernelView()
         self.collection = begin(plan.metrics)
         self.trackers.switch(self.collection.series)
+        self.kinds = Kinds(plan.metrics, self.scopes.targets, self.collection)
         self.audited: tuple[AuditLine, ...] = self._audit()
         self.records = Records(plan.metrics.connection_records)
         self.records.wanted = self.collection.records
@@ -218,9 +219,9 @@ class Registry:
     def add(self, growth: Growth, generation: int = 0) -> None:
         """Add what the fold of one worker, of this incarnation, returned."""
         self.books.add(growth)
-        self.clients.add(generation, growth)
         if self.collection.percentiles:
             self.endings.add(growth)
+        self.kinds.add(generation, growth)
         self.listeners.add(growth.listeners)
         self.routes.add(growth.routes)
         self.pairs.add(generation, growth.pairs)
@@ -251,7 +252,7 @@ class Registry:
         at, covered = round(wall_ns / NS), elapsed / NS
         listeners, routes, targets = (table.seal(elapsed) for table in (self.listeners, self.routes, self.targets))
         self.trackers.push(listeners, routes, targets, at, covered)
-        self.clients.push(at, covered)
+        self.kinds.push(at, covered)
         self._ticked_ns = now_ns
         self.audited = self._audit()
 
@@ -260,9 +261,9 @@ class Registry:
         sums = {
             "routes": {name: routes[name] for name in routes if name != "connections"},  # some have no route yet
             "listeners": self.listeners.sums(),
-            "clients": self.clients.sums(),
             "minutes": self.trackers.sums(),
         }
+        sums |= {f"{name}s": tracker.sums() for name, tracker in self.kinds.trackers.items()}
         return compare(by_quantity(self.books.total), sums)
 
     def switch(self, wanted: Mapping[str, bool]) -> dict[str, bool]:
@@ -280,6 +281,7 @@ class Registry:
         changed = changes(before, self.collection)
         if "series" in changed:
             self.trackers.switch(self.collection.series)
+        self.kinds.switch(self.collection, self.books.total)
         self.records.wanted = self.collection.records
         if "percentiles" in changed:
             self.endings = Endings(self.scopes)
@@ -303,7 +305,7 @@ class Registry:
     def restore(self, saved: SavedTotals) -> None:
         """
         Add totals of an earlier run. What they count of clients and minutes belongs to `other` and to no minute, until
-        `clients` and `trackers` are restored too.
+        `kinds` and `trackers` are restored too.
 
         Raises:
             SavedError: If they are beyond belief; nothing is added then.
@@ -314,7 +316,7 @@ class Registry:
         self.routes.carry(found.routes)
         self.targets.carry(found.targets)
         self.pairs.table.carry(found.pairs)
-        self.clients.carry(found.node)
+        self.kinds.carry(found.node)
         self.trackers.carry(found.node)
         self.outcomes.update({(who, phase): count for who, phase, count in saved.outcomes})
         if found.lost:
@@ -326,7 +328,7 @@ class Registry:
 
     def detach(self, generation: int) -> None:
         """A worker's ledger was read for the last time."""
-        self.clients.forget(generation)
+        self.kinds.forget(generation)
         self.pairs.forget(generation)
 
     def respawned(self) -> None:

@@ -7,6 +7,7 @@ graph asks for wall seconds; seconds of it that no sample ends on are gaps.
 Source: docs/decisions/0007-covered-time.md.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ SPARE = 60
 """Samples kept beyond the depth: whoever holds a snapshot for a minute still reads what it showed."""
 
 Floats = NDArray[np.float64]
+
+Read = Callable[[NDArray[np.intp]], NDArray[np.floating]]
 
 
 class Window(NamedTuple):
@@ -120,29 +123,53 @@ class View(NamedTuple):
 
         Cost: O(samples in the window), and times O(keys) for everybody's.
         """
-        ring, slots = self.ring, self._newest(int(2 * seconds) + 2)  # no sample covers less than half a second
-        if not len(slots):
-            keys, columns = ring.samples.shape[1:]
-            return Window(np.zeros(columns) if key is not None else np.zeros((keys, columns)), 0.0)
-        covered = ring.covered[slots]
+        numbers, covered = self.newest(seconds)
+        ring = self.ring
+        slots = numbers % len(ring.at)
+        samples = ring.samples[slots] if key is None else ring.samples[slots, key]
+        return Window(samples.sum(axis=0, dtype=np.float64), covered)
+
+    def newest(self, seconds: float) -> tuple[NDArray[np.intp], float]:
+        """
+        Return which samples a window holds, and how much time they cover; unit s.
+
+        Args:
+            seconds: Length of the window; unit s, above 0.
+
+        Returns:
+            Numbers of the samples, as `Ring.end` counts them, newest first.
+        """
+        numbers = self._held(int(2 * seconds) + 2)  # no sample covers less than half a second
+        covered = self.ring.covered[numbers % len(self.ring.at)]
         middles = np.cumsum(covered) - covered / 2  # how long ago the middle of each sample was
         count = max(1, int(np.searchsorted(middles, seconds)))
-        chosen = slots[:count]
-        samples = ring.samples[chosen] if key is None else ring.samples[chosen, key]
-        return Window(samples.sum(axis=0, dtype=np.float64), float(covered[:count].sum()))
+        return numbers[:count], float(covered[:count].sum())
 
     def history(self, steps: int, key: int, step: int = 1) -> History:
         """
-        Return a graph that ends with the newest sample.
-
-        Samples from before the clock was set back, of times that were used again since, are left out.
+        Return a graph of one key that ends with the newest sample.
 
         Args:
             steps: How many steps at most; fewer if the ring has not so many samples' time behind it.
             key: Whose growth.
             step: Length of a step, and of the ring's samples; unit s.
         """
-        ring, slots = self.ring, self._newest(self.ring.depth)
+        ring = self.ring
+        return self.graph(steps, lambda numbers: ring.samples[numbers % len(ring.at), key], step)
+
+    def graph(self, steps: int, read: Read, step: int = 1) -> History:
+        """
+        Return a graph that ends with the newest sample.
+
+        Samples from before the clock was set back, of times that were used again since, are left out.
+
+        Args:
+            steps: As for `history`.
+            read: Returns growth, shape (n, columns), of the samples with these numbers.
+            step: As for `history`.
+        """
+        ring, numbers = self.ring, self._held(self.ring.depth)
+        slots = numbers % len(ring.at)
         at = ring.at[slots]
         if not len(slots):
             return History(at, np.zeros(0), np.zeros((0, ring.samples.shape[2])))
@@ -152,11 +179,10 @@ class View(NamedTuple):
         size = int(places.max()) + 1
         covered, sums = np.zeros(size), np.zeros((size, ring.samples.shape[2]))
         np.add.at(covered, size - 1 - places, ring.covered[slots])
-        np.add.at(sums, size - 1 - places, ring.samples[slots, key].astype(np.float64))
+        np.add.at(sums, size - 1 - places, read(numbers[usable]).astype(np.float64))
         return History(at[0] - step * np.arange(size - 1, -1, -1), covered, sums)
 
-    def _newest(self, count: int) -> NDArray[np.intp]:
-        """Return where the newest samples lie, newest first; none that has been written over since."""
-        size = len(self.ring.at)
-        held = min(self.end, self.ring.depth, size - (self.ring.end - self.end), count)
-        return (self.end - 1 - np.arange(max(0, held))) % size
+    def _held(self, count: int) -> NDArray[np.intp]:
+        """Return the numbers of the newest samples, newest first; none that has been written over since."""
+        held = min(self.end, self.ring.depth, len(self.ring.at) - (self.ring.end - self.end), count)
+        return self.end - 1 - np.arange(max(0, held))

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.audit import AuditView, sheet
-from penstock.metrics.clients import Picture
 from penstock.metrics.collection import Collection
 from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
+from penstock.metrics.keys import Picture
 from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
 from penstock.metrics.live import Live, number_of, rfc3339
 from penstock.metrics.records import RecordsView
@@ -180,7 +180,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         taken_at: RFC 3339, UTC.
         live: The open connections.
         series: What the node, listeners, routes and targets did, by the second.
-        clients: The same of client addresses.
+        kinds: The same of client addresses, users and destinations: `client`, `user`, `destination`; without those that
+            are switched off.
         endings: What ended connections measured.
         audit: Whether all ways to add up agree.
         records: The newest ended connections.
@@ -203,7 +204,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     live: Live
     scopes: Scopes
     series: Series
-    clients: Picture
+    kinds: Mapping[str, Picture]
     endings: EndingsView
     audit: AuditView
     records: RecordsView
@@ -289,7 +290,7 @@ def picture(
         live=live,
         scopes=registry.scopes,
         series=registry.trackers.series(),
-        clients=registry.clients.picture(),
+        kinds=registry.kinds.pictures(),
         endings=registry.endings.view(),
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
         collection=registry.collection,

@@ -1,32 +1,23 @@
 """The metrics of a node as its users ask for them: in Python, and by the same names as JSON from the admin door."""
 
 import re
-from collections.abc import Iterable
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from penstock.metrics import clients
+from penstock.metrics import keys, tops
 from penstock.metrics.endings import PercentilesView
+from penstock.metrics.keys import Picture
+from penstock.metrics.kinds import KINDS
 from penstock.metrics.rings import History
 from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.tops import ConnectionCount, KeyRates, TopDestination, TopIp, TopUser
 from penstock.metrics.tracker import MINUTE, NODE, WINDOWS, Rates
-
-OTHER = "other"
-"""All client addresses that are not named."""
-
-NAMED = 100
-"""Client addresses that `by_ip` names; the rest are `other`."""
-
-TOP = 10
-"""Addresses in `top_ips`."""
 
 LONGEST = 31 * 86_400
 """The longest window and the longest graph that can be asked for; unit s. So long minutes can be kept."""
 
 FIELDS = ("bytes_in", "bytes_out", "requests", "connections")
-"""Curves of a graph, in the order of `tracker.COLUMNS`; a client has the first two."""
+"""Curves of a graph, in the order of `tracker.COLUMNS`; a client, user or destination has the first two."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -34,39 +25,7 @@ _WINDOW = re.compile(r"([0-9]{1,7})([smhd]?)", re.ASCII)
 
 
 class UnknownScopeError(LookupError):
-    """There is no such listener, route, target or client, or it has no tracker."""
-
-
-class ConnectionCount(Struct, frozen=True):
-    """Open connections, and those accepted so far."""
-
-    active: int
-    total: int
-
-
-class IpRates(Struct, frozen=True):
-    """Bytes per second of one client address over the last ten seconds."""
-
-    bytes_in: float
-    bytes_out: float
-
-
-class TopIp(Struct, frozen=True, kw_only=True):
-    """
-    One of the addresses with the most open connections.
-
-    Args:
-        ip: The address; `-` for clients on Unix sockets.
-        active: Open connections.
-        total: Connections since the address became known.
-        bytes_in, bytes_out: Client to proxy, proxy to client, since then.
-    """
-
-    ip: str
-    active: int
-    total: int
-    bytes_in: int
-    bytes_out: int
+    """There is no such listener, route, target, client, user or destination, or it has no tracker."""
 
 
 class Connections(Struct, frozen=True, kw_only=True):
@@ -77,15 +36,20 @@ class Connections(Struct, frozen=True, kw_only=True):
         active: Open now.
         total: Accepted since the start.
         by_route: The same of each route.
-        by_ip: The same of the busiest client addresses, all others as `other`.
-        top_ips: Who has most open.
+        by_ip, by_user, by_destination: The same of the busiest client addresses, users and destinations, all others
+            as `other`; empty where the kind is switched off.
+        top_ips, top_users, top_destinations: Who has most open.
     """
 
     active: int
     total: int
     by_route: dict[str, ConnectionCount]
     by_ip: dict[str, ConnectionCount]
+    by_user: dict[str, ConnectionCount]
+    by_destination: dict[str, ConnectionCount]
     top_ips: list[TopIp]
+    top_users: list[TopUser]
+    top_destinations: list[TopDestination]
 
 
 class Throughputs(Struct, frozen=True, kw_only=True):
@@ -95,14 +59,17 @@ class Throughputs(Struct, frozen=True, kw_only=True):
     Args:
         instant, recent, average: Over 1 s, 10 s and 60 s.
         by_route: Of each route over 10 s.
-        by_ip: Of the busiest client addresses over 10 s, all others as `other`.
+        by_ip, by_user, by_destination: Of the busiest client addresses, users and destinations over 10 s, all others as
+            `other`; empty where the kind is switched off.
     """
 
     instant: Rates
     recent: Rates
     average: Rates
     by_route: dict[str, Rates]
-    by_ip: dict[str, IpRates]
+    by_ip: dict[str, KeyRates]
+    by_user: dict[str, KeyRates]
+    by_destination: dict[str, KeyRates]
 
 
 class Requests(Struct, frozen=True):
@@ -189,12 +156,17 @@ class Metrics:
     def connections(self) -> Connections:
         """Return how many there are."""
         totals = self._snapshot.totals
+        clients, users, destinations = (tops.most_open(self._snapshot.kinds.get(kind)) for kind in KINDS)
         return Connections(
             active=totals.active,
             total=totals.connections,
             by_route=self._by_route(),
-            by_ip=self._connections_by_ip(),
-            top_ips=self._top_ips(),
+            by_ip=clients.counts,
+            by_user=users.counts,
+            by_destination=destinations.counts,
+            top_ips=clients.named(TopIp),
+            top_users=users.named(TopUser),
+            top_destinations=destinations.named(TopDestination),
         )
 
     @property
@@ -202,12 +174,17 @@ class Metrics:
         """Return the rates of the named windows."""
         routes = dict.fromkeys(view.name for view in self._snapshot.routes)
         tracked = (route for route in routes if f"route:{route}" in self._snapshot.series.slots)
+        clients, users, destinations = (
+            tops.fastest(self._snapshot.kinds.get(kind), WINDOWS["recent"]) for kind in KINDS
+        )
         return Throughputs(
             instant=self.window(WINDOWS["instant"]),
             recent=self.window(WINDOWS["recent"]),
             average=self.window(WINDOWS["average"]),
             by_route={route: self.window(WINDOWS["recent"], f"route:{route}") for route in tracked},
-            by_ip=self._rates_by_ip(),
+            by_ip=clients,
+            by_user=users,
+            by_destination=destinations,
         )
 
     @property
@@ -250,15 +227,17 @@ class Metrics:
 
         Args:
             seconds: Length of the window; from 1 to as long as samples are kept; unit s.
-            scope: `node`, `listener:NAME`, `route:NAME`, `target:HOST:PORT`, `client:IP` or `client:other`.
+            scope: `node`, `listener:NAME`, `route:NAME`, `target:HOST:PORT`, `client:IP`, `user:NAME`,
+                `destination:HOST:PORT`; or `client:other` and the like.
 
         Raises:
             UnknownScopeError: If there is no such scope.
             ValueError: If nothing is remembered for so long.
         """
-        place = self._client(scope, seconds)
-        if place is not None:
-            window = self._snapshot.clients.view.window(seconds, place)
+        found = self._keyed(scope, seconds)
+        if found is not None:
+            picture, place = found
+            window = picture.window(seconds, place)
             bytes_in, bytes_out = window.rates().tolist()
             return Rates(bytes_in, bytes_out, 0.0, 0.0, window.covered)
         try:
@@ -278,30 +257,36 @@ class Metrics:
             UnknownScopeError: If there is no such scope.
             ValueError: If nothing is remembered for so long.
         """
-        place = self._client(scope, seconds)
-        if place is not None:
-            return _drawn(scope, 1, self._snapshot.clients.history(place, seconds))
+        found = self._keyed(scope, seconds)
+        if found is not None:
+            picture, place = found
+            return _drawn(scope, 1, picture.history(place, seconds))
         try:
             return _drawn(scope, *self._snapshot.series.history(scope, seconds))
         except KeyError:
             raise self._unknown(scope) from None
 
-    def _client(self, scope: str, seconds: int) -> int | None:
-        """Return the place of a client; None for any other scope."""
-        kind, _, ip = scope.partition(":")
-        longest = clients.SECONDS if kind == "client" else self._snapshot.series.longest
+    def _keyed(self, scope: str, seconds: int) -> tuple[Picture, int] | None:
+        """Return the tracker and the place of a client, user or destination; None for any other scope."""
+        kind, _, name = scope.partition(":")
+        longest = keys.SECONDS if kind in KINDS else self._snapshot.series.longest
         if not 1 <= seconds <= longest:
             raise ValueError(f"a time from 1 to {longest} seconds is needed for {kind}")
-        if kind != "client":
+        if kind not in KINDS:
             return None
-        place = clients.OTHER if ip == OTHER else self._snapshot.clients.find(ip)
+        picture = self._snapshot.kinds.get(kind)
+        if picture is None:
+            raise UnknownScopeError(f"{kind}s are not collected")
+        place = picture.find(name)
         if place is None:
-            raise UnknownScopeError(f"{ip!r} is no client of the last five minutes, or not one of the busiest")
-        return place
+            raise UnknownScopeError(f"{name!r} is no {kind} of the last five minutes, or not one of the busiest")
+        return picture, place
 
     def _unknown(self, scope: str) -> UnknownScopeError:
         some = ", ".join(list(self._snapshot.series.slots)[:20])
-        return UnknownScopeError(f"nothing is called {scope!r}; there are: {some}, and client:IP")
+        return UnknownScopeError(
+            f"nothing is called {scope!r}; there are: {some}, and client:IP, user:NAME, destination:HOST:PORT"
+        )
 
     def _by_route(self) -> dict[str, ConnectionCount]:
         counts: dict[str, ConnectionCount] = {}
@@ -309,43 +294,6 @@ class Metrics:
             before = counts.get(view.name, ConnectionCount(0, 0))
             counts[view.name] = ConnectionCount(before.active + view.active, before.total + view.connections)
         return counts
-
-    def _connections_by_ip(self) -> dict[str, ConnectionCount]:
-        picture = self._snapshot.clients
-        order = np.lexsort((-picture.totals[0], -picture.active))
-        named = self._named(order, NAMED)
-        counts = {
-            name: ConnectionCount(int(picture.active[place]), int(picture.totals[0, place])) for name, place in named
-        }
-        rest = _rest(picture.active, named), _rest(picture.totals[0], named)
-        return counts | {OTHER: ConnectionCount(int(rest[0]), int(rest[1]))}
-
-    def _rates_by_ip(self) -> dict[str, IpRates]:
-        rates = self._snapshot.clients.view.window(WINDOWS["recent"]).rates()
-        named = self._named(np.argsort(-rates.sum(axis=1), kind="stable"), NAMED)
-        found = {name: IpRates(*rates[place].tolist()) for name, place in named}
-        return found | {OTHER: IpRates(float(_rest(rates[:, 0], named)), float(_rest(rates[:, 1], named)))}
-
-    def _top_ips(self) -> list[TopIp]:
-        picture = self._snapshot.clients
-        found = []
-        for name, place in self._named(np.lexsort((-picture.totals[0], -picture.active)), TOP):
-            total, bytes_in, bytes_out = picture.totals[:, place].tolist()
-            active = int(picture.active[place])
-            found.append(TopIp(ip=name, active=active, total=total, bytes_in=bytes_in, bytes_out=bytes_out))
-        return found
-
-    def _named(self, order: Iterable[int], limit: int) -> list[tuple[str, int]]:
-        """Return the first known addresses in this order, with their places."""
-        found: list[tuple[str, int]] = []
-        keys = self._snapshot.clients.keys
-        for place in order:
-            key = keys[place]
-            if key is not None:
-                found.append((clients.text_of(key), int(place)))
-            if len(found) == limit:
-                break
-        return found
 
 
 def parse_window(text: str) -> int:
@@ -366,13 +314,6 @@ def parse_window(text: str) -> int:
     if not 1 <= seconds <= LONGEST:
         raise ValueError("a time from 1s to 31d is needed, as in 10s or 5m, or one of instant, recent, average")
     return seconds
-
-
-def _rest(numbers: NDArray[np.number], named: list[tuple[str, int]]) -> float:
-    """Return the sum of all that are not named."""
-    rest = np.ones(len(numbers), np.bool_)
-    rest[[place for _, place in named]] = False
-    return numbers[rest].sum()  # type: ignore[no-any-return]
 
 
 def _drawn(scope: str, step: int, history: History) -> HistoryView:

@@ -164,12 +164,18 @@ def _filters() -> list[Json]:
 
 
 def _time(name: str, default: str) -> Json:
-    what = "instant, recent, average, or a time from 1s to as long as is kept, as in 10s or 5m; of a client to 5m"
+    what = (
+        "instant, recent, average, or a time from 1s to as long as is kept, as in 10s or 5m; "
+        "of a client, user or destination to 5m"
+    )
     return {"name": name, "in": "query", "description": what, "schema": {"type": "string", "default": default}}
 
 
 def _scope() -> Json:
-    what = "node, listener:NAME, route:NAME, target:HOST:PORT, client:IP or client:other"
+    what = (
+        "node, listener:NAME, route:NAME, target:HOST:PORT, client:IP, user:NAME, destination:HOST:PORT; "
+        "or client:other and the like"
+    )
     return {"name": "scope", "in": "query", "description": what, "schema": {"type": "string", "default": NODE}}
 
 

@@ -1,0 +1,105 @@
+"""The short trackers of a node: client addresses, users and destinations, each in fixed memory."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from penstock.config.plan import MetricsPlan
+from penstock.metrics import clients, texts
+from penstock.metrics.collection import Collection
+from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, COLUMNS, Growth, Numbers
+from penstock.metrics.keyed import Keyed, Part
+from penstock.metrics.keys import Grown, Picture
+from penstock.metrics.scopes import TargetScope
+
+CLIENT, USER, DESTINATION = clients.KIND.name, texts.USERS.name, texts.DESTINATIONS.name
+
+KINDS = {kind.name: kind for kind in (clients.KIND, texts.USERS, texts.DESTINATIONS)}
+
+
+class Kinds:
+    """
+    Who moves what.
+
+    Args:
+        plan: How many places each kind has.
+        targets: Configured targets, by id.
+        collection: Which kinds are on.
+
+    Attributes:
+        trackers: By the kind's name: client, user, destination; without those that are off.
+    """
+
+    def __init__(self, plan: MetricsPlan, targets: Mapping[int, TargetScope], collection: Collection) -> None:
+        self._plan, self._targets = plan, targets
+        self.trackers: dict[str, Keyed] = {}
+        self._watches: dict[int, texts.TextWatch] = {}
+        self.switch(collection, np.zeros(COLUMNS, np.int64))
+
+    def switch(self, collection: Collection, node: Numbers) -> None:
+        """
+        Begin with kinds that are on now, and let go of those that are off.
+
+        Args:
+            collection: Which kinds are on.
+            node: The node's totals, which are those of `other` in a kind that begins; shape (fold.COLUMNS,).
+        """
+        before, self.trackers = self.trackers, {}
+        for name, kind in KINDS.items():
+            if getattr(collection, f"{name}s"):
+                self.trackers[name] = before.get(name) or Keyed(kind, getattr(self._plan, f"{name}s"))
+                if name not in before:
+                    self.trackers[name].carry(node)
+                    self._watches.clear()  # what rows have said is told to everybody once more
+
+    def carry(self, node: Numbers) -> None:
+        """Add the node's totals of an earlier run to those of `other`; shape (fold.COLUMNS,)."""
+        for tracker in self.trackers.values():
+            tracker.carry(node)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory of all rings once they are full; unit bytes."""
+        return sum(tracker.nbytes for tracker in self.trackers.values())
+
+    def add(self, generation: int, growth: Growth) -> None:
+        """Add what the fold of one worker's ledger returned."""
+        part = part_of(growth)
+        if CLIENT in self.trackers:
+            everyone = not self.trackers[CLIENT].knows(generation)
+            self.trackers[CLIENT].add(generation, part, clients.told(growth, everyone))
+        if USER in self.trackers or DESTINATION in self.trackers:
+            watch = self._watches.setdefault(generation, texts.TextWatch(self._targets))
+            for name, told in zip((USER, DESTINATION), watch.told(growth), strict=True):
+                if name in self.trackers:
+                    self.trackers[name].add(generation, part, told)
+
+    def forget(self, generation: int) -> None:
+        """Let go of a worker that is no more."""
+        self._watches.pop(generation, None)
+        for tracker in self.trackers.values():
+            tracker.forget(generation)
+
+    def push(self, at: int, covered: float) -> None:
+        """End a tick; see `Keyed.push`."""
+        for tracker in self.trackers.values():
+            tracker.push(at, covered)
+
+    def pictures(self) -> dict[str, Picture]:
+        """Return all of them as of now, by kind."""
+        return {name: tracker.picture() for name, tracker in self.trackers.items()}
+
+    def drain_minute(self) -> dict[str, list[Grown]]:
+        """Return what each key of each kind grew by since the last call; see `Keyed.drain_minute`."""
+        return {name: tracker.drain_minute() for name, tracker in self.trackers.items()}
+
+
+def part_of(growth: Growth) -> Part:
+    """Return a fold as all kinds need it."""
+    columns = []
+    for column in (BYTES_IN, BYTES_OUT, ASKED):
+        amounts = growth.moved[:, column - BYTES_IN]
+        rows = np.flatnonzero(amounts)
+        columns.append((rows, amounts[rows]))
+    volume = growth.moved[:, 0] + growth.moved[:, 1]
+    return Part(growth, volume, tuple(columns))
