@@ -8,7 +8,7 @@ from penstock.connection.registry import CONVERSATIONS
 from penstock.testing.stage import Stage
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "http", "socks5", "auto"])
+@pytest.mark.parametrize("protocol", ["tcp", "http", "socks5", "tls", "auto"])
 def test_every_protocol_begins(protocol):
     """A fresh conversation of each protocol asks for the client's bytes or dials."""
     listener = ListenerPlan(
@@ -26,4 +26,4 @@ def test_every_protocol_begins(protocol):
 
 def test_there_are_no_others():
     """The words of `ListenerPlan.protocol` and of the registry are the same."""
-    assert set(CONVERSATIONS) == {"tcp", "http", "socks5", "auto"}
+    assert set(CONVERSATIONS) == {"tcp", "http", "socks5", "tls", "auto"}

@@ -5,8 +5,8 @@ import ssl
 
 import pytest
 
-from penstock.base.outcomes import EndedBy, Phase, Reason
-from penstock.config.plan import TlsPlan
+from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
+from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
 from penstock.dataplane.handshake import reason_of
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving
@@ -124,3 +124,55 @@ def test_reasons_name_no_source_file():
     error.reason = "NO_SHARED_CIPHER"
     assert reason_of(error) == "no shared cipher"
     assert reason_of(ConnectionResetError(104, "Connection reset by peer")) == "Connection reset by peer"
+
+
+def test_tls_listener_routes_by_name(authority):
+    """One port: a name that is passed through meets its target's own certificate, the others ours; bytes are exact."""
+    behind = TlsPlan(certificates=(authority.issue("pass.example"),))
+    front = TlsPlan(certificates=(authority.issue("app.example"),))
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=behind)) as inner:
+        passed = RoutePlan(
+            id=2,
+            name="passed",
+            match=MatchPlan(domains=("pass.example",)),
+            targets=(TargetPlan(id=2, host="127.0.0.1", port=inner.ports["main"]),),
+            tls="passthrough",
+        )
+        with bench(listener("main", "tls", target.port, tls=front), routes=(passed,)) as plane:
+            for place, name in enumerate(("pass.example", "app.example")):
+                with (
+                    plane.connect() as raw,
+                    authority.client_context().wrap_socket(raw, server_hostname=name) as client,
+                ):
+                    client.sendall(b"x" * 50_000)
+                    left = 50_000
+                    while left:
+                        left -= len(client.recv(left))
+                    client.unwrap()
+                row = plane.ended(place + 1)[place]
+                assert row.outcome == COMPLETE
+                assert row.texts[0] == name
+                if name == "pass.example":
+                    assert (row.target_tx, row.target_rx) == (row.client_rx, row.client_tx)
+                    assert inner.ended()[0].client_rx == row.client_rx
+                else:
+                    assert (row.target_tx, row.target_rx) == (50_000, 50_000)
+                assert row.client_rx > 50_000
+
+
+def test_trickled_hello_is_looked_at_and_left(authority, plan):
+    """A hello that comes byte by byte is terminated as one that comes at once."""
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tls", target.port, tls=plan)) as plane,
+        plane.connect() as raw,
+    ):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = authority.client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        for byte in outgoing.read():
+            raw.sendall(bytes([byte]))
+        incoming.write(raw.recv(65_536))
+        tls.do_handshake()
+        assert tls.version() == "TLSv1.3"

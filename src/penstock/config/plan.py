@@ -261,13 +261,14 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     Args:
         id: Number in the ledger, 1 to 65535; unique in the node.
         name: As configured, or protocol and port.
-        protocol: tcp, http, socks5 or auto.
+        protocol: tcp, http, socks5, tls or auto.
         host: Address to bind; `::` takes IPv4 too; `unix:/path` for a Unix socket.
         port: 0 lets the kernel choose.
         route: The route that its connections take.
         users: Passwords by user name; empty where no login is asked. Never logged.
         detect: Protocols that an auto listener tells apart, of http, socks5 and tcp.
         tls: How its clients' TLS is terminated; None where they speak in the clear.
+        inside: What a tls listener speaks once TLS is terminated: tcp or http.
         accept_proxy: Whether a PROXY header precedes what clients say: `off`, `optional` or `required`.
         trusted_proxies: Networks whose PROXY headers are believed.
     """
@@ -281,6 +282,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     users: dict[str, str] = {}
     detect: tuple[str, ...] = ()
     tls: TlsPlan | None = None
+    inside: str = "tcp"
     accept_proxy: str = "off"
     trusted_proxies: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ Rules:
 - `Need`, `Until` and `Peek` are answered with bytes. If the client closes first, `ClientClosed` is thrown in; if the
   deadline passes, `DeadlinePassed`; if `Until` finds no end in its limit, `TooLong`. A conversation that does not
   catch them ends with the outcome that they stand for.
-- `Dial` is answered with `Dialed`, or `DialFailed` is thrown in.
+- `Dial` and `DialAny` are answered with `Dialed`, or `DialFailed` is thrown in.
 - The phase, which decides the outcome of a connection that ends by itself, follows the commands: `Peek` detects,
   `Need` and `Until` negotiate, `Dial` dials, `Relay` and `Exchange` relay.
 - `Relay`, `Datagrams` and `Close` are the last words; the generator is closed after either.
@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from penstock.base.outcomes import Outcome
-from penstock.config.plan import TargetPlan
+from penstock.config.plan import RoutePlan, TargetPlan
+from penstock.policy.routes import Ruleset
 
 
 class Facts(NamedTuple):
@@ -32,10 +33,16 @@ class Facts(NamedTuple):
     Args:
         client_host: IP address of the client, IPv4-mapped folded; `-` on a Unix socket.
         client_port: Its port; 0 on a Unix socket.
+        rules: What decides the route; None where the listener has but one.
+        server_name: Name that the client asked for in TLS, lower-case; empty for none, or without TLS.
+        tls_version: Highest version that it offers, such as 0x0304; 0 without TLS.
     """
 
     client_host: str
     client_port: int
+    rules: Ruleset | None = None
+    server_name: str = ""
+    tls_version: int = 0
 
 
 class Need(Struct, frozen=True):
@@ -78,8 +85,18 @@ class Dial(Struct, frozen=True):
     target: TargetPlan | None = None
 
 
+class Take(Struct, frozen=True):
+    """From now on this connection takes another route than its listener's own. Answered with None at once."""
+
+    route: RoutePlan
+
+
+class Secure(Struct, frozen=True):
+    """Terminate the client's TLS. What was peeked at until now was its hello. Answered with None when both agree."""
+
+
 class DialAny(Struct, frozen=True):
-    """Connect to the next of the listener's own targets; the others are tried before it fails."""
+    """Connect to the next of the route's targets; the others are tried before it fails. Answered with `Dialed`."""
 
 
 class Relay(Struct, frozen=True):
@@ -169,8 +186,8 @@ class Close(Struct, frozen=True):
 
 
 Command = (
-    Need | Until | Peek | Send | Dial | DialAny | Relay | Bind | Await | Associate | Datagrams | Exchange | Describe
-    | Close
+    Need | Until | Peek | Send | Take | Secure | Dial | DialAny | Relay | Bind | Await | Associate | Datagrams
+    | Exchange | Describe | Close
 )  # fmt: skip
 
 Conversation = Generator[Command, Any, None]

@@ -13,6 +13,7 @@ PHASES: Mapping[type[commands.Command], Phase] = MappingProxyType(
         commands.Peek: Phase.DETECT,
         commands.Need: Phase.NEGOTIATE,
         commands.Until: Phase.NEGOTIATE,
+        commands.Secure: Phase.NEGOTIATE,
         commands.Dial: Phase.DIAL,
         commands.DialAny: Phase.DIAL,
         commands.Bind: Phase.DIAL,
@@ -23,7 +24,7 @@ PHASES: Mapping[type[commands.Command], Phase] = MappingProxyType(
         commands.Datagrams: Phase.RELAY,
     }
 )
-"""The phase that each command begins. What is not here, `Send`, `Describe` and `Close`, leaves the phase as it is."""
+"""The phase that each command begins. What is not here (`Send`, `Take`, `Describe`, `Close`) leaves it as it is."""
 
 DOCUMENTED = (ClientClosed, DeadlinePassed, TooLong, DialFailed, RemoteError)
 """What a conversation may let escape. Anything else is a fault of ours, and ends as `internal`."""

@@ -8,11 +8,13 @@ from penstock.connection.commands import Conversation, Facts
 from penstock.connection.http import http_forward
 from penstock.connection.socks5 import socks5
 from penstock.connection.tcp import tcp
+from penstock.connection.tls import tls
 
 CONVERSATIONS: dict[str, Callable[[Facts, ListenerPlan], Conversation]] = {
     "tcp": tcp,
     "http": http_forward,
     "socks5": socks5,
     "auto": auto,
+    "tls": tls,
 }
 """By `ListenerPlan.protocol`."""

@@ -12,7 +12,7 @@ from penstock.base import bounds
 from penstock.base.addresses import is_ip
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
     Await,
     Bind,
@@ -22,16 +22,19 @@ from penstock.connection.commands import (
     Conversation,
     Describe,
     Dial,
+    DialAny,
     Dialed,
     DialFailed,
     Facts,
     Need,
     Relay,
     Send,
+    Take,
     TooLong,
     Until,
 )
 from penstock.connection.endings import ending
+from penstock.connection.routing import BLOCKED, route_of
 from penstock.protocols import socks4 as wire
 from penstock.protocols.hostname import parse_hostname
 
@@ -65,7 +68,7 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
     yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     try:
         if command == wire.CONNECT:
-            yield from _connect(host, port)
+            yield from _connect(host, port, route_of(facts, listener, host, port, asked=True), listener)
         elif command == wire.BIND:
             yield from _bind(host, port)
     except DialFailed as failed:
@@ -73,10 +76,15 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
     yield from _refuse(_PROTOCOL, f"the command is {command:#04x}, which is none")
 
 
-def _connect(host: str, port: int) -> Conversation:
+def _connect(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> Conversation:
     if not port:
         yield from _refuse(_PROTOCOL, "the port is 0")
-    yield Dial(host, port)
+    elsewhere = route is not listener.route  # whose own targets are for what speaks neither SOCKS nor HTTP
+    if elsewhere:
+        yield Take(route)
+    if route.action == "block":
+        yield from _refuse(BLOCKED, f"route {route} blocks it")
+    yield DialAny() if elsewhere and route.targets else Dial(host, port)
     yield _GRANTED  # a client ignores the address in the answer to CONNECT
     yield _RELAY
 

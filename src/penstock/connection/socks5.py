@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 from penstock.base.addresses import is_ip
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
     Associate,
     Await,
@@ -28,6 +28,7 @@ from penstock.connection.commands import (
     Datagrams,
     Describe,
     Dial,
+    DialAny,
     Dialed,
     DialError,
     DialFailed,
@@ -35,8 +36,10 @@ from penstock.connection.commands import (
     Need,
     Relay,
     Send,
+    Take,
 )
 from penstock.connection.endings import ending
+from penstock.connection.routing import BLOCKED, route_of
 from penstock.connection.socks4 import socks4
 from penstock.policy.credentials import verify
 from penstock.protocols import socks4 as version4
@@ -57,6 +60,7 @@ _LOGIN_RIGHT, _LOGIN_WRONG = (Send(wire.serialize_login_reply(success)) for succ
 _FAILURES = tuple(Send(wire.serialize_reply(reply)) for reply in range(wire.ADDRESS_TYPE_NOT_SUPPORTED + 1))
 _FAILED = _FAILURES[wire.FAILED]
 _COMMAND = _FAILURES[wire.COMMAND_NOT_SUPPORTED]
+_NOT_ALLOWED = _FAILURES[wire.NOT_ALLOWED]
 _ADDRESS_TYPE = _FAILURES[wire.ADDRESS_TYPE_NOT_SUPPORTED]
 _AWAIT, _RELAY, _DATAGRAMS = Await(), Relay(), Datagrams()
 
@@ -112,7 +116,7 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", user)
     try:
         if command == wire.CONNECT:
-            yield from _connect(host, port)
+            yield from _connect(host, port, route_of(facts, listener, host, port, user=user, asked=True), listener)
         elif command == wire.BIND:
             yield from _bind(host, port)
         elif command == wire.ASSOCIATE:
@@ -122,10 +126,15 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     yield from _refuse(_COMMAND, _PROTOCOL, f"the command is {command:#04x}, which is none")
 
 
-def _connect(host: str, port: int) -> Conversation:
+def _connect(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> Conversation:
     if not port:
         yield from _refuse(_FAILED, _PROTOCOL, "the port is 0")
-    dialed: Dialed = yield Dial(host, port)
+    elsewhere = route is not listener.route  # whose own targets are for what speaks neither SOCKS nor HTTP
+    if elsewhere:
+        yield Take(route)
+    if route.action == "block":
+        yield from _refuse(_NOT_ALLOWED, BLOCKED, f"route {route} blocks it")
+    dialed: Dialed = yield (DialAny() if elsewhere and route.targets else Dial(host, port))
     yield Send(wire.serialize_reply(wire.SUCCEEDED, dialed.local_host, dialed.local_port))
     yield _RELAY
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.base.bounds import DIAL_TARGETS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
-from penstock.config.plan import TargetPlan
+from penstock.config.plan import RoutePlan, TargetPlan
 from penstock.connection.commands import (
     Associate,
     Await,
@@ -34,7 +34,9 @@ from penstock.connection.commands import (
     Need,
     Peek,
     Relay,
+    Secure,
     Send,
+    Take,
     TooLong,
     Until,
 )
@@ -45,6 +47,7 @@ from penstock.dataplane.bind import Binding
 from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
+from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.inbox import Inbox
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End
@@ -61,6 +64,7 @@ from penstock.metrics.ledger import (
     TARGET_RX,
     TARGET_TX,
     aim,
+    pack_scope,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +106,7 @@ class Connection(Deadlines):
     """
 
     __slots__ = (
-        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_reports", "_target_pending", "_told",
+        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told",
         "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "route",
         "row", "secure", "target", "worker",
     )  # fmt: skip
@@ -125,7 +129,6 @@ class Connection(Deadlines):
         self._farewell: Farewell | None = None
         self._dial: dialer.Dial | Approach | None = None
         self._dial_started = self._tries = self._target_pending = 0
-        self._reports = False
         self._told: Any = ASLEEP
 
     # The conversation ------------------------------------------------------------------------------------------------
@@ -177,6 +180,8 @@ class Connection(Deadlines):
                         return
                 elif kind is Describe:
                     self._describe(command)
+                elif kind is Take:
+                    self._take(command.route)
                 else:
                     self._told = None
                     if kind is Exchange and self.exchange is not None:
@@ -197,6 +202,17 @@ class Connection(Deadlines):
         if command != self._described:
             self._described = command
             self.worker.ledger.describe(self.row, command.destination, command.user, "")
+
+    def _take(self, route: RoutePlan) -> None:
+        self.route = self.worker.routes.of(route)
+        self.worker.words[self.row + SCOPE] = pack_scope(self.listener.plan.id, route=route.id)
+
+    def _secure(self, command: Secure) -> None:
+        assert self.listener.contexts is not None  # noqa: S101 - the conversation looked
+        ClientHandshake(self, self.listener.contexts.default, self._secured).start(now=True)
+
+    def _secured(self) -> None:
+        self.step(None)
 
     def _wait(self, command: Need | Until | Peek) -> None:
         self._waiting = command
@@ -291,7 +307,7 @@ class Connection(Deadlines):
     # Dialing ---------------------------------------------------------------------------------------------------------
 
     def _dial_target(self, command: Command | None) -> None:
-        self._tries, self._reports = min(len(self.route.plan.targets), DIAL_TARGETS), False
+        self._tries = min(len(self.route.plan.targets), DIAL_TARGETS)
         self._dial_next()
 
     def _dial_next(self) -> None:
@@ -300,7 +316,7 @@ class Connection(Deadlines):
         self._begin_dial(target.host, target.port, target)
 
     def _dial_one(self, command: Dial) -> None:
-        self._tries, self._reports = 0, True
+        self._tries = 0
         self._begin_dial(command.host, command.port, command.target)
 
     def _begin_dial(self, host: str, port: int, target: TargetPlan | None) -> None:
@@ -330,11 +346,9 @@ class Connection(Deadlines):
         self.adopt(sock, fd, mask)
         if self._conversation is None:
             self.relay()
-        elif self._reports:
+        else:
             local = sock.getsockname()
             self.step(Dialed(local[0], local[1], *address))
-        else:
-            self.step(None)
 
     def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
         """Take a connected socket as the target's end."""
@@ -370,6 +384,7 @@ class Connection(Deadlines):
         self.arm_idle(self.worker.idle)
         client.other, target.other = target, client
         self.worker.reactor.table[client.fd] = client
+        self.inbox.decided()
         early, pending = self.inbox.data, self.inbox.pending
         self.inbox.data, self.inbox.pending, self.exchange = b"", 0, None
         if self.extra is not None:
@@ -542,6 +557,7 @@ HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     Dial: Connection._dial_one,
     DialAny: Connection._dial_target,
     Relay: Connection.relay,
+    Secure: Connection._secure,
     Exchange: Connection._exchange,
     Bind: Connection._bind,
     Await: Connection._await,

@@ -1,10 +1,11 @@
 """The TLS handshake of a connection's ends: goes on with each edge until both sides agree, or one has enough."""
 
 import ssl
+from _socket import SOCK_STREAM
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.connection.commands import Facts
 from penstock.dataplane.reactor import IN
 from penstock.dataplane.tls import TlsSocket
 
@@ -56,35 +57,45 @@ class Handshake:
 
 class ClientHandshake(Handshake):
     """
-    Shakes hands with a client that was just accepted, and then begins what its listener is for.
+    Shakes hands with a client.
 
     Args:
-        connection: The client's; its socket is a `TlsSocket`.
+        connection: The client's. Its plain socket becomes a `TlsSocket` on the same descriptor.
         context: What TLS begins with.
-        facts: Of the connection.
+        then: Called once both agree.
     """
 
-    __slots__ = ("_context", "_facts")
+    __slots__ = ("_then",)
 
-    def __init__(self, connection: "Connection", context: ssl.SSLContext, facts: Facts) -> None:
+    def __init__(self, connection: "Connection", context: ssl.SSLContext, then: Callable[[], None]) -> None:
         client = connection.client
-        assert isinstance(client.sock, TlsSocket)  # noqa: S101 - a listener with contexts makes no others
-        super().__init__(connection, client.sock, client.fd)
-        self._context, self._facts = context, facts
+        plain = client.sock
+        sock = TlsSocket(plain.family, SOCK_STREAM, 0, plain.detach())
+        super().__init__(connection, sock, client.fd)
+        self._then = then
+        client.sock = connection.secure = sock
+        client.watches_out = True  # the socket itself asks to be told when it takes more
+        sock.secure(context, connection.worker, client.rx, client.tx)
 
-    def start(self) -> None:
-        """Begin with the first edge: the client speaks first."""
-        connection, sock = self.connection, self._sock
-        sock.secure(self._context, connection.worker, connection.client.rx, connection.client.tx)
-        connection.secure = sock
-        connection.client.watches_out = True  # the socket itself asks to be told when it takes more
+    def start(self, *, now: bool = False) -> None:
+        """
+        Begin with the client's hello.
+
+        Args:
+            now: Whether it is there already, and has made its edge.
+        """
+        connection = self.connection
+        connection.inbox.decided()
+        connection.inbox.pending = 0
         connection.worker.reactor.table[self._fd] = self
+        if now:
+            self.ready(self._fd, IN)
 
     def done(self) -> None:
         """Serve the client."""
         connection = self.connection
         connection.worker.reactor.table[self._fd] = connection
-        connection.listener.serve(connection, self._facts)
+        self._then()
 
     def failed(self, error: OSError) -> None:
         """End the connection, and say who did not agree. What the client still sends must not reset the alert away."""

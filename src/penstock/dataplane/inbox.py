@@ -1,11 +1,11 @@
 """What a client has sent and its conversation has not taken yet: bounded, and the same for every split of the bytes."""
 
-from _socket import MSG_DONTWAIT
+from _socket import MSG_DONTWAIT, MSG_PEEK
 
 from penstock.base.bounds import HANDSHAKE_BUFFER_BYTES, HANDSHAKE_READ_BYTES
 from penstock.connection.commands import ClientClosed, Need, Peek, TooLong, Until
 from penstock.dataplane.reactor import HANGUP, URGENT
-from penstock.dataplane.relay import End
+from penstock.dataplane.relay import RESUMED, End
 
 
 class Inbox:
@@ -19,14 +19,16 @@ class Inbox:
     Attributes:
         data: Bytes not taken yet.
         pending: Edges of the client's socket that nobody followed to their end yet.
+        leaves: Whether bytes are looked at and left to the kernel: who is to read them is not decided yet.
     """
 
-    __slots__ = ("_client", "_words", "data", "pending")
+    __slots__ = ("_client", "_words", "data", "leaves", "pending")
 
     def __init__(self, client: End, words: memoryview) -> None:
         self._client, self._words = client, words
         self.data = b""
         self.pending = 0
+        self.leaves = False
 
     def take(self, command: Need | Until | Peek) -> bytes | None:
         """
@@ -73,6 +75,8 @@ class Inbox:
         """Read what edges have announced, as far as there is room. Returns whether anything came."""
         client = self._client
         before = len(self.data)
+        if self.leaves:
+            return self._look()
         while self.pending and len(self.data) < HANDSHAKE_BUFFER_BYTES:
             try:
                 data = client.sock.recv(HANDSHAKE_READ_BYTES, MSG_DONTWAIT)
@@ -92,8 +96,31 @@ class Inbox:
                 self.pending = 0
         return len(self.data) > before
 
+    def _look(self) -> bool:
+        """See what is there, and leave it. Returns whether more is there than before."""
+        if not self.pending:
+            return False
+        client, before = self._client, len(self.data)
+        try:
+            self.data = client.sock.recv(HANDSHAKE_BUFFER_BYTES, MSG_DONTWAIT | MSG_PEEK)
+        except BlockingIOError:
+            pass
+        except OSError:
+            client.eof = True
+        else:
+            client.eof = not self.data or (len(self.data) == before and bool(self.pending & HANGUP))
+        self.pending = 0
+        return len(self.data) > before
+
+    def decided(self) -> None:
+        """Forget what was looked at: it is still to be read."""
+        if self.leaves:
+            self.leaves = self._client.eof = False
+            self.data, self.pending = b"", RESUMED
+
     def discard(self) -> None:
         """Read and count what is there, and keep none of it."""
+        self.decided()
         self.data = b""
         self.fill()
         self.data = b""

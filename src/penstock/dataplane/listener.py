@@ -15,11 +15,14 @@ from penstock.dataplane.connection import Connection
 from penstock.dataplane.contexts import Contexts
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
-from penstock.dataplane.tls import TLS_IN, TlsSocket
 from penstock.metrics.ledger import pack_scope
+from penstock.policy.routes import rules_of
 
 if TYPE_CHECKING:
     from penstock.dataplane.worker import Worker
+
+TLS = 0x0303
+"""What a client offers at least that has shaken hands with us before anybody looked at its hello."""
 
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -35,6 +38,7 @@ class Listener:
 
     Attributes:
         route: What its connections take.
+        contexts: Its certificates; None where it has none.
     """
 
     def __init__(self, worker: "Worker", plan: ListenerPlan, fd: int) -> None:
@@ -45,18 +49,28 @@ class Listener:
         self._scope = pack_scope(plan.id, route=plan.route.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
         self.route = worker.routes.of(plan.route)
-        self._plain = plan.protocol == "tcp"
-        self._contexts = Contexts(plan.tls) if plan.tls is not None else None
-        self._mask = EDGE_IN if plan.tls is None else TLS_IN
-        self._socket_class = RawSocket if plan.tls is None else TlsSocket
+        self.contexts = Contexts(plan.tls) if plan.tls is not None else None
+        self._rules = rules_of(worker.plan.routes, plan)
+        self._routed = plan.protocol == "tls"  # the client's hello decides what becomes of it
+        self._shakes = self.contexts is not None and not self._routed
+        self._plain = plan.protocol == "tcp" and self._rules is None
         self._batch = 1
 
-    def serve(self, connection: Connection, facts: Facts) -> None:
+    def _serve(self, connection: Connection, facts: Facts) -> None:
         """Begin what the listener is for."""
         if self._plain:
             connection.go()
         else:
+            connection.inbox.leaves = self._routed
             connection.converse(self._converse(facts, self.plan))
+
+    def _shake_hands(self, connection: Connection, facts: Facts) -> None:
+        def serve() -> None:
+            assert connection.secure is not None  # noqa: S101 - they have just agreed
+            self._serve(connection, facts._replace(server_name=connection.secure.asked, tls_version=TLS))
+
+        assert self.contexts is not None  # noqa: S101 - the caller looked
+        ClientHandshake(connection, self.contexts.default, serve).start()
 
     def listen(self) -> None:
         """Begin to accept. Level-triggered: what is left in the backlog announces itself again."""
@@ -105,7 +119,7 @@ class Listener:
 
     def _welcome(self, fd: int, address: tuple[str, int]) -> None:
         worker = self.worker
-        sock = self._socket_class(self._family, SOCK_STREAM, 0, fd)
+        sock = RawSocket(self._family, SOCK_STREAM, 0, fd)
         if address and type(address) is tuple:
             host, port = unmap(address[0]), address[1]
         else:
@@ -116,13 +130,13 @@ class Listener:
             worker.pause("no row of the ledger is free")
             return
         connection = Connection(worker, self, sock, fd, row, host)
-        worker.reactor.watch(fd, connection, self._mask)
+        worker.reactor.watch(fd, connection, EDGE_IN)
         try:
-            if self._contexts is not None:
-                ClientHandshake(connection, self._contexts.default, Facts(host, port)).start()
-            elif self._plain:
+            if self._plain and not self._shakes:
                 connection.go()
+            elif self._shakes:
+                self._shake_hands(connection, Facts(host, port, self._rules))
             else:
-                connection.converse(self._converse(Facts(host, port), self.plan))
+                self._serve(connection, Facts(host, port, self._rules))
         except Exception as error:
             worker.crashed(connection, error)

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from penstock.config.plan import MatchPlan, RoutePlan
+from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan
 from penstock.policy import hosts, paths
 from penstock.policy.facts import Decision, RouteFacts
 from penstock.policy.hosts import HostIndex
@@ -100,6 +100,12 @@ class Ruleset:
         for index in self._leaves.find(hosts.fold(facts.host)):
             for leaf in index.find(facts.path):
                 yield from (rule.route for rule in leaf.all(facts))
+
+
+def rules_of(routes: Sequence[RoutePlan], listener: ListenerPlan) -> Ruleset | None:
+    """Return what decides the route of a listener's connections; None where none but its own can match."""
+    concerned = [route for route in routes if not route.match.listeners or listener.id in route.match.listeners]
+    return Ruleset(concerned, listener.route) if concerned else None
 
 
 class Leaf:

@@ -13,6 +13,7 @@ class Alert(IntEnum):
     ILLEGAL_PARAMETER = 47
     DECODE_ERROR = 50
     PROTOCOL_VERSION = 70
+    UNRECOGNIZED_NAME = 112
 
 
 class TlsError(RemoteError):

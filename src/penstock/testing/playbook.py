@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from msgspec import UNSET, Struct, UnsetType, field
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import TargetPlan
+from penstock.config.plan import RoutePlan, TargetPlan
 from penstock.connection.commands import (
     Associate,
     Await,
@@ -37,6 +37,8 @@ from penstock.connection.commands import (
     Dialed,
     Exchange,
     Relay,
+    Secure,
+    Take,
 )
 from penstock.testing.stage import BOUND, DIALED, Mismatch, Stage
 
@@ -143,6 +145,16 @@ def dials(
 def dials_any(answer: Exception | None = None) -> asks:
     """Return the line: it dials one of the listener's targets and is answered so; nobody asks which it became."""
     return asks(DialAny, answer=answer)
+
+
+def takes(route: RoutePlan) -> asks:
+    """Return the line: it takes this route."""
+    return asks(Take, {"route": route}, None)
+
+
+def secures(answer: Exception | None = None) -> asks:
+    """Return the line: it terminates the client's TLS."""
+    return asks(Secure, answer=answer)
 
 
 def binds(host: str, port: int, answer: Bound | Exception = BOUND) -> asks:

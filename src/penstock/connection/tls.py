@@ -1,0 +1,64 @@
+"""
+The conversation of a TLS listener: look at the client's hello, find the route by the name in it, and either pass
+everything through as it came or terminate TLS and go on inside.
+"""
+
+from collections.abc import Callable
+
+from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import ListenerPlan
+from penstock.connection.commands import Close, Conversation, Describe, DialAny, Facts, Peek, Relay, Secure, Send, Take
+from penstock.connection.http import http_forward
+from penstock.connection.routing import NOWHERE, refusal, route_of
+from penstock.connection.tcp import tcp
+from penstock.protocols.client_hello import ClientHello, HelloReader
+from penstock.protocols.tls_alert import Alert, TlsError, serialize_alert
+
+PASSTHROUGH = "passthrough"
+
+_PROTOCOL = Outcome(EndedBy.PROXY, Phase.DETECT, Reason.PROTOCOL)
+_DIAL_ANY, _RELAY, _SECURE = DialAny(), Relay(), Secure()
+_NO_SUCH_NAME = Send(serialize_alert(Alert.UNRECOGNIZED_NAME))
+
+INSIDE: dict[str, Callable[[Facts, ListenerPlan], Conversation]] = {"tcp": tcp, "http": http_forward}
+"""What is spoken inside TLS, by `ListenerPlan.inside`."""
+
+
+def tls(facts: Facts, listener: ListenerPlan) -> Conversation:
+    """
+    Serve one TLS client.
+
+    Args:
+        facts: Of the connection.
+        listener: Its certificates serve the routes that terminate TLS; its own route is taken where no other matches.
+    """
+    reader, needed = HelloReader(), 1
+    try:
+        while isinstance(hello := reader.look((yield Peek(needed))), int):
+            needed = hello
+    except TlsError as error:
+        yield Send(serialize_alert(error.alert))
+        yield Close(_PROTOCOL, f"no TLS: {error}")
+        raise AssertionError from None  # nobody resumes a conversation after its last word
+    facts = facts._replace(server_name=hello.server_name or "", tls_version=hello.version)
+    yield Describe(_described(hello))
+    route = route_of(facts, listener)
+    if route is not listener.route:
+        yield Take(route)
+    if route.tls == PASSTHROUGH:
+        refused = refusal(route)
+        if refused is not None:
+            yield _NO_SUCH_NAME
+            yield refused
+        yield _DIAL_ANY
+        yield _RELAY
+    if listener.tls is None:
+        yield _NO_SUCH_NAME
+        yield Close(NOWHERE, "no route passes it through, and there is no certificate to terminate it")
+    yield _SECURE
+    yield from INSIDE[listener.inside](facts, listener)
+
+
+def _described(hello: ClientHello) -> str:
+    """Return what the client asked for, for the log: its name, or why there is none."""
+    return hello.server_name or ("- (ECH)" if hello.has_ech else "- (no SNI)")

@@ -1,0 +1,80 @@
+"""The conversation of a TLS listener in screenplays: hellos of real clients, passed through, terminated or refused."""
+
+import ssl
+
+import pytest
+
+from penstock.base.outcomes import EndedBy, Phase, Reason
+from penstock.config.plan import CertificatePlan, ListenerPlan, MatchPlan, RoutePlan, TargetPlan, TlsPlan
+from penstock.connection.commands import Facts
+from penstock.connection.tls import tls
+from penstock.policy.routes import rules_of
+from penstock.testing.playbook import (
+    closes,
+    describes,
+    dials_any,
+    hangs_up,
+    hears,
+    perform,
+    relays,
+    says,
+    secures,
+    takes,
+)  # fmt: skip
+
+TARGET = TargetPlan(id=1, host="192.0.2.10", port=443)
+PASSED = RoutePlan(
+    id=2, name="passed", match=MatchPlan(domains=("pass.example",)), targets=(TARGET,), tls="passthrough"
+)
+BLOCKED = RoutePlan(
+    id=3, name="no", match=MatchPlan(domains=("no.example",)), action="block", tls="passthrough", targets=(TARGET,)
+)
+OWN = RoutePlan(id=1, name="own", targets=(TARGET,))
+CERTIFICATES = TlsPlan(certificates=(CertificatePlan(cert="a.pem", key="a.key"),))
+NO_SUCH_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
+
+
+def hello(name):
+    """Return the first flight of a client that asks for this name."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def play(*script, certificates=CERTIFICATES, own=OWN):
+    """Perform a script."""
+    listener = ListenerPlan(id=1, name="t", protocol="tls", host="::", port=443, route=own, tls=certificates)
+    facts = Facts("198.51.100.7", 5_000, rules_of((PASSED, BLOCKED), listener))
+    perform(lambda: tls(facts, listener), *script)
+
+
+def test_a_name_that_is_passed_through():
+    """The hello is left where it is, and goes to the target of the route that its name takes."""
+    said = hello("pass.example")
+    play(says(said), takes(PASSED), dials_any(), relays(said))
+
+
+def test_what_is_terminated():
+    """Any other name, and none at all, take the listener's own route: TLS is terminated, then its target is dialed."""
+    for name, told in (("app.example", "app.example"), (None, "- (no SNI)")):
+        said = hello(name)  # which the engine gives to OpenSSL; on this stage it stays where it is
+        play(says(said), secures(), describes(destination=told), dials_any(), relays(said))
+
+
+def test_names_that_are_refused():
+    """A blocked name is told so in TLS, and so is one that nothing passes through or terminates."""
+    access, nowhere = ((EndedBy.PROXY, Phase.DECIDE, reason) for reason in (Reason.ACCESS, Reason.DESTINATION))
+    play(says(hello("no.example")), takes(BLOCKED), hears(NO_SUCH_NAME), closes(*access, detail="blocks"))
+    play(says(hello("a.example")), hears(NO_SUCH_NAME), closes(*nowhere), certificates=None)
+    empty = RoutePlan(id=1, name="own", tls="passthrough")
+    play(says(hello("a.example")), hears(NO_SUCH_NAME), closes(*nowhere), own=empty)
+
+
+def test_what_is_no_hello():
+    """Other bytes get the alert that fits them."""
+    refused = EndedBy.PROXY, Phase.DETECT, Reason.PROTOCOL
+    play(says(b"GET / HTTP/1.1\r\n\r\n"), hears(b"\x15\x03\x03\x00\x02\x02\x0a"), closes(*refused, detail="no TLS"))
+    play(says(hello("a.example")[:40]), hangs_up(), closes(EndedBy.CLIENT, Phase.DETECT))
