@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -218,6 +219,24 @@ def test_many_at_once_are_each_told_once(node):
     assert len({each["id"] for each in found}) == len({each["number"] for each in found}) == 300
     ends = [datetime.fromisoformat(each["ended_at"]).timestamp() for each in found]
     assert all(after - before > -0.5 for before, after in itertools.pairwise(ends))  # workers are read one by one
+
+
+def test_those_that_die_with_their_worker_are_told(echoes):
+    """kill -9 of a worker: its open connection has a record that says so, with all bytes, and no other one does."""
+    with running(table("raw", "tcp", echoes), workers=1, killed=True) as node:
+        exchange(node.address("raw"), 5)
+        with socket.create_connection(node.address("raw"), SECONDS) as client:
+            client.sendall(bytes(7_000))
+            received = 0
+            while received < 7_000:
+                received += len(client.recv(7_000))
+            mine = "{}:{}".format(*client.getsockname())
+            os.kill(node.worker_pids()[0], signal.SIGKILL)
+            wait_for(lambda: ask(node)["total"] == 2, "the record of a connection that was lost")
+        (record,) = ask(node, "ended_by=internal")["connections"]
+    assert (record["client"], record["bytes_in"], record["bytes_out"]) == (mine, 7_000, 7_000)
+    assert (record["phase"], record["close_reason"]) == ("relay", "error")
+    assert 0 < record["duration"] < SECONDS
 
 
 def test_the_command_line_follows(node, tmp_path):
