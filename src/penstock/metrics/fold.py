@@ -350,6 +350,8 @@ class LedgerReader:
 
     def _endings(self, rows: Rows, closed: Mask, dead: bool) -> tuple[dict[Outcome, int], list[Trouble], int]:
         position = np.flatnonzero(closed)
+        if not len(position):
+            return {}, [], 0
         packed = rows.words[position, OUTCOME]
         if dead:
             packed = np.where((rows.words[position, STATE] & _KIND) == OPEN, np.uint64(LOST.pack()), packed)

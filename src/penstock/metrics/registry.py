@@ -94,8 +94,8 @@ class Table:
 
     def seal(self, elapsed_ns: int) -> Numbers:
         """End a tick that lasted so long, unit ns, above 0; returns what grew in it, shape (COLUMNS, ids)."""
-        missing = self._totals.shape[1] - self._sealed.shape[1]
-        growth: Numbers = self._totals - np.pad(self._sealed, ((0, 0), (0, missing)))
+        growth: Numbers = self._totals.copy()
+        growth[:, : self._sealed.shape[1]] -= self._sealed
         self._rates = growth * (NS / elapsed_ns)
         self._sealed = self._totals.copy()
         return growth
