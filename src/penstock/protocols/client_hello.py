@@ -262,8 +262,10 @@ def _protocols(value: bytes) -> tuple[bytes, ...]:
 def _highest(value: bytes) -> int:
     if len(value) < 3 or value[0] != len(value) - 1 or value[0] & 1:
         _refuse(Alert.DECODE_ERROR, "the list of versions is malformed")
-    # Those that begin with 3 are TLS; others are drafts and GREASE (RFC 8701).
-    best = max((low for high, low in zip(value[1::2], value[2::2], strict=True) if high == 3), default=None)
-    if best is None:
+    best = -1
+    for place in range(1, len(value), 2):
+        if value[place] == 3 and value[place + 1] > best:  # what begins otherwise is a draft's, or GREASE (RFC 8701)
+            best = value[place + 1]
+    if best < 0:
         _refuse(Alert.PROTOCOL_VERSION, "no version that is offered is one of TLS")
     return 0x0300 | best

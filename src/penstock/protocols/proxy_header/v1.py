@@ -27,7 +27,7 @@ SIGNATURE = b"PROXY "
 
 _OCTET = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rb"(?:" + _OCTET + rb"\.){3}" + _OCTET
-_IPV6 = rb"[0-9A-Fa-f:.]{2,45}"
+_IPV6 = rb"(?:[0-9A-Fa-f]{0,4}[:.]){2,10}[0-9A-Fa-f]{0,4}"
 _PORT = rb"(?:0|[1-9][0-9]{0,4})"
 
 _TCP4 = re.compile(rb"PROXY TCP4 (%b) (%b) (%b) (%b)\r\n" % (_IPV4, _IPV4, _PORT, _PORT))
@@ -36,8 +36,7 @@ _UNKNOWN = re.compile(rb"PROXY UNKNOWN(?: [^\r\n]*)?\r\n")
 
 _ONE_OCTET = re.compile(_OCTET)
 _ONE_PORT = re.compile(_PORT)
-_HEX_OR_DOTS = re.compile(_IPV6)
-_LONG_GROUP = re.compile(rb"[0-9A-Fa-f]{5}")
+_LIKE_IPV6 = re.compile(_IPV6)
 
 _OPENINGS = (b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN ", b"PROXY UNKNOWN\r\n")
 
@@ -108,9 +107,10 @@ def _port(digits: bytes) -> int:
 
 
 def _inet6(raw: bytes) -> str:
-    if not _is_ipv6(raw):
+    packed = _pack_ipv6(raw.decode())
+    if packed is None:
         raise ProxyHeaderError("an address is malformed")
-    return unpack_inet6(pack_ip(raw.decode()))
+    return unpack_inet6(packed)
 
 
 def _check_beginning(data: bytes) -> None:
@@ -159,6 +159,12 @@ def _could_be_ipv6(text: bytes, whole: bool) -> bool:
 
 def _is_ipv6(text: bytes) -> bool:
     """Return whether it is one. Any beginning of one becomes one by few endings, so this also tells beginnings."""
-    if not _HEX_OR_DOTS.fullmatch(text) or b":" not in text or _LONG_GROUP.search(text):
-        return False
-    return pack_ip(text.decode()) != _NO_ADDRESS or is_ip(text.decode())
+    return _LIKE_IPV6.fullmatch(text) is not None and _pack_ipv6(text.decode()) is not None
+
+
+def _pack_ipv6(text: str) -> bytes | None:
+    """Return an address as sixteen bytes, or None for a text that only looks like one."""
+    if ":" not in text:
+        return None
+    packed = pack_ip(text)
+    return packed if packed != _NO_ADDRESS or is_ip(text) else None
