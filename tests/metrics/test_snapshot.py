@@ -38,7 +38,7 @@ def test_stats_have_the_published_shape(node):
     assert stats["targets"][1] == {
         "id": 2, "route": "default", "address": "[2001:db8::2]:80", "throughput": throughput, **numbers
     }  # fmt: skip
-    assert set(stats["node"]) == {"name", "version", "started_at", "uptime", "state", "pid"}
+    assert set(stats["node"]) == {"name", "version", "started_at", "counts_since", "uptime", "state", "pid"}
     assert set(stats["workers"]) == {"configured", "alive", "respawns", "accept_pauses", "pids"}
 
 

@@ -56,6 +56,16 @@ def test_every_total_continues(node):
     assert not any(line.residual for line in after.audited)
 
 
+@pytest.mark.parametrize(("kept", "since"), [(7, 7), (0, 50), (99, 50)])
+def test_since_when_it_counts_is_kept(node, kept, since):
+    """Totals that go on began in the first life; unless nobody knows when, or the clock was set back since."""
+    node.sampler.registry.since_ns = kept
+    registry = Registry(PLAN, 0)
+    registry.since_ns = 50
+    registry.restore(parse(serialize(node.sampler.registry.export()), SavedTotals))
+    assert registry.since_ns == since
+
+
 def test_what_was_restored_is_no_growth(node):
     """A restart shows in no rate: the first sample after it holds what was moved since."""
     saved, next_ = node.sampler.registry.export(), StandIn()

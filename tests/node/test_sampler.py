@@ -121,7 +121,7 @@ def test_the_node_says_who_and_how_it_is(node):
     node.sampler.state = "draining"
     view = node.tick(2.5).node
     assert (view.name, view.state, view.uptime, view.pid) == ("edge-1", "draining", 2.5, os.getpid())
-    assert view.started_at == "2023-11-14T22:13:20.000Z"
+    assert view.started_at == view.counts_since == "2023-11-14T22:13:20.000Z"
     assert node.snapshot().taken_at == "2023-11-14T22:13:22.500Z"
 
 

@@ -205,6 +205,39 @@ def test_statsd_and_otlp_have_everything_in_the_end():
     assert (exact.count, exact.min, exact.max) == (3, 10, 300_000)
 
 
+def test_a_restart_tells_nothing_twice(tmp_path):
+    """
+    A node that continues its totals tells a StatsD server only what is new, and OTLP since when it counts.
+
+    Sums that go on have the start time of the first life: to a later one they would all be growth.
+    """
+    posts = []
+
+    def take(post, wire):
+        (resource,) = ExportMetricsServiceRequest.FromString(post.body).resource_metrics
+        (metric,) = (each for each in resource.scope_metrics[0].metrics if each.name == "penstock_bytes_total")
+        posts.append(metric.sum.data_points[0])
+        return http_peers.ok(b"")
+
+    with (
+        contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as statsd,
+        http_peers.origin(take) as otlp,
+        serving(echo) as server,
+    ):
+        statsd.bind(("127.0.0.1", 0))
+        keys = {"statsd": f"127.0.0.1:{statsd.getsockname()[1]}", "statsd_format": "dogstatsd", "otlp": otlp.url()}
+        for size, total in ((5_000, 5_000), (70, 5_070)):
+            with running(metrics(**keys), table("tcp", "tcp", server.port), folder=tmp_path) as node:
+                said(node, "tcp", b"x" * size)
+                node.until(lambda stats, total=total: stats["totals"]["bytes_in"] == total)
+            told = [value for (name, tags), value in added_up(statsd).items() if name == "penstock.bytes_total"]
+            assert told == [size, size]
+            assert posts[-1].as_int == total
+    starts = {point.start_time_unix_nano for point in posts}
+    assert len(starts) == 1
+    assert 0 < starts.pop() < posts[0].time_unix_nano
+
+
 def added_up(statsd):
     """Return counters by name and tags, as a StatsD server adds them up, from all that has come."""
     counters = {}

@@ -195,6 +195,7 @@ class Registry:
         refused: Refusals by reason.
         pauses: How often a worker paused accepting.
         respawns: How often a dead worker was replaced.
+        since_ns: When all of this was zero, on the wall clock; unit ns since the epoch, 0 for nobody knows.
     """
 
     def __init__(self, plan: NodePlan, now_ns: int) -> None:
@@ -213,7 +214,7 @@ class Registry:
         self.records.wanted = self.collection.records
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
-        self.pauses = self.respawns = 0
+        self.pauses = self.respawns = self.since_ns = 0
         self._ticked_ns = now_ns
 
     def add(self, growth: Growth, generation: int = 0) -> None:
@@ -300,6 +301,7 @@ class Registry:
             refused=dict(self.refused),
             pauses=self.pauses,
             respawns=self.respawns,
+            since_ns=self.since_ns,
         )
 
     def restore(self, saved: SavedTotals) -> None:
@@ -323,6 +325,7 @@ class Registry:
             self._end(LOST, found.lost)
         self.refused.update(saved.refused)
         self.pauses += saved.pauses
+        self.since_ns = min(filter(None, (saved.since_ns, self.since_ns)), default=0)
         self.respawns += saved.respawns
         self.audited = self._audit()
 

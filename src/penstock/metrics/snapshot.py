@@ -35,6 +35,7 @@ class NodeView(Struct, frozen=True, kw_only=True):
         name: As configured.
         version: Of Penstock.
         started_at: RFC 3339, UTC.
+        counts_since: When its totals were zero: in an earlier life, if they were kept; RFC 3339, UTC.
         uptime: Unit s.
         state: starting, serving or draining.
         pid: The supervisor's.
@@ -43,6 +44,7 @@ class NodeView(Struct, frozen=True, kw_only=True):
     name: str
     version: str
     started_at: str
+    counts_since: str
     uptime: float
     state: State
     pid: int

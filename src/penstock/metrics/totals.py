@@ -32,6 +32,7 @@ class SavedTotals(Struct, frozen=True, kw_only=True):
         refused: Refusals by reason.
         pauses: How often a worker paused accepting.
         respawns: How often a dead worker was replaced.
+        since_ns: When they were zero; unit ns since the epoch, 0 for nobody knows.
     """
 
     version: Literal[1] = 1
@@ -44,6 +45,7 @@ class SavedTotals(Struct, frozen=True, kw_only=True):
     refused: dict[Reason, Whole]
     pauses: Whole
     respawns: Whole
+    since_ns: Whole = 0
 
 
 class Restored(NamedTuple):

@@ -33,6 +33,7 @@ class Sampler:
         self._troubles: list[EndedView] = []
         self._left_out = 0
         self._started, self._started_at = clock.monotonic_ns(), rfc3339(clock.wall_ns())
+        registry.since_ns = clock.wall_ns()
         self.snapshot = self.tick()
 
     def attach(self, generation: int, fd: int) -> None:
@@ -101,6 +102,7 @@ class Sampler:
             name=self.registry.plan.name,
             version=penstock.__version__,
             started_at=self._started_at,
+            counts_since=rfc3339(self.registry.since_ns),
             uptime=(now_ns - self._started) / NS,
             state=self.state,
             pid=os.getpid(),

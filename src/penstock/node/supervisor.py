@@ -175,6 +175,7 @@ class Supervisor:
         self._settle(listeners, admin)
         await self._keeper.restore(self._sampler.registry)
         self._sampler.tick()  # whoever scrapes first sees what was restored
+        self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)  # and none of it is growth
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
         await self._crew.start()
@@ -206,7 +207,6 @@ class Supervisor:
         registry = Registry(self.plan, self._clock.monotonic_ns())
         self._sampler = Sampler(self._clock, registry)
         self._auditor = Auditor(self._sampler, plans, self._clock, self._log)
-        self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)
         outfit = Outfit(worker, listeners, self._command)
         self._crew = Crew(
             outfit, self.plan.workers, self._sampler, self._clock, self._log, on_respawn=registry.respawned

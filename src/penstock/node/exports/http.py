@@ -133,7 +133,7 @@ def otlp_receiver(url: str, *, compat_names: bool) -> HttpReceiver:
             node=node.name,
             host=host,
             version=node.version,
-            started_ns=taken_ns(node.started_at),
+            started_ns=taken_ns(node.counts_since),
             now_ns=taken_ns(snapshot.taken_at),
         )
         return otlp.render(found, snapshot.endings.exact, source)
