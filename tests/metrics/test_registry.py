@@ -163,3 +163,14 @@ def test_a_node_that_collects_nothing_still_counts(pen):
     fed(registry, pen, reader, 1, row, 100)
     assert registry.listeners.whole().bytes_in == 100
     assert registry.trackers.series().rates("node", 1).covered == 0
+
+
+def test_many_scopes_are_told_as_each_is():
+    """Totals of many ids at once are those of each, of ids that were never seen and that came after the tick too."""
+    table = Table()
+    table.add(growth(2, 5, 1, 100, 200))
+    table.seal(NS // 2)
+    table.add(growth(4, 1, 0, 7))
+    assert table.every(range(7)) == [table.of(scope) for scope in range(7)]
+    assert table.every([2])[0].rate_in == 200
+    assert Table().every([0, 3]) == [Table().of(0), Table().of(3)]

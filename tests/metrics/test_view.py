@@ -136,14 +136,16 @@ def test_users_and_destinations(node):
     assert metrics.history(10, "destination:a.example:80").series["bytes_in"] == [0, 10]
 
 
-def test_a_kind_that_is_off_is_said_to_be_off(node):
-    """Its maps are empty, and its scopes answer that nothing is collected."""
+def test_a_kind_that_is_off_shows_nothing(node):
+    """Its maps are empty, and its scopes answer with windows that cover nothing and graphs without a step."""
     node.sampler.registry.switch({"users": False})
     node.tick()
     metrics = Metrics(node.snapshot())
     assert (metrics.connections.by_user, metrics.connections.top_users, metrics.throughput.by_user) == ({}, [], {})
-    with pytest.raises(UnknownScopeError, match="users are not collected"):
-        metrics.window(10, "user:other")
+    assert metrics.window(10, "user:other").covered == metrics.window(10, "user:ann").covered == 0
+    assert metrics.history(10, "user:other").at == []
+    with pytest.raises(ValueError, match="a time from 1 to"):
+        metrics.window(100_000, "user:other")
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,10 @@ def test_switching_shows_at_once(node):
     """What is switched off shows nothing from the same moment on, before the next tick; what was held stays."""
     node.pen.move(node.pen.open(), 10)
     before = node.tick()
-    assert node.sampler.switch({"series": False, "percentiles": False}) == {"series": False, "percentiles": False}
+    order = {"series": False, "percentiles": False, "clients": False}
+    assert node.sampler.switch(order) == order
     after = node.snapshot()
+    assert ("client" in before.kinds, "client" in after.kinds) == (True, False)
     assert (before.series.rates("node", 1).bytes_in, after.series.rates("node", 1).covered) == (10, 0)
     assert (before.collection.series, after.collection.series) == (True, False)
     assert after.totals == before.totals

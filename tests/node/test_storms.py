@@ -94,7 +94,7 @@ def test_a_million_clients_in_a_minute_take_no_memory(part):
 texts = st.binary(max_size=ledger.TEXT_BYTES)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(texts, min_size=1, max_size=8))
 @example([b"\xff\x00\xfe\x00\x80", b'"\\\n\x00"\\\n', b"\x00\x00\x00", b"a\x00b\x00" + b"\x1b[2J", b"{}=,#\x00\r\n"])
 def test_texts_of_any_bytes_are_told_by_every_exporter(found):
@@ -124,7 +124,7 @@ jumps = st.sampled_from([0.0] * 8 + [-3_600.0, -0.4, 0.3, 1.0, 7_200.0]) | st.fl
 lateness = st.sampled_from([0.0] * 8 + [0.02, 0.3]) | st.floats(0, 30)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(jumps, lateness), max_size=40))
 def test_the_ticker_holds_its_pace_whatever_the_clock_does(steps):
     """Clocks set at any moment, ticks late by any time: the next tick is due within 1.1 s, rates stay true to 1 %."""

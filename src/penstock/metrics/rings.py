@@ -178,8 +178,12 @@ class View(NamedTuple):
         places, slots = places[usable], slots[usable]
         size = int(places.max()) + 1
         covered, sums = np.zeros(size), np.zeros((size, ring.samples.shape[2]))
-        np.add.at(covered, size - 1 - places, ring.covered[slots])
-        np.add.at(sums, size - 1 - places, read(numbers[usable]).astype(np.float64))
+        places, growth = size - 1 - places, read(numbers[usable]).astype(np.float64)
+        if (np.diff(places) < 0).all():  # a sample a step, as ever but where the clock was set: six times as fast
+            covered[places], sums[places] = ring.covered[slots], growth
+        else:
+            np.add.at(covered, places, ring.covered[slots])
+            np.add.at(sums, places, growth)
         return History(at[0] - step * np.arange(size - 1, -1, -1), covered, sums)
 
     def _held(self, count: int) -> NDArray[np.intp]:

@@ -307,27 +307,26 @@ def switched(snapshot: Snapshot, registry: Registry) -> Snapshot:
     return replace(
         snapshot,
         series=registry.trackers.series(),
+        kinds=registry.kinds.pictures(),
         endings=registry.endings.view(),
         collection=registry.collection,
     )
 
 
 def _listeners(registry: Registry) -> tuple[ListenerView, ...]:
-    views = []
-    for scope in registry.scopes.listeners.values():
-        count = registry.listeners.of(scope.id)
-        views.append(
-            ListenerView(
-                id=scope.id,
-                name=scope.name,
-                protocol=scope.protocol,
-                address=scope.address,
-                route=scope.route,
-                throughput=Throughput(count.rate_in, count.rate_out),
-                **_totals(count),
-            )
+    scopes = registry.scopes.listeners
+    return tuple(
+        ListenerView(
+            id=scope.id,
+            name=scope.name,
+            protocol=scope.protocol,
+            address=scope.address,
+            route=scope.route,
+            throughput=Throughput(count.rate_in, count.rate_out),
+            **_totals(count),
         )
-    return tuple(views)
+        for scope, count in zip(scopes.values(), registry.listeners.every(scopes), strict=True)
+    )
 
 
 def _routes(registry: Registry, counts: Counts) -> Iterator[RouteView]:
@@ -352,23 +351,29 @@ def _pairs(registry: Registry, counts: Counts) -> Iterator[PairView]:
 
 
 def _targets(registry: Registry) -> tuple[TargetView, ...]:
-    views = []
-    for scope in registry.scopes.targets.values():
-        count = registry.targets.of(scope.id)
-        views.append(
-            TargetView(
-                id=scope.id,
-                route=scope.route,
-                address=scope.address,
-                throughput=Throughput(count.rate_in, count.rate_out),
-                **_totals(count),
-            )
+    scopes = registry.scopes.targets
+    return tuple(
+        TargetView(
+            id=scope.id,
+            route=scope.route,
+            address=scope.address,
+            throughput=Throughput(count.rate_in, count.rate_out),
+            **_totals(count),
         )
-    return tuple(views)
+        for scope, count in zip(scopes.values(), registry.targets.every(scopes), strict=True)
+    )
 
 
 def _totals(count: Count) -> dict[str, int]:
-    return {name: getattr(count, name) for name in Totals.__struct_fields__}
+    return {
+        "connections": count.connections,
+        "active": count.active,
+        "bytes_in": count.bytes_in,
+        "bytes_out": count.bytes_out,
+        "target_rx": count.target_rx,
+        "target_tx": count.target_tx,
+        "requests": count.requests,
+    }
 
 
 def ended_view(trouble: Trouble, generation: int, scopes: Scopes) -> EndedView:

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 from msgspec import Struct
 
 from penstock.metrics import keys, tops
@@ -18,6 +19,9 @@ LONGEST = 31 * 86_400
 
 FIELDS = ("bytes_in", "bytes_out", "requests", "connections")
 """Curves of a graph, in the order of `tracker.COLUMNS`; a client, user or destination has the first two."""
+
+NO_HISTORY = History(np.zeros(0, np.int64), np.zeros(0), np.zeros((0, len(keys.RATES))))
+"""The graph of what is off."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -237,6 +241,8 @@ class Metrics:
         found = self._keyed(scope, seconds)
         if found is not None:
             picture, place = found
+            if picture is None:
+                return Rates(0.0, 0.0, 0.0, 0.0, 0.0)
             window = picture.window(seconds, place)
             bytes_in, bytes_out = window.rates().tolist()
             return Rates(bytes_in, bytes_out, 0.0, 0.0, window.covered)
@@ -260,14 +266,14 @@ class Metrics:
         found = self._keyed(scope, seconds)
         if found is not None:
             picture, place = found
-            return _drawn(scope, 1, picture.history(place, seconds))
+            return _drawn(scope, 1, NO_HISTORY if picture is None else picture.history(place, seconds))
         try:
             return _drawn(scope, *self._snapshot.series.history(scope, seconds))
         except KeyError:
             raise self._unknown(scope) from None
 
-    def _keyed(self, scope: str, seconds: int) -> tuple[Picture, int] | None:
-        """Return the tracker and the place of a client, user or destination; None for any other scope."""
+    def _keyed(self, scope: str, seconds: int) -> tuple[Picture | None, int] | None:
+        """Return tracker and place of a client, user or destination, no tracker if it is off; None for other scopes."""
         kind, _, name = scope.partition(":")
         longest = keys.SECONDS if kind in KINDS else self._snapshot.series.longest
         if not 1 <= seconds <= longest:
@@ -276,7 +282,7 @@ class Metrics:
             return None
         picture = self._snapshot.kinds.get(kind)
         if picture is None:
-            raise UnknownScopeError(f"{kind}s are not collected")
+            return None, 0
         place = picture.find(name)
         if place is None:
             raise UnknownScopeError(f"{name!r} is no {kind} of the last five minutes, or not one of the busiest")
@@ -317,12 +323,14 @@ def parse_window(text: str) -> int:
 
 
 def _drawn(scope: str, step: int, history: History) -> HistoryView:
-    rates = history.rates().astype(object)
-    rates[history.covered == 0] = None
+    columns: list[list[float | None]] = history.rates().T.tolist()
+    for gap in np.flatnonzero(history.covered == 0).tolist():
+        for column in columns:
+            column[gap] = None
     return HistoryView(
         scope=scope,
         step=step,
         at=history.at.tolist(),
         covered=history.covered.tolist(),
-        series={name: column.tolist() for name, column in zip(FIELDS, rates.T, strict=False)},
+        series=dict(zip(FIELDS, columns, strict=False)),
     )
