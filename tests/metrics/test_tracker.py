@@ -5,6 +5,7 @@ from time import process_time
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from penstock.base.clock import NS
 from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
@@ -12,8 +13,10 @@ from penstock.metrics.clients import KIND
 from penstock.metrics.fold import BYTES_IN, COLUMNS
 from penstock.metrics.keyed import Keyed
 from penstock.metrics.ledger import CLIENT_RX
+from penstock.metrics.rollups import SavedMinute
+from penstock.metrics.saved import SavedError, parse, serialize
 from penstock.metrics.scopes import Scopes
-from penstock.metrics.tracker import MINUTE, NODE, WINDOWS, Trackers
+from penstock.metrics.tracker import MINUTE, NODE, WAITING, WINDOWS, Trackers
 from penstock.testing.pen import Pen
 from penstock.testing.standin import PLAN, StandIn
 
@@ -303,3 +306,89 @@ def _timed(work):
     began = process_time()
     work()
     return process_time() - began
+
+
+def played(trackers, start, seconds, amount=1_000):
+    """Push seconds in which listener 1 moved so much each."""
+    for second in range(1, seconds + 1):
+        trackers.push(table(l1=amount), NOTHING, NOTHING, start + second, 1.0)
+
+
+def fresh():
+    """Return trackers whose minutes are taken."""
+    trackers = Trackers(Scopes(PLAN.worker.listeners), MetricsPlan())
+    trackers.keeps = True
+    return trackers
+
+
+def test_series_continue_and_the_downtime_is_a_gap():
+    """What one run took piece by piece the next one shows: seconds, minutes and totals, with a hole where none ran."""
+    start, first = 1_700_000_040, fresh()
+    chunks, minutes = [], []
+    for part in range(19):
+        played(first, start + 10 * part, 10)
+        chunk, sealed = first.take()
+        chunks.append(chunk)
+        minutes += sealed
+    open_minute = parse(serialize(first.export()), SavedMinute)
+    second = fresh()
+    second.load(chunks, minutes)
+    second.restore(open_minute)
+    played(second, start + 190 + 300, 70)
+    step, history = second.series().history("listener:web", 3_600)
+    assert step == 1
+    assert history.at[0] == start + 1
+    assert len(history.at) == 560
+    assert history.covered.sum() == 260
+    assert history.sums[:, 0].sum() == 260_000
+    assert (history.covered[190:490] == 0).all()
+    _, history = second.series().history("listener:web", 86_400)
+    assert history.at.tolist() == [start + 60 * minute for minute in range(1, 10)]
+    assert history.sums[:, 0].tolist() == [60_000, 60_000, 60_000, 10_000, 0, 0, 0, 0, 50_000]
+    assert history.covered.tolist() == [60, 60, 60, 10, 0, 0, 0, 0, 50]
+    _, sealed = second.take()
+    assert [(each.at - start, each.covered, each.rows[0].bytes_in) for each in sealed] == [
+        (240, 10_000, 10_000), (540, 50_000, 50_000),
+    ]  # fmt: skip
+
+
+def test_minutes_are_taken_once_and_exact():
+    """Each sealed minute is given out once, with the names that did something, in whole numbers."""
+    trackers = fresh()
+    played(trackers, 1_700_000_040, 121, amount=2**40 + 1)
+    _, (one, two) = trackers.take()
+    assert [(each.at, each.covered) for each in (one, two)] == [(1_700_000_100, 60_000), (1_700_000_160, 60_000)]
+    assert {each.name: each.bytes_in for each in one.rows} == {
+        "node": 60 * (2**40 + 1),
+        "listener:web": 60 * (2**40 + 1),
+    }
+    assert trackers.take() == (None, ())
+
+
+def test_minutes_that_nobody_takes_are_bounded():
+    """Without a store none wait; with one that is out of reach, so many."""
+    trackers = fresh()
+    played(trackers, 1_700_000_040, 60 * (WAITING + 20))
+    assert len(trackers.take()[1]) == WAITING
+    trackers.keeps = False
+    played(trackers, 1_800_000_000, 600)
+    assert trackers.take()[1] == ()
+
+
+def test_a_minute_that_is_none_is_refused():
+    """Whatever a file says, it is one error."""
+    minute = fresh().export()
+    changes = [{"covered": -1.0}, {"covered": math.nan}, {"minute": 2**40}, {"growth": {"node": (1, 2)}}]
+    for change in changes:
+        with pytest.raises(SavedError, match="no minute"):
+            fresh().restore(replace(minute, **change))
+
+
+def test_an_older_minute_does_not_stand_behind_newer_ones():
+    """What is restored late is kept, and leaves the graph of what came since in order."""
+    trackers = fresh()
+    played(trackers, 1_700_000_040, 121)
+    trackers.restore(SavedMinute(minute=5, covered=60.0, growth={"node": (1, 1, 1, 1)}))
+    _, history = trackers.series().history(NODE, 86_400)
+    assert history.at.tolist() == [1_700_000_100, 1_700_000_160]
+    assert trackers.take()[1][-1].at == 360

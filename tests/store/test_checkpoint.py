@@ -3,17 +3,22 @@
 import sqlite3
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from penstock.store import checkpoint, tables
-from penstock.store.checkpoint import Checkpoint, merge, write
+from penstock.metrics.rollups import Minute, Row
+from penstock.store import checkpoint, rollups, tables
+from penstock.store.checkpoint import Checkpoint, Retention, merge, write
 from penstock.store.schema import migrate
-from penstock.store.tables import Page
+from penstock.store.tables import Page, Samples
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PAGES = st.builds(Page, st.integers(0, 200), st.integers(1, 10), st.binary(max_size=3))
+MINUTES = st.builds(
+    lambda minute, number: Minute(60 * minute, 60_000, (Row("node", "", *[number] * 4),)),
+    st.integers(1, 100), st.integers(0, 9),
+)  # fmt: skip
 CHECKPOINTS = st.builds(
     Checkpoint,
     at=st.integers(0, 2**40),
@@ -21,6 +26,9 @@ CHECKPOINTS = st.builds(
     pages=st.lists(PAGES, max_size=5, unique_by=lambda page: page.first).map(tuple),
     oldest=st.integers(0, 100),
     entries=st.dictionaries(st.tuples(NAMES, NAMES), st.none() | st.just("{}")),
+    samples=st.lists(st.builds(Samples, NAMES, st.integers(0, 80_000), st.binary(max_size=3)), max_size=3).map(tuple),
+    minutes=st.lists(MINUTES, max_size=3).map(tuple),
+    retention=st.just(Retention(dict.fromkeys("abc", 2**41), 2**40, 2**30)),
 )
 
 
@@ -42,9 +50,12 @@ def stored(*checkpoints):
     for each in checkpoints:
         write(connection, each)
     entries = {kind: [entry[:2] for entry in tables.entries(connection, kind)] for kind in "abc"}
-    return tables.parts(connection), tables.pages(connection), entries
+    samples = [tables.samples(connection, kind, -1) for kind in "abc"]
+    minutes = rollups.minutes(connection, 0, 10_000)
+    return tables.parts(connection), tables.pages(connection), entries, samples, minutes
 
 
+@settings(deadline=None)
 @given(sequences(2))
 def test_merged_is_as_written_one_after_the_other(both):
     """A disk that took two checkpoints at once holds what it would hold after both."""
@@ -52,6 +63,7 @@ def test_merged_is_as_written_one_after_the_other(both):
     assert stored(merge(older, newer)) == stored(older, newer)
 
 
+@settings(deadline=None)
 @given(sequences(3))
 def test_the_order_of_merging_does_not_matter(three):
     """However work piles up, it is the same work."""
@@ -78,3 +90,32 @@ def test_a_checkpoint_is_written_whole_or_not_at_all():
         write(connection, Checkpoint(at=2, parts={"a": b"new"}, pages=(Page(1, None, b""),)))
     assert tables.parts(connection) == {"a": b"old"}
     assert not connection.in_transaction
+
+
+def test_samples_and_minutes_wait_in_bounded_memory(monkeypatch):
+    """The oldest samples are dropped; minutes lose the names of clients first, and then the oldest."""
+    monkeypatch.setattr(checkpoint, "SAMPLE_BYTES", 100)
+    monkeypatch.setattr(checkpoint, "ROWS", 10)
+    merged = Checkpoint(at=0)
+    for number in range(1, 8):
+        rows = Row("node", "", 1, 1, 1, 1), Row("client", "a", 1, 1, 1, 1), Row("client", "b", 2, 2, 2, 2)
+        more = Checkpoint(
+            at=number, samples=(Samples("s", number, bytes(30)),), minutes=(Minute(60 * number, 60_000, rows),)
+        )
+        merged = merge(merged, more)
+    assert [each.at for each in merged.samples] == [5, 6, 7]
+    assert [each.at for each in merged.minutes] == [180, 240, 300, 360, 420]
+    assert merged.minutes[0].rows == (Row("node", "", 1, 1, 1, 1), Row("client", "other", 3, 3, 3, 3))
+
+
+def test_what_is_older_than_wanted_leaves_with_a_checkpoint():
+    """Samples and minutes are pruned by the retention that comes with them."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    kept = Retention({"s": 100}, minutes=2, hours=1)
+    for at in (60, 120, 180, 240):
+        minute = Minute(at, 60_000, (Row("node", "", 1, 1, 1, 1),))
+        write(connection, Checkpoint(at=at, samples=(Samples("s", at, b"x"),), minutes=(minute,), retention=kept))
+    assert connection.execute("SELECT at FROM minutes").fetchall() == [(180,), (240,)]
+    assert connection.execute("SELECT at, bytes_in FROM hours").fetchall() == [(3_600, 4)]
+    assert len(tables.samples(connection, "s", 0)) == 2

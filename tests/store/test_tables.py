@@ -3,12 +3,12 @@
 import sqlite3
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.store import tables
 from penstock.store.schema import migrate
-from penstock.store.tables import Entry, Page, RowError
+from penstock.store.tables import Entry, Page, RowError, Samples
 
 
 def fresh():
@@ -21,6 +21,7 @@ def fresh():
 NUMBERS = st.integers(0, 2**63 - 1)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.binary()))
 def test_parts_come_back(parts):
     """What was written last under a name is what is read."""
@@ -31,6 +32,7 @@ def test_parts_come_back(parts):
     assert tables.parts(connection) == parts
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 10_000), st.tuples(st.integers(1, 64), st.binary()), max_size=30), NUMBERS)
 def test_pages_come_back_newest_first(written, before):
     """Pages are read from the newest to the oldest, from any record on."""
@@ -58,6 +60,18 @@ def test_old_pages_leave(oldest, left):
         tables.put_page(connection, Page(first, 10, b""))
     tables.prune_pages(connection, oldest)
     assert [page.first for page in tables.pages(connection)] == left
+
+
+def test_samples_are_read_in_the_order_of_writing():
+    """Samples come back by kind, those after a second; what is older than wanted, or from the future, leaves."""
+    connection = fresh()
+    for kind, at, body in (("a", 10, b"1"), ("b", 11, b"2"), ("a", 9, b"3"), ("a", 30, b"4"), ("a", 900, b"5")):
+        tables.put_samples(connection, Samples(kind, at, body))
+    assert tables.samples(connection, "a", 0) == [b"1", b"3", b"4", b"5"]
+    assert tables.samples(connection, "a", 9) == [b"1", b"4", b"5"]
+    tables.prune_samples(connection, "a", oldest=10, newest=100)
+    assert tables.samples(connection, "a", 0) == [b"1", b"4"]
+    assert tables.samples(connection, "b", 0) == [b"2"]
 
 
 def test_entries_are_kept_by_kind_and_key():

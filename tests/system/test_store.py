@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import threading
+from typing import NamedTuple
 
 import pytest
 
@@ -49,6 +50,23 @@ def totals(stats):
     }
 
 
+class Graph(NamedTuple):
+    """What a graph of five minutes shows: its first second, how much it adds up to, and seconds without a sample."""
+
+    begin: int
+    bytes_in: int
+    gaps: int
+
+
+def drawn(node, scope):
+    """Return the graph of a scope."""
+    view = json.loads(node.fetch(f"/api/v1/metrics/history?seconds=300&scope={scope}"))
+    moved = [
+        rate * covered for rate, covered in zip(view["series"]["bytes_in"], view["covered"], strict=True) if covered
+    ]
+    return Graph(view["at"][0], round(sum(moved)), view["covered"].count(0))
+
+
 def everything(node):
     """Return totals, percentiles and histograms of a node at rest."""
     stats = totals(node.at_rest())
@@ -69,11 +87,16 @@ def test_after_an_orderly_end_every_total_is_equal(tmp_path):
                 assert client.recv(12) == b"HTTP/1.1 407"
             node.settled("web", 3)
             before = everything(node)
+            moved = before[0]["listeners web"][1]
+            wait_for(lambda: drawn(node, "listener:web").bytes_in == moved, "a sample of it")
+            graph = drawn(node, "listener:web")
         assert before[0]["refused"]["auth"] == 1
         with running(*tables, folder=tmp_path) as node:
             assert everything(node) == before
             residuals = [line for line in node.fetch("/metrics").decode().splitlines() if "residual" in line]
             assert {line.split()[-1] for line in residuals if line[0] != "#"} == {"0"}
+            again = drawn(node, "listener:web")
+            assert (again.begin, again.bytes_in) == (graph.begin, graph.bytes_in)
             exchange(node.address("web"), 7)
             node.settled("web", 4)
             assert node.listener("web")["bytes_in"] == before[0]["listeners web"][1] + 7
@@ -111,6 +134,10 @@ def test_a_kill_under_load_loses_at_most_one_flush(tmp_path):
             stats = node.stats()
             assert least <= stats["totals"]["bytes_in"] <= sent[0]
             assert stats["totals"]["active"] == 0
+            graph = drawn(node, "node")
+            assert graph.bytes_in <= stats["totals"]["bytes_in"]
+            assert graph.bytes_in > 0
+            assert graph.gaps >= 1  # of three starts
             assert not node.logged("store was damaged: it was set aside, and a fresh one begun")
 
 

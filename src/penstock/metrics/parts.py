@@ -1,25 +1,74 @@
 """
-The parts of a registry that outlive a restart, each as bytes of its own: one that is damaged takes no other with it.
+What of a registry outlives a restart.
+
+Its parts, of which the newest counts, are bytes of their own each: one that is damaged takes no other with it.
+Its series are taken piece by piece, and each piece once.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from penstock.metrics.chunks import Chunk
 from penstock.metrics.endings import SavedEndings
 from penstock.metrics.registry import Registry
+from penstock.metrics.rollups import Minute, SavedMinute
 from penstock.metrics.saved import SavedError, parse, serialize
 from penstock.metrics.totals import SavedTotals
+
+SAMPLES = ("seconds",)
+"""Kinds of samples."""
 
 Part = tuple[type[Struct], Callable[[Registry], Any]]
 
 PARTS: dict[str, Part] = {
     "totals": (SavedTotals, lambda registry: registry),
     "endings": (SavedEndings, lambda registry: registry.endings if registry.collection.percentiles else None),
+    "trackers": (SavedMinute, lambda registry: registry.trackers if registry.collection.series else None),
 }
 """What each part is, and what has `export` and `restore` for it, in the order in which they are restored. None is off:
 what was kept then stays as it is."""
+
+
+class Taken(NamedTuple):
+    """
+    What was sampled since it was last asked.
+
+    Args:
+        samples: Seconds by kind, of `SAMPLES`.
+        minutes: Minutes that are over.
+    """
+
+    samples: dict[str, bytes]
+    minutes: tuple[Minute, ...]
+
+
+def take(registry: Registry) -> Taken:
+    """Return what was sampled since this was last called: it is given out once."""
+    chunk, minutes = registry.trackers.take()
+    return Taken({"seconds": serialize(chunk)} if chunk else {}, minutes)
+
+
+def load(registry: Registry, samples: Mapping[str, Sequence[bytes]], minutes: Sequence[Minute]) -> list[str]:
+    """
+    Begin the series with those of an earlier run, before any part is restored.
+
+    Args:
+        registry: One that has no samples yet.
+        samples: By kind, oldest first.
+        minutes: Oldest first.
+
+    Returns:
+        A line for each kind that begins anew.
+    """
+    if not registry.collection.series:
+        return []
+    try:
+        registry.trackers.load([parse(raw, Chunk) for raw in samples.get("seconds", ())], minutes)
+    except SavedError as error:
+        return [f"seconds: {error}"]
+    return []
 
 
 def export(registry: Registry) -> dict[str, bytes]:

@@ -234,7 +234,7 @@ class Registry:
         if outcome.reason is not None:
             self.refused[outcome.reason] += count
 
-    def tick(self, now_ns: int, wall_ns: int) -> None:
+    def tick(self, now_ns: int, wall_ns: int, *, last: bool = False) -> None:
         """
         End a tick: rates become those of the time since the last one.
 
@@ -242,9 +242,10 @@ class Registry:
             now_ns: Monotonic time; unit ns. Sooner than `SHORTEST_NS` after the last tick nothing happens, and the
                 growth counts for the next one.
             wall_ns: Time since the epoch; unit ns. It names the second of the sample and nothing else.
+            last: Whether there is no next one: then a moment is a sample, too.
         """
         elapsed = now_ns - self._ticked_ns
-        if elapsed < SHORTEST_NS:
+        if elapsed < (1 if last else SHORTEST_NS):
             return
         at, covered = round(wall_ns / NS), elapsed / NS
         listeners, routes, targets = (table.seal(elapsed) for table in (self.listeners, self.routes, self.targets))

@@ -102,6 +102,12 @@ class Ring:
         self.samples[slot], self.at[slot], self.covered[slot] = growth, at, covered
         self.end += 1  # last: a view that is made by now shows whole samples only
 
+    def extend(self, growth: NDArray[np.number], at: NDArray[np.int64], covered: Floats) -> None:
+        """Add samples, oldest first, at most as many as it holds; shapes (n, keys, columns), (n,) and (n,)."""
+        slots = np.arange(self.end, self.end + len(at)) % len(self.at)
+        self.samples[slots], self.at[slots], self.covered[slots] = growth, at, covered
+        self.end += len(at)
+
     def view(self) -> "View":
         """Return the ring as it is now; later samples do not show in it."""
         return View(self, self.end)

@@ -8,7 +8,8 @@ Two paces in fixed memory are those of RRDtool's round-robin archives.
 Source: docs/decisions/0007-covered-time.md.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from penstock.config.plan import MetricsPlan
+from penstock.metrics.chunks import Chunk, cut, fill
 from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, OPENED, Numbers
 from penstock.metrics.rings import History, Ring, View
+from penstock.metrics.rollups import Minute, SavedMinute, row
+from penstock.metrics.saved import SavedError
 from penstock.metrics.scopes import Scopes
 
 NODE = "node"
@@ -27,6 +31,9 @@ MINUTE = 60
 
 COLUMNS = (BYTES_IN, BYTES_OUT, ASKED, OPENED)
 """What of a table of growth is tracked, in this order."""
+
+WAITING = 120
+"""Minutes that wait at most; they are taken once an hour or oftener (`store.flush`)."""
 
 WINDOWS = {"instant": 1, "recent": 10, "average": 60}
 """Windows that have a name; unit s."""
@@ -111,13 +118,17 @@ class Trackers:
     Attributes:
         left_out: Names that got no tracker.
         on: Whether samples are taken; `switch` changes it.
+        keeps: Whether minutes wait for somebody to take them.
     """
 
     def __init__(self, scopes: Scopes, plan: MetricsPlan) -> None:
         names, limit = _names(scopes), max(1, plan.trackers)
         self._plan, self.on = plan, True
         self.left_out = len(names) - len(names[:limit])
-        self._slots = {name: slot for slot, name in enumerate(names[:limit])}
+        self._names: list[str] = names[:limit]
+        self._slots = {name: slot for slot, name in enumerate(self._names)}
+        self.keeps = False
+        self._done: deque[Minute] = deque(maxlen=WAITING)
         self._listeners = self._pairs((s.id, f"listener:{s.name}") for s in scopes.listeners.values())
         self._routes = self._pairs((s.id, f"route:{s.name}") for s in scopes.routes.values())
         self._targets = self._pairs((s.id, f"target:{s.address}") for s in scopes.targets.values())
@@ -128,13 +139,12 @@ class Trackers:
     def _begin(self) -> None:
         self._seconds = Ring(self._plan.seconds, len(self._slots), len(COLUMNS))
         self._minutes = Ring(self._plan.minutes, len(self._slots), len(COLUMNS))
-        self._minute, self._covered = 0, 0.0
+        self._minute, self._covered, self._told = 0, 0.0, 0
 
     def switch(self, on: bool) -> None:
         """Begin or cease to take samples; those that there are, are forgotten, and their sums are not."""
         self.on = on
-        self._sealed += self._growth
-        self._growth[:] = 0
+        self._seal()
         self._begin()
 
     @property
@@ -161,13 +171,85 @@ class Trackers:
         _add(sample, targets, *self._targets)
         self._seconds.push(sample, at, covered)
         minute = (at - 1) // MINUTE  # the sample that ends a minute belongs to it
-        if minute != self._minute and self._covered:
-            self._minutes.push(self._growth, (self._minute + 1) * MINUTE, self._covered)
-            self._sealed += self._growth
-            self._growth[:], self._covered = 0, 0.0
+        if minute != self._minute:
+            self._seal()
         self._minute = minute
         self._growth += sample
         self._covered += covered
+
+    def _seal(self) -> None:
+        """End the minute, if anything of it was measured."""
+        if self._covered:
+            self._minutes.push(self._growth, (self._minute + 1) * MINUTE, self._covered)
+            if self.keeps:
+                self._done.append(self._rolled(self._open_minute()))
+        self._sealed += self._growth
+        self._growth[:], self._covered = 0, 0.0
+
+    def _open_minute(self) -> SavedMinute:
+        moved = np.flatnonzero(self._growth.any(axis=1)).tolist()
+        growth = {self._names[slot]: tuple(self._growth[slot].tolist()) for slot in {0, *moved}}
+        return SavedMinute(minute=self._minute, covered=self._covered, growth=growth)
+
+    @staticmethod
+    def _rolled(saved: SavedMinute) -> Minute:
+        rows = tuple(row(name, *numbers) for name, numbers in saved.growth.items())
+        return Minute((saved.minute + 1) * MINUTE, round(saved.covered * 1_000), rows)
+
+    def take(self) -> tuple[Chunk | None, tuple[Minute, ...]]:
+        """Return the seconds and the sealed minutes since this was last asked."""
+        chunk, minutes = cut(self._seconds, self._told, self._names), tuple(self._done)
+        self._told = self._seconds.end
+        self._done.clear()
+        return chunk, minutes
+
+    def export(self) -> SavedMinute:
+        """Return the minute that is not over."""
+        return self._open_minute()
+
+    def restore(self, saved: SavedMinute) -> None:
+        """
+        Seal the minute in which an earlier run ended. What this run adds to the same minute is added up later.
+
+        Raises:
+            SavedError: If it is none.
+        """
+        sound = 0 <= saved.covered < 1e9 and 0 <= saved.minute < 2**34
+        if not sound or any(len(numbers) != len(COLUMNS) for numbers in saved.growth.values()):
+            raise SavedError("SavedMinute: it is no minute")
+        if saved.covered:
+            minute = self._rolled(saved)
+            if self.keeps:
+                self._done.append(minute)
+            last = self._minutes.at[(self._minutes.end - 1) % len(self._minutes.at)]
+            if not self._minutes.end or last <= minute.at:
+                self._minutes.extend(*self._samples((minute,)))
+
+    def load(self, seconds: Iterable[Chunk], minutes: Sequence[Minute]) -> None:
+        """
+        Begin the rings with the samples of an earlier run; rings that have samples stay as they are.
+
+        Args:
+            seconds: Oldest first.
+            minutes: Oldest first.
+
+        Raises:
+            SavedError: If the seconds hold what was never taken; the minutes are there all the same.
+        """
+        if not self._minutes.end:
+            self._minutes.extend(*self._samples(minutes[-self._minutes.depth :]))
+        fill(self._seconds, seconds, self._slots)
+        self._told = self._seconds.end
+
+    def _samples(self, minutes: Sequence[Minute]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+        sums = np.zeros((len(minutes), *self._growth.shape), np.float32)
+        for number, minute in enumerate(minutes):
+            for each in minute.rows:
+                slot = self._slots.get(each.name)
+                if slot is not None:
+                    sums[number, slot] = each.bytes_in, each.bytes_out, each.requests, each.connections
+        at = np.array([minute.at for minute in minutes], np.int64)
+        return sums, at, np.array([minute.covered / 1_000 for minute in minutes], np.float64)
 
     def carry(self, node: Numbers) -> None:
         """Add the node's totals of an earlier run to those of minutes that are sealed; shape (fold.COLUMNS,)."""

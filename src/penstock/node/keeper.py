@@ -4,19 +4,36 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from penstock.base.clock import NS, Clock
 from penstock.base.errors import StartError
-from penstock.config.plan import StorePlan
+from penstock.config.plan import NodePlan
 from penstock.metrics import parts
 from penstock.metrics.record_pages import Archive
 from penstock.metrics.registry import Registry
+from penstock.metrics.rollups import Minute
 from penstock.node.log import Log
-from penstock.store import tables
-from penstock.store.checkpoint import Checkpoint
+from penstock.store import rollups, tables
+from penstock.store.checkpoint import Checkpoint, Retention, merge
+from penstock.store.rollups import MINUTE
 from penstock.store.store import Store, UnreachableError
-from penstock.store.tables import RowError
+from penstock.store.tables import RowError, Samples
 from penstock.store.writer import TELL_NS, Notice
+
+Found = TypeVar("Found")
+
+
+class _Kept(NamedTuple):
+    """What the store holds."""
+
+    parts: dict[str, bytes]
+    minutes: list[Minute]
+    samples: dict[str, list[bytes]]
+    pages: list[tables.Page]
 
 
 class Keeper:
@@ -24,18 +41,20 @@ class Keeper:
     The supervisor's hand on the store. All work of the disk is done in threads.
 
     Args:
-        plan: Where the store is, and how often it is written.
+        plan: Where the store is, how often it is written, and how long series are kept.
         log: Where trouble is told.
         clock: Gives the time.
     """
 
-    def __init__(self, plan: StorePlan, log: Log, clock: Clock) -> None:
-        self._plan, self._log, self._clock = plan, log, clock
-        self._store = Store(Path(plan.path), clock, self._tell) if plan.path else None
+    def __init__(self, plan: NodePlan, log: Log, clock: Clock) -> None:
+        self._plan, self._metrics, self._log, self._clock = plan.store, plan.metrics, log, clock
+        self._store = Store(Path(plan.store.path), clock, self._tell) if plan.store.path else None
         self._registry: Registry | None = None
         self._archive: Archive | None = None
         self._lost = False
         self._flusher: asyncio.Task[None] | None = None
+        self._filled = False
+        self._waiting: Checkpoint | None = None
         self._told_ns: int | None = None
 
     async def open(self) -> None:
@@ -51,6 +70,7 @@ class Keeper:
     async def restore(self, registry: Registry) -> None:
         """Add what an earlier run counted to a registry, and keep this one from now on."""
         self._registry, self._archive = registry, Archive(registry.records)
+        registry.trackers.keeps = self._store is not None
         if self._store is not None and self._store.is_open:
             await self._fill(self._store, registry)
 
@@ -63,11 +83,11 @@ class Keeper:
         """Make the last checkpoint, and return when it is written or the disk has had its time."""
         if self._flusher is not None:
             self._flusher.cancel()
-        store = self._store
+        store, registry = self._store, self._registry
         if store is None:
             return
-        if self._flusher is not None and self._registry is not None and store.is_open:
-            store.submit(self._checkpoint(self._registry))
+        if self._flusher is not None and registry is not None and self._filled:
+            self._hand_over(store, registry)
         if not await asyncio.to_thread(store.close):
             self._log.error("store: the last checkpoint was not written", path=str(store.path))
 
@@ -83,14 +103,32 @@ class Keeper:
         registry = self._registry
         if registry is None:
             return
-        if store.is_open or await self._reach_late(store, registry):
-            store.submit(self._checkpoint(registry))
+        if not self._filled:
+            await self._reach_late(store, registry)
+        if self._filled:
+            self._hand_over(store, registry)
+        else:  # samples alone: totals and records know nothing yet of what is in the file
+            self._waiting = self._sampled(registry)
+
+    def _hand_over(self, store: Store, registry: Registry) -> None:
+        store.submit(self._checkpoint(registry))
+        self._waiting = None
 
     def _checkpoint(self, registry: Registry) -> Checkpoint:
+        """Return everything that is to be written."""
         pages, oldest = self._export(self._archive) if self._archive is not None else ((), 0)
-        return Checkpoint(
-            at=self._clock.wall_ns() // NS, parts=parts.export(registry), pages=pages, oldest=oldest
-        )  # fmt: skip
+        return replace(self._sampled(registry), parts=parts.export(registry), pages=pages, oldest=oldest)
+
+    def _sampled(self, registry: Registry) -> Checkpoint:
+        """Return what was sampled since the last checkpoint, and what waits from before it."""
+        at, taken = self._clock.wall_ns() // NS, parts.take(registry)
+        checkpoint = Checkpoint(
+            at=at,
+            samples=tuple(Samples(kind, at, body) for kind, body in taken.samples.items()),
+            minutes=taken.minutes,
+            retention=Retention({"seconds": self._metrics.seconds}, self._metrics.minutes, self._metrics.hours),
+        )
+        return merge(self._waiting, checkpoint) if self._waiting else checkpoint
 
     def _export(self, archive: Archive) -> tuple[tuple[tables.Page, ...], int]:
         """Return pages of records, and which is the oldest record still wanted."""
@@ -106,40 +144,51 @@ class Keeper:
         except UnreachableError as error:
             self._warn(str(error))
 
-    async def _reach_late(self, store: Store, registry: Registry) -> bool:
-        """Try to open what was out of reach at the start; returns whether it is open."""
+    async def _reach_late(self, store: Store, registry: Registry) -> None:
+        """Try to open what was out of reach at the start, and to read it."""
         try:
             await self._reach(store)
         except StartError as error:
             self._warn(str(error))
         if store.is_open:
             await self._fill(store, registry)
-        return store.is_open
 
     async def _fill(self, store: Store, registry: Registry) -> None:
-        await self._fill_parts(store, registry)
-        await self._fill_records(store)
-
-    async def _fill_parts(self, store: Store, registry: Registry) -> None:
+        """Restore what the store holds; if it cannot be read for now, it stays unfilled, and nothing is written."""
         try:
-            found = await asyncio.to_thread(store.read, tables.parts)
-        except (UnreachableError, RowError) as error:
-            self._log.error("store: what was kept cannot be read; counting begins at zero", detail=str(error))
+            kept = await self._read_all(store)
+        except UnreachableError as error:
+            self._warn(str(error))
             return
-        for fault in parts.restore(registry, found):
+        self._filled = True
+        faults = (*parts.load(registry, kept.samples, kept.minutes), *parts.restore(registry, kept.parts))
+        for fault in faults:
             self._log.error("store: a part begins at zero", detail=fault)
-
-    async def _fill_records(self, store: Store) -> None:
-        archive = self._archive
-        if archive is None or not archive.pages:
-            return
-        try:
-            pages = await asyncio.to_thread(store.read, partial(tables.pages, limit=archive.pages))
-        except (UnreachableError, RowError) as error:
-            self._log.error("store: the history of connections cannot be read; it begins anew", detail=str(error))
-            return
-        for fault in archive.restore(pages):
+        for fault in self._archive.restore(kept.pages) if self._archive is not None else ():
             self._log.error("store: some of the history of connections is left out", detail=fault)
+
+    async def _read_all(self, store: Store) -> _Kept:
+        now = self._clock.wall_ns() // NS
+        minutes = partial(rollups.minutes, after=now - self._metrics.minutes * MINUTE, until=now + MINUTE)
+        samples = {
+            kind: partial(tables.samples, kind=kind, after=now - self._metrics.seconds) for kind in parts.SAMPLES
+        }
+        pages = self._archive.pages if self._archive is not None else 0
+        return _Kept(
+            parts=await self._read(store, "parts", tables.parts, dict[str, bytes]),
+            minutes=await self._read(store, "minutes", minutes, list[Minute]),
+            samples={kind: await self._read(store, kind, ask, list[bytes]) for kind, ask in samples.items()},
+            pages=await self._read(store, "history", partial(tables.pages, limit=pages), list[tables.Page]),
+        )
+
+    async def _read(
+        self, store: Store, table: str, ask: Callable[[Connection], Found], nothing: Callable[[], Found]
+    ) -> Found:
+        try:
+            return await asyncio.to_thread(store.read, ask)
+        except RowError as error:
+            self._log.error("store: a table begins anew", table=table, detail=str(error))
+            return nothing()
 
     def _warn(self, detail: str) -> None:
         now = self._clock.monotonic_ns()

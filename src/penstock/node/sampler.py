@@ -68,12 +68,12 @@ class Sampler:
         """Return the readers of all ledgers that are written."""
         return list(self._readers.values())
 
-    def tick(self) -> Snapshot:
-        """Read all ledgers and return the new snapshot."""
+    def tick(self, *, last: bool = False) -> Snapshot:
+        """Read all ledgers and return the new snapshot, the last one or not."""
         now, wall = self._clock.monotonic_ns(), self._clock.wall_ns()  # before the work: even ticks, even rates
         texts = self.registry.records.wanted
         shares = [Share(reader, self._add(reader, reader.fold(texts=texts)).rows) for reader in self._readers.values()]
-        self.registry.tick(now, wall)
+        self.registry.tick(now, wall, last=last)
         self.registry.records.seal(now, wall)
         troubles, self._troubles = self._troubles, []
         left_out, self._left_out = self._left_out, 0

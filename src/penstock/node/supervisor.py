@@ -76,7 +76,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._command = command
         self._troubles = TroubleLog(self._log)
-        self._keeper = Keeper(plan.store, self._log, self._clock)
+        self._keeper = Keeper(plan, self._log, self._clock)
         self._resources = ExitStack()
         self._door: Door | None = None
         self._exports: Exports | None = None
@@ -239,9 +239,9 @@ class Supervisor:
             await asyncio.sleep(until_tick(self._clock.wall_ns()) / NS)
             self._tick()
 
-    def _tick(self) -> None:
+    def _tick(self, *, last: bool = False) -> None:
         try:
-            snapshot = self._sampler.tick()
+            snapshot = self._sampler.tick(last=last)
         except Exception as error:  # numbers that stand still are better than a proxy that does
             self._log.error("tick failed", detail=repr(error))
             return
@@ -296,7 +296,7 @@ class Supervisor:
             self._audits.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
-            self._tick()  # the last one: all that the workers left is in it
+            self._tick(last=True)  # all that the workers left is in it
             if self._exports is not None:
                 await self._exports.stop()
         await self._keeper.close()

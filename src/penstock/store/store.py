@@ -4,14 +4,16 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from penstock.base.clock import Clock
 from penstock.base.errors import PenstockError, StartError
 from penstock.store.checkpoint import Checkpoint
-from penstock.store.file import Opened, connect, glimpse, is_trouble, open_file, refuse_odd, set_aside, what
+from penstock.store.file import Opened, connect, glimpse, is_corrupt, is_trouble, open_file, refuse_odd, set_aside, what
 from penstock.store.lock import FileLock, TakenError
 from penstock.store.schema import ForeignError, NewerError, brought_up, identify
+from penstock.store.tables import RowError
 from penstock.store.writer import Notice, Writer
 
 CLOSE_S = 5.0
@@ -40,6 +42,7 @@ class Store:
     def __init__(self, path: Path, clock: Clock, tell: Callable[[Notice], None]) -> None:
         self.path = path.absolute()
         self._clock, self._tell = clock, tell
+        self._opening = Lock()
         self._lock: FileLock | None = None
         self._writer: Writer | None = None
         self._readable = self._ours = False
@@ -57,8 +60,11 @@ class Store:
             StartError: If it is another node's, of a newer version, or none of ours.
             UnreachableError: If it cannot even be read; a later call may succeed.
         """
-        if self._writer is not None:
-            return
+        with self._opening:
+            if self._writer is None:
+                self._begin()
+
+    def _begin(self) -> None:
         try:
             self._take_lock()
             opened: sqlite3.Connection | None = self._open(damaged=False).connection
@@ -91,18 +97,22 @@ class Store:
             with closing(self._reader()) as connection:
                 return ask(connection)
         except UNREADABLE as error:
+            if is_corrupt(error) or isinstance(error, UnicodeDecodeError):
+                raise RowError(what(error)) from error
             raise UnreachableError(f"{self.path}: {what(error)}") from error
 
     def close(self, seconds: float = CLOSE_S) -> bool:
         """Write what waits and let go of the file; returns whether all was written. Blocks, at most so long."""
-        written = True
-        if self._writer is not None:
-            written = self._writer.close(seconds)
-            self._writer = None
-        self._readable = False
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if not self._opening.acquire(timeout=seconds):
+            return False  # a disk that does not even answer
+        try:
+            written = self._writer is None or self._writer.close(seconds)
+            self._writer, self._readable = None, False
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+        finally:
+            self._opening.release()
         return written
 
     def _take_lock(self) -> None:

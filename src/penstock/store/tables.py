@@ -36,6 +36,21 @@ class Page(NamedTuple):
     body: bytes
 
 
+class Samples(NamedTuple):
+    """
+    Samples of some seconds.
+
+    Args:
+        kind: Whose.
+        at: When the last of them was taken; unit s since the epoch.
+        body: As their owner packs them.
+    """
+
+    kind: str
+    at: int
+    body: bytes
+
+
 class Entry(NamedTuple):
     """
     Something that an owner keeps under a key.
@@ -59,7 +74,7 @@ def put_part(connection: sqlite3.Connection, name: str, body: bytes, at: int) ->
 def parts(connection: sqlite3.Connection) -> dict[str, bytes]:
     """Return all parts by name."""
     rows = connection.execute("SELECT name, body FROM parts").fetchall()
-    return dict(_read(rows, list[tuple[str, bytes]]))
+    return dict(read_as(rows, list[tuple[str, bytes]]))
 
 
 def put_page(connection: sqlite3.Connection, page: Page) -> None:
@@ -77,12 +92,28 @@ def pages(connection: sqlite3.Connection, *, before: int = 2**63 - 1, limit: int
         limit: How many at most; 1 to `PAGES`.
     """
     query = "SELECT first, records, body FROM pages WHERE first < ? ORDER BY first DESC LIMIT ?"
-    return _read(connection.execute(query, (before, min(limit, PAGES))).fetchall(), list[Page])
+    return read_as(connection.execute(query, (before, min(limit, PAGES))).fetchall(), list[Page])
 
 
 def prune_pages(connection: sqlite3.Connection, oldest: int) -> None:
     """Remove pages all of whose records have smaller numbers than this."""
     connection.execute("DELETE FROM pages WHERE first + records <= ?", (oldest,))
+
+
+def put_samples(connection: sqlite3.Connection, samples: Samples) -> None:
+    """Add samples to those of their kind."""
+    connection.execute("INSERT INTO chunks (kind, at, body) VALUES (?, ?, ?)", samples)
+
+
+def samples(connection: sqlite3.Connection, kind: str, after: int) -> list[bytes]:
+    """Return the samples of a kind that were taken after this second, in the order in which they were written."""
+    rows = connection.execute("SELECT body FROM chunks WHERE kind = ? AND at > ? ORDER BY id", (kind, after)).fetchall()
+    return [body for (body,) in read_as(rows, list[tuple[bytes]])]
+
+
+def prune_samples(connection: sqlite3.Connection, kind: str, oldest: int, newest: int) -> None:
+    """Remove samples of a kind that were taken before or after these seconds; the clock may have been set."""
+    connection.execute("DELETE FROM chunks WHERE kind = ? AND (at < ? OR at > ?)", (kind, oldest, newest))
 
 
 def put_entry(connection: sqlite3.Connection, kind: str, key: str, body: str | None, at: int) -> None:
@@ -97,10 +128,11 @@ def put_entry(connection: sqlite3.Connection, kind: str, key: str, body: str | N
 def entries(connection: sqlite3.Connection, kind: str) -> list[Entry]:
     """Return all entries of a kind, by key."""
     query = "SELECT key, body, updated_at FROM entries WHERE kind = ? ORDER BY key"
-    return _read(connection.execute(query, (kind,)).fetchall(), list[Entry])
+    return read_as(connection.execute(query, (kind,)).fetchall(), list[Entry])
 
 
-def _read(rows: list[tuple[object, ...]], type_: type[Rows]) -> Rows:
+def read_as(rows: list[tuple[object, ...]], type_: type[Rows]) -> Rows:
+    """Return rows as this type; raises RowError if they are not."""
     try:
         return msgspec.convert(rows, type_)
     except msgspec.ValidationError as error:
