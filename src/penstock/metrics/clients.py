@@ -1,5 +1,7 @@
 """Client addresses as keys: 16 bytes of the row, IPv4 as mapped IPv6; 16 zeros for a client on a Unix socket."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ def parse(text: str) -> bytes | None:
     return pack_ip(text) if text == "-" or is_ip(text) else None
 
 
-KIND = Kind("client", _NOBODY, unpack_ip, parse)
+KIND = Kind("client", _NOBODY, lru_cache(4_096)(unpack_ip), parse)  # those that are told of are told of each second
 
 
 def told(growth: Growth, everyone: bool) -> Told:

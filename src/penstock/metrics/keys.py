@@ -142,6 +142,8 @@ def sums(ring: Ring, since: Numbers, numbers: NDArray[np.intp]) -> Floats:
     found: Floats = ring.samples[slots].sum(axis=0, dtype=np.float64)
     if len(numbers):
         changed = np.flatnonzero(since > numbers[-1])
+        if not len(changed):
+            return found
         lost = np.einsum("nkc,nk->kc", ring.samples[slots[:, None], changed], _before(numbers, since[changed]))
         found[changed] -= lost
         found[OTHER] += lost.sum(axis=0)
