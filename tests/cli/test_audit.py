@@ -47,7 +47,7 @@ def test_json_and_csv(penstock, node):
         ({"witnessed": 4, "unix": 1, "closed": 2},
          "the kernel told of 4 of 7 open connections; not of 1 on Unix sockets, 2 without a socket"),
         ({"witnessed": 6, "apart": 1},
-         "the kernel told of 6 of 7 open connections; not of 1 with other bytes than their socket's"),
+         "the kernel told of 6 of 7 open connections; not of 1 with datagrams or TLS"),
         ({"refusal": "no netlink socket: denied"}, "the kernel was not asked: no netlink socket: denied"),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
 from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
 from penstock.dataplane.handshake import reason_of
+from penstock.metrics.ledger import APART, HEADER_WORDS, SCOPE
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving
 from penstock.testing.workbench import bench, listener, quick
@@ -66,6 +67,19 @@ def test_silent_client_meets_the_deadline(plan):
         slow.sendall(b"\x16\x03\x01\x02\x00\x01")
         assert read_all(silent) == read_all(slow) == b""
         assert {row.outcome.ended_by for row in plane.ended(2)} == {EndedBy.CLIENT_TIMEOUT}
+
+
+def test_a_row_tells_that_tls_ends_here(authority, plan):
+    """From the handshake on the row says that it does not count what the socket carries, byte by byte."""
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        plane.connect() as plain,
+        authority.client_context().wrap_socket(plain, server_hostname="localhost") as client,
+    ):
+        client.sendall(b"hello")
+        assert client.recv(5) == b"hello"
+        assert plane.words[HEADER_WORDS + SCOPE] & APART
 
 
 def test_hello_in_any_split_is_the_same(authority, plan):

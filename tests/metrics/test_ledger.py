@@ -80,9 +80,12 @@ def test_long_texts_are_cut(pen):
 
 @given(*[st.integers(0, 0xFFFF)] * 4)
 def test_a_scope_is_three_numbers(listener, target, route, other):
-    """Each id has its own bits: another target leaves listener and route as they are."""
+    """Each id has its own bits: another target or route leaves the rest as it is."""
     word = ledger.pack_scope(listener, target, route)
     assert ledger.aim(word, other) == ledger.pack_scope(listener, other, route)
+    assert ledger.take(word, other) == ledger.pack_scope(listener, 0, other)
+    assert ledger.aim(word | ledger.APART, other) == ledger.aim(word, other) | ledger.APART
+    assert ledger.take(word | ledger.APART, other) == ledger.take(word, other) | ledger.APART
     assert (word & 0xFFFF, word >> ledger.TARGET_SHIFT & 0xFFFF, word >> ledger.ROUTE_SHIFT) == (
         listener,
         target,

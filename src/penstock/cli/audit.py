@@ -64,7 +64,7 @@ def witnesses(kernel: dict[str, Any]) -> str:
         return f"the kernel was not asked: {kernel['refusal']}"
     left_out = {
         "on Unix sockets": kernel["unix"],
-        "with other bytes than their socket's": kernel["apart"],
+        "with datagrams or TLS": kernel["apart"],
         "without a socket": kernel["closed"],
     }
     told = [f"{number(count)} {why}" for why, count in left_out.items() if count]

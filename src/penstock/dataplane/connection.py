@@ -64,7 +64,7 @@ from penstock.metrics.ledger import (
     TARGET_RX,
     TARGET_TX,
     aim,
-    pack_scope,
+    take,
 )
 
 if TYPE_CHECKING:
@@ -205,7 +205,8 @@ class Connection(Deadlines):
 
     def _take(self, route: RoutePlan) -> None:
         self.route = self.worker.routes.of(route)
-        self.worker.words[self.row + SCOPE] = pack_scope(self.listener.plan.id, route=route.id)
+        words, scope = self.worker.words, self.row + SCOPE
+        words[scope] = take(words[scope], route.id)
 
     def _secure(self, command: Secure) -> None:
         assert self.listener.contexts is not None  # noqa: S101 - the conversation looked

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.dataplane.reactor import IN
 from penstock.dataplane.tls import TlsSocket
+from penstock.metrics.ledger import APART, SCOPE
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -76,6 +77,7 @@ class ClientHandshake(Handshake):
         client.sock = connection.secure = sock
         client.watches_out = True  # the socket itself asks to be told when it takes more
         sock.secure(context, connection.worker, client.rx, client.tx)
+        connection.worker.words[connection.row + SCOPE] |= APART  # records come in pieces, which are counted when whole
 
     def start(self, *, now: bool = False) -> None:
         """

@@ -66,7 +66,7 @@ class KernelView(Struct, frozen=True, kw_only=True):
         open: Connections that were open all the while.
         witnessed: Those that the kernel told of.
         unix: On Unix sockets, of which the kernel counts no bytes.
-        apart: That count other bytes than those of their TCP sockets: UDP associations.
+        apart: That do not count what their TCP sockets carry, byte by byte: UDP associations, TLS that ends here.
         closed: Whose socket the kernel has closed already, or that ended while they were looked at.
         lines: Bytes of those witnessed.
         suspects: Ids of connections that differ; at most `SUSPECTS`.

@@ -186,7 +186,9 @@ TARGET_SHIFT, ROUTE_SHIFT = 16, 32
 """Where the ids of target and route begin in a SCOPE word; the listener's has the low 16 bits, as each of them has."""
 
 APART = 1 << 63
-"""In SCOPE: the row counts other bytes than those that the client's TCP socket carries, such as datagrams."""
+"""In SCOPE: the row does not count what the client's TCP socket carries, byte by byte: datagrams, TLS."""
+
+_NO_ROUTE = APART | 0xFFFF
 
 _NO_TARGET = ~(0xFFFF << TARGET_SHIFT)
 
@@ -194,6 +196,11 @@ _NO_TARGET = ~(0xFFFF << TARGET_SHIFT)
 def pack_scope(listener: int, target: int = 0, route: int = 0) -> int:
     """Return a SCOPE word of these ids; 0 for none. A connection may take its route and its target later."""
     return listener | target << TARGET_SHIFT | route << ROUTE_SHIFT
+
+
+def take(scope: int, route: int) -> int:
+    """Return a SCOPE word with another route, and no target yet."""
+    return scope & _NO_ROUTE | route << ROUTE_SHIFT
 
 
 def aim(scope: int, target: int) -> int:
