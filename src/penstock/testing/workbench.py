@@ -108,7 +108,8 @@ class Bench:
         outcome = unpack(words[base + ledger.OUTCOME]) if state == ledger.REST else None
         index = (base - ledger.HEADER_WORDS) // ledger.ROW_WORDS
         start = (ledger.HEADER_WORDS + self.worker.ledger.rows * ledger.ROW_WORDS) * 8 + index * ledger.TEXT_BYTES
-        text = os.pread(self.ledger_fd, words[base + ledger.TEXT], start).decode(errors="replace")
+        length = words[base + ledger.TEXT] & ledger.TEXT_LENGTH
+        text = os.pread(self.ledger_fd, length, start).decode(errors="replace")
         return Row(
             state=state,
             client_rx=words[base + ledger.CLIENT_RX],
