@@ -7,7 +7,7 @@ import pytest
 from penstock.base.outcomes import Reason
 from penstock.cli.main import COMMANDS
 from penstock.config.load import load
-from penstock.metrics.catalog import FAMILIES
+from penstock.metrics.catalog import FAMILIES, LABELLED
 from penstock.metrics.exporters.compat import COMPAT
 
 
@@ -20,7 +20,8 @@ def words(root):
 def test_every_metric_is_on_the_page(words):
     """docs/words.md lists exactly the metric families that a node serves, older ones too, with types and labels."""
     listed = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([\w, ]*?) ?\| .+ \|$", words, re.M)
-    assert sorted(listed) == sorted((each.name, each.kind, ", ".join(each.labels)) for each in FAMILIES + COMPAT)
+    served = [*FAMILIES, *COMPAT, *(family for families in LABELLED.values() for family in families)]
+    assert sorted(listed) == sorted((each.name, each.kind, ", ".join(each.labels)) for each in served)
 
 
 def test_every_reason_is_on_the_page(words):

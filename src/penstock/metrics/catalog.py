@@ -120,6 +120,12 @@ AUDIT = Family(
     "How far the sum over the dimension is from the total of the node; anything but 0 is a fault",
     ("dimension",),
 )
+EVICTIONS = Family(
+    PREFIX + "evictions_total",
+    "counter",
+    "Clients, users and destinations that are no longer known by name because others needed their place",
+    ("kind",),
+)
 WORKERS = Family(PREFIX + "workers", "gauge", "Worker processes that shall be and that are", ("state",))
 RESPAWNS = Family(PREFIX + "worker_respawns_total", "counter", "Dead workers that were replaced")
 PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker paused accepting, at a limit")
@@ -127,9 +133,45 @@ BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its P
 
 NODE = (
     CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REFUSED, OUTCOMES, TARGET_CONNECTIONS, TARGET_ACTIVE,
-    TARGET_BYTES, DIAL, AUDIT, WORKERS, RESPAWNS, PAUSES, BUILD,
+    TARGET_BYTES, DIAL, AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""
+
+CLIENT_CONNECTIONS = Family(
+    PREFIX + "client_connections_total", "counter", "Client connections accepted, by address", ("client",)
+)  # fmt: skip
+CLIENT_ACTIVE = Family(
+    PREFIX + "client_connections_active", "gauge", "Client connections open, by address", ("client",)
+)
+CLIENT_BYTES = Family(
+    PREFIX + "client_bytes_total", "counter", "Bytes moved on the client side, by address", ("direction", "client")
+)  # fmt: skip
+USER_CONNECTIONS = Family(
+    PREFIX + "user_connections_total", "counter", "Client connections accepted, by user", ("user",)
+)  # fmt: skip
+USER_ACTIVE = Family(PREFIX + "user_connections_active", "gauge", "Client connections open, by user", ("user",))
+USER_BYTES = Family(
+    PREFIX + "user_bytes_total", "counter", "Bytes moved on the client side, by user", ("direction", "user")
+)  # fmt: skip
+DESTINATION_CONNECTIONS = Family(
+    PREFIX + "destination_connections_total", "counter", "Client connections accepted, by destination", ("destination",)
+)  # fmt: skip
+DESTINATION_ACTIVE = Family(
+    PREFIX + "destination_connections_active", "gauge", "Client connections open, by destination", ("destination",)
+)  # fmt: skip
+DESTINATION_BYTES = Family(
+    PREFIX + "destination_bytes_total",
+    "counter",
+    "Bytes moved on the client side, by destination",
+    ("direction", "destination"),
+)
+
+LABELLED = {
+    "client": (CLIENT_CONNECTIONS, CLIENT_ACTIVE, CLIENT_BYTES),
+    "user": (USER_CONNECTIONS, USER_ACTIVE, USER_BYTES),
+    "destination": (DESTINATION_CONNECTIONS, DESTINATION_ACTIVE, DESTINATION_BYTES),
+}
+"""Families that are served where `metrics.labels` names the kind: connections, active and bytes."""
 
 CPU = Family("process_cpu_seconds_total", "counter", "User and system time of the supervisor and all its workers")
 RESIDENT = Family("process_resident_memory_bytes", "gauge", "Resident memory of all processes, shared pages in each")

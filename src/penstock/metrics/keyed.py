@@ -45,7 +45,8 @@ from penstock.metrics.keys import (
     Picture,
     sums,
 )
-from penstock.metrics.rings import Ring
+from penstock.metrics.labels import Labels
+from penstock.metrics.rings import Floats, Ring
 
 RECENT = 10
 """Over how many ticks a key defends its place by what it moved; and how long it has it for certain. Unit ticks."""
@@ -66,11 +67,14 @@ class Part(NamedTuple):
 
     Args:
         growth: What the fold returned.
+        fresh, open: Which rows hold a connection that no fold has seen before; and one that is open.
         volume: Bytes that each row moved; shape (n,).
         columns: For bytes in, bytes out and requests: which rows have grown, and by how much.
     """
 
     growth: Growth
+    fresh: NDArray[np.intp]
+    open: NDArray[np.intp]
     volume: Numbers
     columns: tuple[tuple[NDArray[np.intp], Numbers], ...]
 
@@ -99,6 +103,7 @@ class Keyed:
     Args:
         kind: Which.
         places: How many keys are known at once, 1 or more.
+        labels: Counts those that have series of their own; None for no such series.
 
     Attributes:
         keys: Whose place each is.
@@ -108,9 +113,9 @@ class Keyed:
     bounds. Memory of 2.9 KB a place, fixed.
     """
 
-    def __init__(self, kind: Kind, places: int) -> None:
+    def __init__(self, kind: Kind, places: int, labels: Labels | None = None) -> None:
         size = FIRST + places
-        self.kind = kind
+        self.kind, self._labels = kind, labels
         self.keys: list[Key | None] = [None] * size
         self.evicted = 0
         self._places: dict[Key, int] = {kind.nobody: NOBODY}
@@ -138,15 +143,14 @@ class Keyed:
         """Add what the fold of one worker's ledger returned."""
         rows = part.growth.rows
         worker = self._workers.setdefault(generation, _Worker())
-        places = worker.places_of(rows.position, part.growth.fresh)
+        places = worker.places_of(rows.position, part.fresh)
         worker.names[rows.position[told.rows]] = list(map(hash, told.keys))
         self._move(places, part, told)
         self._gather(worker, places, rows.position)
         worker.places[rows.position] = places
-        worker.open = np.bincount(places[rows.open], minlength=len(self.keys))
+        worker.open = np.bincount(places[part.open], minlength=len(self.keys))
         self._count(worker, places, part, told)
-        without = part.volume[places == OTHER]
-        worker.pressing = np.sort(without[without > 0])[: -1 - self._share : -1]
+        worker.pressing = _most(part.volume[np.flatnonzero(places == OTHER)], self._share)
 
     def knows(self, generation: int) -> bool:
         """Return whether a fold of this worker's ledger was added before."""
@@ -169,6 +173,8 @@ class Keyed:
         self._used[grown.any(axis=0) | (active > 0)] = self._ring.end
         self._ring.push(grown[C_IN : C_OUT + 1].T, at, covered)
         self._sealed = self._totals.copy()
+        if self._labels is not None:
+            self._labels.push(self.keys, grown, active, self._lately)
         self._leave(active)
 
     def picture(self) -> Picture:
@@ -212,6 +218,11 @@ class Keyed:
         """Return whose place it is, now, as text."""
         return (OTHER_NAME, NOBODY_NAME)[place] if place < FIRST else self.kind.text(self.keys[place])
 
+    def _lately(self) -> Floats:
+        """Return what the places moved in all samples that are kept; shape (places, RATES)."""
+        ends = self._ring.end - 1 - np.arange(min(SECONDS, self._ring.end))
+        return sums(self._ring, self._since, ends)
+
     def _active(self) -> Numbers:
         active: Numbers = sum((worker.open for worker in self._workers.values()), np.zeros(len(self.keys), np.int64))
         return active
@@ -230,27 +241,28 @@ class Keyed:
         """Count what grew for whom the row shows; nothing yet for who is undecided."""
         growth = part.growth
         if told.undecided is None:
-            np.add.at(self._totals[C_CONNECTIONS], places[growth.fresh], 1)
+            np.add.at(self._totals[C_CONNECTIONS], places[part.fresh], 1)
             self._add(places, part, None)
             return
         counted = worker.counted[growth.rows.position]
-        counted[growth.fresh] = False
+        counted[part.fresh] = False
         hold = told.undecided & (places == NOBODY) & ~counted
         first = ~(hold | counted)
         worker.counted[growth.rows.position] = ~hold
-        np.add.at(self._totals[C_CONNECTIONS], places[first], 1)
-        late = np.flatnonzero(first & ~growth.fresh)  # it was held until now
-        first[growth.fresh] = False
-        self._add(places, part, ~(hold | first))
+        np.add.at(self._totals[C_CONNECTIONS], places[np.flatnonzero(first)], 1)
+        first[part.fresh] = False
+        holds, late = np.flatnonzero(hold), np.flatnonzero(first)  # who is held, and who was until now
+        self._add(places, part, ~(hold | first) if len(holds) or len(late) else None)
         for total, column in enumerate(_MOVED, C_IN):
             np.add.at(self._totals[total], places[late], growth.now[late, column])
-        holds = np.flatnonzero(hold)
         worker.held = np.array([len(holds), *(growth.now[:, column].take(holds).sum() for column in _MOVED)])
 
     def _add(self, places: NDArray[np.int32], part: Part, chosen: Mask | None) -> None:
         for total, (rows, amounts) in enumerate(part.columns, C_IN):
-            mine = slice(None) if chosen is None else chosen[rows]
-            np.add.at(self._totals[total], places[rows[mine]], amounts[mine])
+            if chosen is not None:
+                mine = np.flatnonzero(chosen[rows])
+                rows, amounts = rows[mine], amounts[mine]  # noqa: PLW2901 - the same, but for those who are held
+            np.add.at(self._totals[total], places[rows], amounts)
 
     # Places -----------------------------------------------------------------------------------------------------------
 
@@ -262,7 +274,8 @@ class Keyed:
         waiting = places == OTHER
         waiting[told.rows] = False
         rows = np.flatnonzero(waiting)
-        rows = rows[np.argsort(-part.volume[rows], kind="stable")[: len(self._free)]]
+        if len(rows) > len(self._free):
+            rows = rows[np.argpartition(part.volume[rows], -len(self._free))[-len(self._free) :]]
         asked = [(int(row), key) for row, key in zip(rows, told.ask(rows), strict=True) if key is not None]
         rows = np.concatenate((told.rows, np.array([row for row, _ in asked], np.intp)))
         keys = [*told.keys, *(key for _, key in asked)]
@@ -321,7 +334,7 @@ class Keyed:
     def _outdone(self, taken: Mask, active: Numbers) -> NDArray[np.intp]:
         """Return places whose keys moved less in ten ticks than connections without a place did in one."""
         pressing = np.concatenate([worker.pressing for worker in self._workers.values()] or [np.zeros(0, np.int64)])
-        pressing = np.sort(pressing)[: -1 - self._share : -1]
+        pressing = _most(pressing, self._share)
         most_open = np.argsort(-active[FIRST:], kind="stable")[: self._share] + FIRST
         weak = taken & (self._since <= self._ring.end - RECENT)
         weak[most_open] = False
@@ -368,6 +381,13 @@ class Keyed:
             self._drained[:, places[i]] += grown[:, i]
 
 
+def _most(numbers: Numbers, count: int) -> Numbers:
+    """Return the largest of these numbers that are above 0, largest first, and no more than so many."""
+    if len(numbers) > count:
+        numbers = np.partition(numbers, -count)[-count:]
+    return np.sort(numbers[numbers > 0])[::-1]
+
+
 class _Worker:
     """
     What is known of one worker's rows.
@@ -391,7 +411,7 @@ class _Worker:
         self.held: Numbers = np.zeros(TOTALS, np.int64)
         self.pressing: Numbers = np.zeros(0, np.int64)
 
-    def places_of(self, position: NDArray[np.intp], fresh: Mask) -> NDArray[np.int32]:
+    def places_of(self, position: NDArray[np.intp], fresh: NDArray[np.intp]) -> NDArray[np.int32]:
         """Return the places of rows; of a new connection that of nobody."""
         missing = int(position[-1]) + 1 - len(self.places) if len(position) else 0
         if missing > 0:

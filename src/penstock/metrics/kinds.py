@@ -1,5 +1,6 @@
 """The short trackers of a node: client addresses, users and destinations, each in fixed memory."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from penstock.metrics.collection import Collection
 from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, COLUMNS, Growth, Numbers
 from penstock.metrics.keyed import Keyed, Part
 from penstock.metrics.keys import Grown, Picture
+from penstock.metrics.labels import KeySeries, Labels
 from penstock.metrics.scopes import TargetScope
 
 CLIENT, USER, DESTINATION = clients.KIND.name, texts.USERS.name, texts.DESTINATIONS.name
@@ -33,6 +35,8 @@ class Kinds:
     def __init__(self, plan: MetricsPlan, targets: Mapping[int, TargetScope], collection: Collection) -> None:
         self._plan, self._targets = plan, targets
         self.trackers: dict[str, Keyed] = {}
+        self._labels = {name: Labels(KINDS[name]) for name in plan.labels}
+        self._evicted: Counter[str] = Counter()
         self._watches: dict[int, texts.TextWatch] = {}
         self.switch(collection, np.zeros(COLUMNS, np.int64))
 
@@ -47,10 +51,25 @@ class Kinds:
         before, self.trackers = self.trackers, {}
         for name, kind in KINDS.items():
             if getattr(collection, f"{name}s"):
-                self.trackers[name] = before.get(name) or Keyed(kind, getattr(self._plan, f"{name}s"))
-                if name not in before:
-                    self.trackers[name].carry(node)
+                tracker = before.pop(name, None)
+                if tracker is None:
+                    tracker = Keyed(kind, getattr(self._plan, f"{name}s"), self._labels.get(name))
+                    tracker.carry(node)
                     self._watches.clear()  # what rows have said is told to everybody once more
+                self.trackers[name] = tracker
+        for name, tracker in before.items():
+            self._evicted[name] += tracker.evicted
+            if name in self._labels:
+                self._labels[name].rest()
+
+    def evictions(self) -> dict[str, int]:
+        """Return by kind how many keys have lost their place to others."""
+        found = dict.fromkeys(KINDS, 0) | self._evicted
+        return found | {name: found[name] + tracker.evicted for name, tracker in self.trackers.items()}
+
+    def labelled(self) -> dict[str, list[KeySeries]]:
+        """Return the series of every kind that has labels."""
+        return {name: labels.series() for name, labels in self._labels.items()}
 
     def carry(self, node: Numbers) -> None:
         """Add the node's totals of an earlier run to those of `other`; shape (fold.COLUMNS,)."""
@@ -102,4 +121,4 @@ def part_of(growth: Growth) -> Part:
         rows = np.flatnonzero(amounts)
         columns.append((rows, amounts[rows]))
     volume = growth.moved[:, 0] + growth.moved[:, 1]
-    return Part(growth, volume, tuple(columns))
+    return Part(growth, np.flatnonzero(growth.fresh), np.flatnonzero(growth.rows.open), volume, tuple(columns))

@@ -1,7 +1,7 @@
 """An immutable picture of a node at one tick. Every reader of numbers sees one such object: all of them agree."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from penstock.metrics.collection import Collection
 from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
 from penstock.metrics.keys import Picture
+from penstock.metrics.labels import KeySeries
 from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
 from penstock.metrics.live import Live, number_of, rfc3339
 from penstock.metrics.records import RecordsView
@@ -184,6 +185,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         series: What the node, listeners, routes and targets did, by the second.
         kinds: The same of client addresses, users and destinations: `client`, `user`, `destination`; without those that
             are switched off.
+        evictions: Keys of each kind that lost their place to others.
+        labelled: Series of each kind that has labels.
         endings: What ended connections measured.
         audit: Whether all ways to add up agree.
         records: The newest ended connections.
@@ -207,6 +210,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     scopes: Scopes
     series: Series
     kinds: Mapping[str, Picture]
+    evictions: Mapping[str, int]
+    labelled: Mapping[str, Sequence[KeySeries]]
     endings: EndingsView
     audit: AuditView
     records: RecordsView
@@ -293,6 +298,8 @@ def picture(
         scopes=registry.scopes,
         series=registry.trackers.series(),
         kinds=registry.kinds.pictures(),
+        evictions=registry.kinds.evictions(),
+        labelled=registry.kinds.labelled(),
         endings=registry.endings.view(),
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
         collection=registry.collection,

@@ -55,10 +55,10 @@ class TextWatch:
         rows, words = growth.rows, growth.rows.words
         undecided = rows.open & (words[:, PHASE] < Phase.RELAY)
         targets = words[:, SCOPE] >> _DOWN & _TARGET
-        targets[undecided] = 0  # before its dial is over another one may be tried
+        targets[np.flatnonzero(undecided)] = 0  # before its dial is over another one may be tried
         marks = words[:, TEXT] << _TARGET_BITS | targets
         known = self._known(rows.position)
-        known[growth.fresh] = 0
+        known[np.flatnonzero(growth.fresh)] = 0
         news, users, destinations = self._read(growth, np.flatnonzero(marks != known), targets)
         known[news] = marks[news]
         self._marks[rows.position] = known

@@ -3,13 +3,16 @@
 import math
 
 import pytest
+from msgspec.structs import replace
 
+from penstock.base.outcomes import Phase
+from penstock.config.plan import MetricsPlan
 from penstock.metrics import catalog
 from penstock.metrics.catalog import FAMILIES, Family
 from penstock.metrics.exporters.families import Reading, Sample, chosen, names_of, number, readings
 from penstock.metrics.histogram import Distribution
 from penstock.metrics.snapshot import Usage
-from penstock.testing.standin import StandIn
+from penstock.testing.standin import PLAN, StandIn
 
 USAGE = Usage(cpu_seconds=1.5, resident_bytes=2, virtual_bytes=3, open_fds=4, max_fds=5, started_at=6.0)
 
@@ -47,6 +50,25 @@ def test_numbers_are_those_of_the_snapshot(node):
     assert set(found["penstock_dial_duration_seconds"].distributions) == {
         ("default", "192.0.2.10:80"), ("default", "[2001:db8::2]:80"), ("default", "-"), ("out", "-")
     }  # fmt: skip
+
+
+def test_keys_are_labels_where_they_are_asked_for():
+    """`metrics.labels` adds families of a kind: its busiest keys, nobody, and all others."""
+    node = StandIn(plan=replace(PLAN, metrics=MetricsPlan(labels=("user",))))
+    row = node.pen.open(2, phase=Phase.RELAY)
+    node.pen.describe(row, "a:1", "ann")
+    node.pen.move(row, 10, 20)
+    node.pen.end(node.pen.open(2))
+    node.tick()
+    found = {reading.family.name: reading.numbers for reading in readings(node.snapshot(), None)}
+    assert found["penstock_user_connections_total"] == {("ann",): 1, ("-",): 1, ("other",): 0}
+    assert found["penstock_user_connections_active"] == {("ann",): 1, ("-",): 0, ("other",): 0}
+    assert found["penstock_user_bytes_total"] == {
+        ("in", "ann"): 10, ("in", "-"): 0, ("in", "other"): 0, ("out", "ann"): 20, ("out", "-"): 0, ("out", "other"): 0
+    }  # fmt: skip
+    assert found["penstock_evictions_total"] == {("client",): 0, ("user",): 0, ("destination",): 0}
+    assert set(found) == {family.name for family in (*catalog.NODE, *catalog.LABELLED["user"])}
+    node.close()
 
 
 def test_a_histogram_is_spread_into_samples():

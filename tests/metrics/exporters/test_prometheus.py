@@ -13,13 +13,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.catalog import FAMILIES, NODE, OUTCOMES, REFUSED
 from penstock.metrics.exporters.families import Reading, chosen, readings
 from penstock.metrics.exporters.prometheus import Format, render, render_push
 from penstock.metrics.ledger import DIALED
 from penstock.metrics.snapshot import Usage
-from penstock.testing.standin import StandIn
+from penstock.metrics.view import Metrics
+from penstock.testing.standin import PLAN, StandIn
 
 USAGE = Usage(
     cpu_seconds=1.25, resident_bytes=2**40 + 1, virtual_bytes=2**41, open_fds=12, max_fds=1_024, started_at=1.7e9
@@ -273,6 +274,32 @@ def test_a_large_node_is_quickly_told(form):
         took.append(time.process_time() - began)
     assert sum(not line.startswith(b"#") for line in body.splitlines()) > 5_000
     assert min(took) < 0.050
+    node.close()
+
+
+@pytest.mark.parametrize(("form", "parse"), [(Format.TEXT, parse_text), (Format.OPENMETRICS, parse_openmetrics)])
+def test_users_of_any_bytes_are_labels(form, parse):
+    """Users and destinations with quotes, backslashes, line ends and broken UTF-8 are read back as they are shown."""
+    plan = NodePlan(
+        name="n", workers=1, admin=None, socket_path="", worker=PLAN.worker,
+        metrics=MetricsPlan(labels=("client", "user", "destination")),
+    )  # fmt: skip
+    node = StandIn(plan=plan)
+    names = ['a "quoted\\name"', "line\nend", "\x1b[2J", "ünï", "\u202e", "{}=,", "\\n", "u" * 63 + "\u20ac"]
+    for number, name in enumerate(names):
+        row = node.pen.open(2, (f"192.0.2.{number}", 1), phase=Phase.RELAY)
+        node.pen.describe(row, name + ":80", name)
+        node.pen.move(row, number + 1)
+    node.tick()
+    found = samples(render(readings(node.snapshot(), None), form), parse)
+    shown = {user: count.active for user, count in Metrics(node.snapshot()).connections.by_user.items()}
+    for kind in ("user", "destination", "client"):
+        served = {dict(labels)[kind] for name, labels in found if name == f"penstock_{kind}_bytes_total"}
+        assert len(served) == len(names) + 1
+        if kind == "user":
+            assert served == set(shown)
+            assert value(found, "penstock_user_bytes_total", direction="in", user='a "quoted\\name"') == 1
+            assert value(found, "penstock_user_bytes_total", direction="in", user="line\ufffdend") == 2
     node.close()
 
 

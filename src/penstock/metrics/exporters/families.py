@@ -1,6 +1,6 @@
 """What a node serves, before anybody writes it down: each family with its numbers. All exporters are made of this."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import isfinite, isnan
 from platform import python_version
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from penstock.metrics import catalog
 from penstock.metrics.catalog import Family
 from penstock.metrics.histogram import Distribution
+from penstock.metrics.labels import KeySeries
 from penstock.metrics.snapshot import PairView, Snapshot, TargetView, Usage
 from penstock.metrics.tracker import NODE, WINDOWS
 
@@ -93,6 +94,8 @@ def readings(snapshot: Snapshot, usage: Usage | None) -> list[Reading]:
         usage: Of its processes; None leaves the `process_` families out.
     """
     found = [_reading(family, snapshot) for family in catalog.NODE]
+    for kind, series in snapshot.labelled.items():
+        found += _labelled(kind, series)
     if usage is not None:
         found += [Reading(family, {(): value}, {}) for family, value in _usage(usage)]
     return found
@@ -114,6 +117,19 @@ def _reading(family: Family, snapshot: Snapshot) -> Reading:
     if family.kind == "histogram":
         return Reading(family, {}, together(_DISTRIBUTIONS[family.name](snapshot)))
     return Reading(family, _merged(_SAMPLES[family.name](snapshot)), {})
+
+
+def _labelled(kind: str, series: Sequence[KeySeries]) -> list[Reading]:
+    """Return the families of a kind whose keys are labels."""
+    connections, active, moved = catalog.LABELLED[kind]
+    bytes_in, bytes_out = catalog.DIRECTIONS
+    directions: dict[Key, float] = {(bytes_in, each.name): each.bytes_in for each in series}
+    directions |= {(bytes_out, each.name): each.bytes_out for each in series}
+    return [
+        Reading(connections, {(each.name,): each.connections for each in series}, {}),
+        Reading(active, {(each.name,): each.active for each in series}, {}),
+        Reading(moved, directions, {}),
+    ]
 
 
 def _merged(samples: Samples) -> Mapping[Key, float]:
@@ -177,6 +193,7 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.TARGET_ACTIVE.name: _by_target(lambda view: view.active),
     catalog.TARGET_BYTES.name: _target_bytes,
     catalog.AUDIT.name: lambda snapshot: (((name,), number) for name, number in snapshot.audit.residual_bytes.items()),
+    catalog.EVICTIONS.name: lambda snapshot: (((kind,), number) for kind, number in snapshot.evictions.items()),
     catalog.WORKERS.name: _workers,
     catalog.RESPAWNS.name: lambda snapshot: [((), snapshot.workers.respawns)],
     catalog.PAUSES.name: lambda snapshot: [((), snapshot.workers.accept_pauses)],
