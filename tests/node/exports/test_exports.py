@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from msgspec.structs import replace
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from penstock.base.clock import NS, SystemClock
 from penstock.base.errors import StartError
@@ -55,9 +56,10 @@ def test_deliveries_begin_and_end(node, store, kept, go):
         await exports.stop()
 
     go(live())
-    paths = [post.path for post in store.posts]
-    assert set(paths[-2:]) == {"/api/v1/import/prometheus", "/v1/metrics"}
-    assert b" 1700000101000\n" in next(post.body for post in reversed(store.posts) if "import" in post.path)
+    last = {post.path: post.body for post in store.posts}
+    assert b" 1700000101000\n" in last["/api/v1/import/prometheus"]
+    (resource,) = ExportMetricsServiceRequest.FromString(last["/v1/metrics"]).resource_metrics
+    assert resource.scope_metrics[0].metrics[0].sum.data_points[0].time_unix_nano == 1_700_000_101 * NS
     assert kept.events() == []
 
 

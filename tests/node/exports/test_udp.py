@@ -4,6 +4,7 @@ import socket
 from contextlib import closing
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.exporters.statsd import DATAGRAM_BYTES
@@ -141,6 +142,22 @@ def test_bursts_are_short(server, go):
     assert server.read().datagrams > udp.BURST
     assert server.counters["p" * 700 + IN.removeprefix("penstock")] == 1
     node.close()
+
+
+def test_totals_that_are_restored_late_are_no_growth(node, server, go):
+    """A store that was out of reach at the start brings totals later: they are not told, and what follows is."""
+    it = receiver(server.address, node.snapshot())
+    go(it.deliver(node.tick()))
+    with closing(StandIn()) as earlier:
+        earlier.pen.move(earlier.pen.open(listener=1), 1_000_000)
+        earlier.tick()
+        saved = earlier.sampler.registry.export()
+    node.sampler.registry.restore(replace(saved, since_ns=1))
+    go(it.deliver(node.tick()))
+    assert server.read().counters.get(IN, 0) == 0
+    node.pen.move(node.pen.open(listener=1), 6)
+    go(it.deliver(node.tick()))
+    assert server.read().counters[IN] == 6
 
 
 def test_a_plan_without_a_server_is_a_mistake(node):

@@ -148,7 +148,7 @@ def _exponential(measured: str, histogram: Exponential, source: Source) -> Metri
         point.positive.bucket_counts.extend(histogram.counts[first : last + 1].tolist())
     if histogram.most >= 0:
         point.min, point.max = histogram.least, histogram.most
-    metric = Metric(name=name, description=f"Connections that ended, by {measured.replace('_', ' ')}", unit=unit)
+    metric = Metric(name=name, description=f"What percentiles of {measured.replace('_', ' ')} are made of", unit=unit)
     metric.exponential_histogram.CopyFrom(ExponentialHistogram(data_points=[point], aggregation_temporality=CUMULATIVE))
     return metric
 

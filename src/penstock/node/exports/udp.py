@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from functools import partial
 
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.exporters.compat import served
@@ -44,7 +45,8 @@ class StatsdReceiver:
         self.shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._failures = 0
         self._meter = UsageMeter()
-        self._teller = Teller(plan.statsd_prefix, node, plan.statsd_format == "dogstatsd", self._readings(start))
+        self._begin = partial(Teller, plan.statsd_prefix, node, plan.statsd_format == "dogstatsd")
+        self._since, self._teller = start.node.counts_since, self._begin(self._readings(start))
 
     async def deliver(self, snapshot: Snapshot) -> None:
         """
@@ -69,7 +71,10 @@ class StatsdReceiver:
         """Nothing stays open between two deliveries."""
 
     def _made(self, snapshot: Snapshot) -> list[Datagram]:
-        return list(self._teller.tell(self._readings(snapshot)))
+        readings = self._readings(snapshot)
+        if snapshot.node.counts_since != self._since:  # a store was reached late: what it restored is no growth
+            self._since, self._teller = snapshot.node.counts_since, self._begin(readings)
+        return list(self._teller.tell(readings))
 
     def _readings(self, snapshot: Snapshot) -> list[Reading]:
         return served(snapshot, self._meter.read(snapshot.workers.pids), compat_names=self._compat)
