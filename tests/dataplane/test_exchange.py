@@ -526,3 +526,35 @@ def test_operator_ends_an_exchange_under_way():
         assert wire.read() == b""
         assert plane.ended()[0].outcome == Outcome(EndedBy.ADMIN, Phase.RELAY)
         gate.set()
+
+
+def test_reverse_requests_go_to_the_targets_in_turn():
+    """Requests of one connection are spread over the route's targets; one that cannot be reached is passed over."""
+    told: list[bytes] = []
+
+    def answer(name: bytes):
+        def serve(sock: socket.socket) -> None:
+            data = b""
+            while chunk := sock.recv(65_536):
+                data += chunk
+                while b"\r\n\r\n" in data:
+                    head, _, data = data.partition(b"\r\n\r\n")
+                    told.append(head)
+                    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + name)
+
+        return serve
+
+    with serving(answer(b"one")) as one, serving(answer(b"two")) as two, socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        ports = (one.port, dead.getsockname()[1], two.port)
+        with bench(listener("main", "http", *ports, reverse=True)) as plane, plane.connect() as client:
+            got = []
+            for _ in range(6):
+                client.sendall(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n")
+                answered = b""
+                while not answered.endswith((b"one", b"two")):
+                    answered += client.recv(4_096)
+                got.append(answered[-3:])
+            assert got == [b"one", b"two"] * 3
+            assert all(b"X-Forwarded-For: 127.0.0.1" in head for head in told)
+            assert plane.settled().requests == 6

@@ -145,3 +145,6 @@ TRACKER_BYTES = 1 << 30
 
 TARGETS = 65_535
 """Targets of one node: a ledger word gives 16 bits to the target's id."""
+
+REWRITES_REMEMBERED = 8
+"""Blocks of fields of one client that are remembered as rewritten; a browser sends a handful of them."""

@@ -145,6 +145,7 @@ class RewritePlan(Struct, frozen=True, kw_only=True):
         strip_prefix: Beginning of the path that the target does not see.
         add_prefix: What its paths begin with instead.
         host: What the target sees as Host; empty for what the client asked for.
+        forwarded: How targets learn who asked: `x-forwarded`, `forwarded` (RFC 7239), `both` or `off`.
         set_request, set_response: Fields that replace what is there, as (name, value).
         remove_request, remove_response: Names of fields that go.
     """
@@ -152,6 +153,7 @@ class RewritePlan(Struct, frozen=True, kw_only=True):
     strip_prefix: str = ""
     add_prefix: str = ""
     host: str = ""
+    forwarded: str = "x-forwarded"
     set_request: tuple[tuple[str, str], ...] = ()
     set_response: tuple[tuple[str, str], ...] = ()
     remove_request: tuple[str, ...] = ()
@@ -268,6 +270,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         users: Passwords by user name; empty where no login is asked. Never logged.
         detect: Protocols that an auto listener tells apart, of http, socks5 and tcp.
         tls: How its clients' TLS is terminated; None where they speak in the clear.
+        reverse: Whether an http listener is a reverse proxy: its routes say where requests go, not its clients.
         inside: What a tls listener speaks once TLS is terminated: tcp or http.
         accept_proxy: Whether a PROXY header precedes what clients say: `off`, `optional` or `required`.
         trusted_proxies: Networks whose PROXY headers are believed.
@@ -282,6 +285,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     users: dict[str, str] = {}
     detect: tuple[str, ...] = ()
     tls: TlsPlan | None = None
+    reverse: bool = False
     inside: str = "tcp"
     accept_proxy: str = "off"
     trusted_proxies: tuple[str, ...] = ()

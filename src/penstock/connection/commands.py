@@ -36,6 +36,7 @@ class Facts(NamedTuple):
         rules: What decides the route; None where the listener has but one.
         server_name: Name that the client asked for in TLS, lower-case; empty for none, or without TLS.
         tls_version: Highest version that it offers, such as 0x0304; 0 without TLS.
+        trusted: Whether it is a proxy whose word on its own clients is believed.
     """
 
     client_host: str
@@ -43,6 +44,7 @@ class Facts(NamedTuple):
     rules: Ruleset | None = None
     server_name: str = ""
     tls_version: int = 0
+    trusted: bool = False
 
 
 class Need(Struct, frozen=True):
@@ -143,7 +145,7 @@ class Exchange(Struct, frozen=True):
     `DialFailed` is thrown in while nothing has been sent to the client.
 
     Args:
-        host: Destination.
+        host: Destination; empty for one of the route's targets.
         port: Destination.
         head: Request head as the target shall get it.
         framing: How the request's body ends (protocols.http1.framing).

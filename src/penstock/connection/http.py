@@ -38,12 +38,15 @@ from penstock.policy.credentials import verify
 from penstock.protocols.http1 import answers
 from penstock.protocols.http1.credentials import parse_basic
 from penstock.protocols.http1.errors import BadRequest
+from penstock.protocols.http1.origin import OriginRequest
 from penstock.protocols.http1.request import Request, parse_request
 
 LOGINS = 8
 """Requests in a row without a right login that one connection may send; a browser needs two."""
 
-_HEAD = Until(b"\r\n\r\n", HTTP_HEAD_BYTES)
+HEAD = Until(b"\r\n\r\n", HTTP_HEAD_BYTES)
+"""What every request begins with."""
+
 _ESTABLISHED = Send(answers.ESTABLISHED)
 _COMPLETE = Close(COMPLETE)
 _RELAY = Relay()
@@ -68,9 +71,9 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
     user, described = "", None
     while True:
         try:
-            request = parse_request((yield _HEAD))
+            request = parse_request((yield HEAD))
         except (BadRequest, TooLong, DeadlinePassed, ClientClosed) as news:
-            yield from _without_request(news, served, failures)
+            yield from without_request(news, served, failures)
             raise AssertionError from None  # nobody resumes a conversation after its last word
         if listener.users:
             found = _user(request, listener)
@@ -93,13 +96,13 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
                     request.http_1_0, request.retriable, request.upgrade,
                 )  # fmt: skip
             except (DialFailed, RemoteError) as failed:
-                again = yield from _unanswered(request, failed)
+                again = yield from unanswered(request, failed)
         if not again:
             yield _COMPLETE
         served += 1
 
 
-def _without_request(news: Exception, served: int, failures: int) -> Conversation:
+def without_request(news: Exception, served: int, failures: int) -> Conversation:
     """End a connection on which no further request came, or one that may not be forwarded."""
     if isinstance(news, BadRequest):
         yield from _refuse(news.status, news.detail, _PROTOCOL)
@@ -149,7 +152,7 @@ def _unusual(request: Request, user: str) -> Generator[Command, Any, bool]:
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
-def _unanswered(request: Request, failed: DialFailed | RemoteError) -> Generator[Command, Any, bool]:
+def unanswered(request: Request | OriginRequest, failed: DialFailed | RemoteError) -> Generator[Command, Any, bool]:
     """Answer in the target's place, and return whether the client may send another request."""
     if isinstance(failed, RemoteError):  # the request's body is malformed
         yield from _refuse(400, str(failed), _BODY)

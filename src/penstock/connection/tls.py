@@ -8,7 +8,7 @@ from collections.abc import Callable
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Close, Conversation, Describe, DialAny, Facts, Peek, Relay, Secure, Send, Take
-from penstock.connection.http import http_forward
+from penstock.connection.reverse import http_reverse
 from penstock.connection.routing import NOWHERE, refusal, route_of
 from penstock.connection.tcp import tcp
 from penstock.protocols.client_hello import ClientHello, HelloReader
@@ -20,7 +20,7 @@ _PROTOCOL = Outcome(EndedBy.PROXY, Phase.DETECT, Reason.PROTOCOL)
 _DIAL_ANY, _RELAY, _SECURE = DialAny(), Relay(), Secure()
 _NO_SUCH_NAME = Send(serialize_alert(Alert.UNRECOGNIZED_NAME))
 
-INSIDE: dict[str, Callable[[Facts, ListenerPlan], Conversation]] = {"tcp": tcp, "http": http_forward}
+INSIDE: dict[str, Callable[[Facts, ListenerPlan], Conversation]] = {"tcp": tcp, "http": http_reverse}
 """What is spoken inside TLS, by `ListenerPlan.inside`."""
 
 

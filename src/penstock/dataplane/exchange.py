@@ -16,7 +16,7 @@ from _socket import MSG_DONTWAIT, MSG_PEEK
 from _socket import socket as RawSocket
 from typing import TYPE_CHECKING
 
-from penstock.base.bounds import EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_ROUNDS
+from penstock.base.bounds import DIAL_TARGETS, EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_ROUNDS
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import DialError, DialFailed, Exchange
@@ -25,7 +25,7 @@ from penstock.dataplane.dialer import Dial
 from penstock.dataplane.pool import Link
 from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
-from penstock.metrics.ledger import DIALED, REQUESTS
+from penstock.metrics.ledger import DIALED, REQUESTS, SCOPE, aim
 from penstock.protocols.http1.framing import UNTIL_CLOSE_BYTES
 from penstock.protocols.http1.response import ResponseReader
 
@@ -47,7 +47,19 @@ class HttpExchange:
         connection: The client's connection.
     """
 
-    __slots__ = ("_began", "_command", "_connection", "_dial", "_heard", "_link", "_pending", "_reader", "_worker")
+    __slots__ = (
+        "_began",
+        "_command",
+        "_connection",
+        "_dial",
+        "_heard",
+        "_link",
+        "_pending",
+        "_reader",
+        "_tries",
+        "_where",
+        "_worker",
+    )
 
     def __init__(self, connection: "Connection") -> None:
         self._connection, self._worker = connection, connection.worker
@@ -55,7 +67,8 @@ class HttpExchange:
         self._reader: ResponseReader | None = None
         self._link: Link | None = None
         self._dial: Dial | Approach | None = None
-        self._pending = self._began = 0
+        self._pending = self._began = self._tries = 0
+        self._where = "", 0
         self._heard = False
 
     @property
@@ -67,37 +80,55 @@ class HttpExchange:
         """Send a request, on a pooled connection if there is one."""
         self._command, worker = command, self._worker
         worker.words[self._connection.row + REQUESTS] += 1
+        self._where = command.host, command.port
+        self._tries = 0
+        if not command.host:
+            self._tries = min(len(self._connection.route.plan.targets), DIAL_TARGETS)
+            self._aim()
+        self._begin()
+
+    def _aim(self) -> None:
+        """Turn to the next of the route's targets."""
+        connection, words = self._connection, self._worker.words
+        self._tries -= 1
+        target = connection.route.next_target()
+        self._where = target.host, target.port
+        words[connection.row + SCOPE] = aim(words[connection.row + SCOPE], target.id)
+
+    def _begin(self) -> None:
         route = self._connection.route
-        link = worker.pool.take((command.host, command.port, 0 if route.direct else route.plan.id))
+        link = self._worker.pool.take((*self._where, 0 if route.direct else route.plan.id))
         if link is None:
             self._dial_new()
         else:
             self._send_request(link)
 
     def _dial_new(self) -> None:
-        connection, worker, command = self._connection, self._worker, self._command
-        assert command is not None  # noqa: S101 - set by begin
+        connection, worker = self._connection, self._worker
         self._began = worker.reactor.now
         connection.arm(self._began + worker.connect)
-        self._dial = dial = connection.way_to(self, command.host, command.port)
+        self._dial = dial = connection.way_to(self, *self._where)
         dial.start()
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
         """A new target connection stands."""
         self._dial = None
-        command, worker, connection = self._command, self._worker, self._connection
-        assert command is not None  # noqa: S101 - set by begin
+        worker, connection = self._worker, self._connection
         worker.words[connection.row + DIALED] = worker.reactor.now - self._began
         route = connection.route
-        link = Link(worker.pool, (command.host, command.port, 0 if route.direct else route.plan.id), sock, fd)
+        link = Link(worker.pool, (*self._where, 0 if route.direct else route.plan.id), sock, fd)
         worker.reactor.table[fd] = link
         self._send_request(link)
         if mask & READABLE and self._link is link:
             self.target_ready(mask)
 
     def dial_failed(self, error: DialError, detail: str) -> None:
-        """No address could be reached."""
+        """No address could be reached: nothing was sent, so another target may have it."""
         self._dial = None
+        if self._tries > 0:
+            self._aim()
+            self._begin()
+            return
         self._connection.step(None, DialFailed(error, detail))
 
     def _send_request(self, link: Link) -> None:

@@ -8,7 +8,7 @@ class BadRequest(RemoteError):  # noqa: N818 - it is what the client gets, and R
     A request that is refused before anybody else hears of it.
 
     Args:
-        status: Status code to answer: 400, 407, 414, 431, 501 or 505.
+        status: Status code to answer: 400, 405, 407, 414, 431, 501 or 505.
         detail: One line for log and client; it never repeats the client's bytes.
     """
 

@@ -8,13 +8,13 @@ two readers could read in two ways is refused, never repaired: repairing is what
 
 import re
 
-from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 from msgspec import Struct
 
-from penstock.base.bounds import HTTP_HEAD_BYTES, HTTP_HEADERS, HTTP_REQUEST_LINE_BYTES
+from penstock.base.bounds import HTTP_REQUEST_LINE_BYTES
 from penstock.protocols.http1.errors import BadRequest
-from penstock.protocols.http1.fields import VIA, VIA_1_0, Fields, content_length, end_to_end, read_fields, without
-from penstock.protocols.http1.framing import NO_BODY, Chunked, Framing, Length
+from penstock.protocols.http1.fields import VIA, VIA_1_0, end_to_end, read_fields, without
+from penstock.protocols.http1.framing import NO_BODY, Framing
+from penstock.protocols.http1.heads import check_host, framing_of, may_upgrade, parse_line, validate
 from penstock.protocols.http1.target import parse_authority, split_target
 
 
@@ -60,25 +60,14 @@ class Request(Struct, frozen=True, gc=False):
         return self.framing is NO_BODY and self.method in _IDEMPOTENT
 
 
-_SILENT = object()
-"""What llhttp tells about a head: nothing. A callback for each field would cost more than all that is done here."""
-
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 _UNUSUAL = frozenset((b"CONNECT", b"OPTIONS", b"TRACE"))
 
-_FEW_FIELDS_BYTES = 4 * HTTP_HEADERS
-"""A shorter head cannot hold too many fields: each takes four bytes or more."""
-
-_KNOWN_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MAX_FORWARDS = re.compile(rb"\r\nmax-forwards:[ \t]*([^\r]*)", re.IGNORECASE)
 
 _EXPECT = frozenset((b"expect",))
 _HOST = frozenset((b"host",))
 _MAX_FORWARDS_NAME = frozenset((b"max-forwards",))
-
-_FRAMING = frozenset((b"content-length", b"host", b"transfer-encoding"))
-"""Who names these as hop-by-hop asks us to forward another message than we read."""
 
 _UNREFLECTED = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 """What a TRACE must not show to a script that could not read it otherwise (RFC 9110 section 9.3.8)."""
@@ -139,15 +128,13 @@ def parse_request(head: bytes) -> Request:
         request = _parse_known(head[:line_end], block)
         if request is not None:
             return request
-    method, target, http_1_0 = _parse_line(head[:line_end])
-    _validate(method, head)
+    method, target, http_1_0 = parse_line(head[:line_end])
+    validate(method, head)
     fields = read_fields(lines)
-    if not fields.named.isdisjoint(_FRAMING):
-        raise BadRequest(400, "Connection names a field that says where the message ends or goes")
-    framing = NO_BODY if fields.length is None and fields.coding is None else _framing(lines, fields, http_1_0)
+    framing = framing_of(lines, fields, http_1_0)
     keep_alive = not http_1_0 and b"close" not in fields.options
     if method in _UNUSUAL:
-        _check_host(fields, http_1_0)
+        check_host(fields, http_1_0)
         if method == b"CONNECT":
             host, port = _tunnel(target, framing)
             return Request(method, host, port, b"", NO_BODY, keep_alive, http_1_0, False, False, fields.credentials)
@@ -158,9 +145,9 @@ def parse_request(head: bytes) -> Request:
     authority, path = split_target(target)
     host, port = parse_authority(authority, 80)
     if fields.host != authority:  # the target decides, whatever Host says (RFC 9112 section 3.2.2)
-        _check_host(fields, http_1_0)
+        check_host(fields, http_1_0)
         lines = b"\r\nHost: " + authority + without(lines, _HOST)
-    upgrade = fields.upgrade is not None and not http_1_0 and framing.done and _may_upgrade(fields)
+    upgrade = fields.upgrade is not None and not http_1_0 and framing.done and may_upgrade(fields)
     if fields.hops or fields.named or fields.upgrade_lines:
         lines = end_to_end(lines, fields, upgrade=upgrade)
     if method == b"OPTIONS" and len(target) == len(authority) + 7:
@@ -196,72 +183,11 @@ def _remember(lines: bytes, block: Block) -> None:
         _BLOCKS[lines] = block
 
 
-def _parse_line(line: bytes) -> tuple[bytes, bytes, bool]:
-    """Return method, request-target, and whether the version is HTTP/1.0."""
-    if len(line) > HTTP_REQUEST_LINE_BYTES:
-        raise BadRequest(414, "the request line is too long")
-    parts = line.split(b" ")
-    if len(parts) != 3 or line[0] <= 32:  # llhttp would skip what stands before a method
-        raise BadRequest(400, "a request line is a method, a target and a version with one space between")
-    method, target, version = parts
-    if version == b"HTTP/1.1":
-        return method, target, False
-    if version == b"HTTP/1.0":
-        return method, target, True
-    if _KNOWN_VERSION.fullmatch(version):
-        raise BadRequest(505, "this proxy speaks HTTP/1.1 and HTTP/1.0")
-    raise BadRequest(400, "the HTTP version is malformed")
-
-
-def _validate(method: bytes, head: bytes) -> None:
-    """Let llhttp judge every byte of the head."""
-    if len(head) > _FEW_FIELDS_BYTES and (len(head) > HTTP_HEAD_BYTES or head.count(b"\r\n") - 2 > HTTP_HEADERS):
-        raise BadRequest(431, "the head holds too much")
-    try:
-        HttpRequestParser(_SILENT).feed_data(head)
-    except HttpParserUpgrade:  # news and no error: after this head the protocol may change
-        pass
-    except HttpParserError as error:
-        detail = str(error)
-        unknown_method = isinstance(error, HttpParserInvalidMethodError) or "method for HTTP" in detail
-        if (unknown_method and _TOKEN.fullmatch(method)) or "has invalid `Transfer-Encoding`" in detail:
-            raise BadRequest(501, detail) from None
-        raise BadRequest(400, detail) from None
-
-
-def _check_host(fields: Fields, http_1_0: bool) -> None:
-    """Refuse a request that has not one valid Host field (RFC 9112 section 3.2)."""
-    if fields.host:
-        if b"," in fields.host:
-            raise BadRequest(400, "Host is there more than once")
-        parse_authority(fields.host, 80)
-    elif fields.host is None and not http_1_0:
-        raise BadRequest(400, "an HTTP/1.1 request needs a Host field")
-
-
-def _framing(lines: bytes, fields: Fields, http_1_0: bool) -> Framing:
-    if fields.coding is not None:
-        if http_1_0 or fields.length is not None:
-            raise BadRequest(400, "Transfer-Encoding has no place in HTTP/1.0, nor beside Content-Length")
-        if fields.coding != b"chunked":
-            raise BadRequest(501, "the only transfer coding known here is chunked")
-        return Chunked()
-    length = content_length(lines, fields)
-    if length is None or length < 0:
-        raise BadRequest(400, "Content-Length is no length")
-    return Length(length) if length else NO_BODY
-
-
 def _tunnel(target: bytes, framing: Framing) -> tuple[str, int]:
     """Return the destination of a CONNECT, which names its port (RFC 9110 section 9.3.6)."""
     if not framing.done:  # the tunnel's first bytes would be taken for it, or it for them
         raise BadRequest(400, "CONNECT has no body")
     return parse_authority(target, 0)
-
-
-def _may_upgrade(fields: Fields) -> bool:
-    """Return whether the target may hear of the upgrade. HTTP/2 over cleartext (h2c) would pass requests unseen."""
-    return b"upgrade" in fields.options and b"h2c" not in (fields.upgrade or b"")
 
 
 def _max_forwards(lines: bytes) -> int | None:

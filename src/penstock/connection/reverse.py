@@ -1,0 +1,168 @@
+"""
+The reverse-proxy conversation: each request finds its route by host and path, and is forwarded to one of the route's
+targets, redirected, or answered here.
+
+What goes wrong is answered as by the forward proxy (connection/http.py); a request that no route takes is a 404.
+"""
+
+import re
+from collections.abc import Generator
+from typing import Any
+
+from penstock.base.errors import RemoteError
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.connection.commands import (
+    ClientClosed,
+    Close,
+    Command,
+    Conversation,
+    DeadlinePassed,
+    Describe,
+    DialFailed,
+    Exchange,
+    Facts,
+    Send,
+    Take,
+    TooLong,
+)
+from penstock.connection.http import HEAD, unanswered, without_request
+from penstock.connection.rewriting import Rewriter
+from penstock.policy.credentials import verify
+from penstock.policy.facts import RouteFacts
+from penstock.policy.routes import Ruleset
+from penstock.protocols.http1 import answers
+from penstock.protocols.http1.credentials import parse_basic
+from penstock.protocols.http1.errors import BadRequest
+from penstock.protocols.http1.origin import OriginRequest, parse_origin
+
+_COMPLETE = Close(COMPLETE)
+_AUTH = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.AUTH)
+_ACCESS = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS)
+_DESTINATION = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION)
+
+_AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*([^\r]*)", re.IGNORECASE)
+
+_SCHEMES = {False: "http", True: "https"}
+
+
+def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
+    """
+    Serve one client of the reverse proxy.
+
+    Args:
+        facts: Of the connection; with each request they decide the route.
+        listener: Its own route is taken where no other matches.
+    """
+    served = 0
+    taken, described = listener.route, ""
+    rewriters: dict[int, Rewriter] = {}
+    secure = facts.tls_version > 0
+    while True:
+        try:
+            request = parse_origin((yield HEAD))
+        except (BadRequest, TooLong, DeadlinePassed, ClientClosed) as news:
+            yield from without_request(news, served, 0)
+            raise AssertionError from None  # nobody resumes a conversation after its last word
+        route = listener.route if facts.rules is None else _route(facts.rules, facts, listener, request)
+        if route is not taken:
+            taken = route
+            yield Take(route)
+        if request.host != described:
+            described = request.host
+            yield Describe(request.host or "-")
+        if route.action == "forward" and route.targets and not route.users:
+            rewriter = rewriters.get(route.id)
+            if rewriter is None:
+                rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
+            again = yield from _forward(request, rewriter)
+        else:
+            again = yield from _unusual(request, route, facts, listener, secure)
+        if not again:
+            yield _COMPLETE
+        served += 1
+
+
+def _route(rules: Ruleset, facts: Facts, listener: ListenerPlan, request: OriginRequest) -> RoutePlan:
+    return rules.decide(
+        RouteFacts(
+            listener=listener.id,
+            client=facts.client_host,
+            host=request.host,
+            port=request.port or listener.port,
+            path=request.path,
+            tls_version=facts.tls_version,
+            sni=bool(facts.server_name),
+        )
+    ).route
+
+
+def _rewriter(route: RoutePlan, facts: Facts, listener: ListenerPlan, secure: bool) -> Rewriter:
+    return Rewriter(route, facts.client_host, _SCHEMES[secure], listener.port, trusted=facts.trusted)
+
+
+def _forward(request: OriginRequest, rewriter: Rewriter) -> Generator[Command, Any, bool]:
+    try:
+        again: bool = yield Exchange(
+            "", 0, rewriter.head(request), request.framing, request.method, request.keep_alive, request.http_1_0,
+            request.retriable, request.upgrade,
+        )  # fmt: skip
+    except (DialFailed, RemoteError) as failed:
+        again = yield from unanswered(request, failed)
+    return again
+
+
+def _unusual(
+    request: OriginRequest, route: RoutePlan, facts: Facts, listener: ListenerPlan, secure: bool
+) -> Generator[Command, Any, bool]:
+    """Ask for a login, answer here, redirect, or refuse."""
+    if route.users:
+        user = _user(request, route)
+        if user is None:
+            return (yield from _refused(request, 401, "a login is needed", _AUTH))
+        yield Describe(request.host or "-", user)
+        if route.action == "forward" and route.targets:
+            return (yield from _forward(request, _rewriter(route, facts, listener, secure)))
+    again = request.keep_alive and request.framing.done
+    head_only = request.method == b"HEAD"
+    if route.action == "redirect":
+        location = _location(route, request, _SCHEMES[secure], listener.port)
+        yield Send(answers.redirect(route.status or 302, location, close=not again))
+        return again
+    if route.action == "answer":
+        yield Send(
+            answers.fixed(route.status or 200, route.body, route.content_type, close=not again, head_only=head_only)
+        )
+        return again
+    if route.action == "block":
+        return (yield from _refused(request, 403, "this is not allowed", _ACCESS))
+    return (yield from _refused(request, 404, "nothing is served here", _DESTINATION))
+
+
+def _user(request: OriginRequest, route: RoutePlan) -> str | None:
+    found = _AUTHORIZATION.findall(request.lines)
+    login = parse_basic(found[0].rstrip(b" \t")) if len(found) == 1 else None
+    return None if login is None else verify(route.users, *login)
+
+
+def _refused(request: OriginRequest, status: int, detail: str, outcome: Outcome) -> Generator[Command, Any, bool]:
+    """Say no, and return whether the client may ask for something else on this connection."""
+    again = request.keep_alive and request.framing.done
+    yield Send(answers.refusal(status, detail, close=not again, head_only=request.method == b"HEAD"))
+    if not again:
+        yield Close(outcome, detail)
+    return again
+
+
+def _location(route: RoutePlan, request: OriginRequest, scheme: str, port: int) -> str:
+    """Return where a redirect sends, with what the request said filled in; nothing of it can end the line."""
+    path, mark, query = request.target.decode("ascii", "replace").partition("?")
+    host = f"[{request.host}]" if ":" in request.host else request.host
+    filled = {
+        "{scheme}": scheme, "{host}": host, "{port}": str(request.port or port), "{path}": path,
+        "{query}": mark + query,
+    }  # fmt: skip
+    location = route.location
+    for name, value in filled.items():
+        location = location.replace(name, value)
+    return "".join(c for c in location if "!" <= c <= "~")

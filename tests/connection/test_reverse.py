@@ -1,0 +1,101 @@
+"""The reverse-proxy conversation in screenplays."""
+
+import pytest
+
+from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
+from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan, TargetPlan
+from penstock.connection.commands import DialError, DialFailed, Exchange, Facts
+from penstock.connection.reverse import http_reverse
+from penstock.policy.routes import rules_of
+from penstock.testing.playbook import asks, closes, describes, hangs_up, hears, perform, says, takes
+
+TARGET = TargetPlan(id=1, host="192.0.2.10", port=80)
+OWN = RoutePlan(id=1, name="own", targets=(TARGET,))
+API = RoutePlan(
+    id=2, name="api", match=MatchPlan(domains=("a.example",), paths=("/api/*",)),
+    targets=(TargetPlan(id=2, host="192.0.2.20", port=80),),
+)  # fmt: skip
+SECURE = RoutePlan(
+    id=3, name="secure", match=MatchPlan(domains=("plain.example",)), action="redirect", status=308,
+    location="https://{host}{path}{query}",
+)  # fmt: skip
+HELLO = RoutePlan(id=4, name="hello", match=MatchPlan(paths=("/hello",)), action="answer", body="hi\n")
+NO = RoutePlan(id=5, name="no", match=MatchPlan(paths=("/admin*",)), action="block")
+LOGIN = RoutePlan(id=6, name="login", match=MatchPlan(paths=("/private*",)), users={"ann": "secret"}, targets=(TARGET,))
+
+
+def play(*script, own=OWN):
+    """Perform a script on a listener with all these routes."""
+    listener = ListenerPlan(id=1, name="web", protocol="http", host="::", port=80, route=own, reverse=True)
+    facts = Facts("198.51.100.7", 5_000, rules_of((API, SECURE, HELLO, NO, LOGIN), listener))
+    perform(lambda: http_reverse(facts, listener), *script)
+
+
+def get(path, *fields, host=b"a.example", method=b"GET"):
+    """Return a request."""
+    return says(b"\r\n".join((method + b" " + path + b" HTTP/1.1", b"Host: " + host, *fields, b"", b"")))
+
+
+def exchanges(answer=True, **fields):
+    """Return the line: it carries an exchange with a target of its route."""
+    return asks(Exchange, {"host": "", "port": 0, **fields}, answer)
+
+
+def test_requests_find_their_routes():
+    """On one connection each request takes the route of its host and path, or the listener's own."""
+    play(
+        get(b"/"), exchanges(),
+        get(b"/api/x"), takes(API), exchanges(),
+        get(b"/api/y"), exchanges(),
+        get(b"/x/../api/z"), exchanges(),
+        get(b"/"), takes(OWN), exchanges(False),
+        closes_complete(),
+    )  # fmt: skip
+
+
+def closes_complete():
+    """Return the last line of a connection that is over."""
+    return closes(COMPLETE.ended_by, COMPLETE.phase)
+
+
+def test_redirects_and_answers():
+    """A route may answer by itself, and the connection goes on."""
+    play(
+        get(b"/a?b=c", host=b"plain.example"), takes(SECURE),
+        hears(b"HTTP/1.1 308 Permanent Redirect\r\nLocation: https://plain.example/a?b=c\r\nContent-Length: 0\r\n\r\n"),
+        get(b"/hello"), takes(HELLO),
+        hears(b"HTTP/1.1 200 \r\nContent-Length: 3\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhi\n"),
+        hangs_up(), closes_complete(),
+    )  # fmt: skip
+
+
+def test_blocks_and_logins():
+    """What is blocked is 403, whatever spelling it has; a login is asked for where the route has users."""
+    blocked = (
+        b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=us-ascii\r\nContent-Length: 31\r\n"
+        b"Cache-Control: no-store\r\nConnection: close\r\n\r\npenstock: this is not allowed\n"
+    )
+    for path in (b"/admin", b"//admin", b"/%61dmin", b"/x/../admin"):
+        play(
+            get(path, b"Connection: close"), takes(NO), hears(blocked.replace(b"31", b"30")),
+            closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS),
+        )  # fmt: skip
+    play(
+        get(b"/private", b"Authorization: Basic YW5uOnNlY3JldA=="), takes(LOGIN), describes(user="ann"),
+        exchanges(False), closes_complete(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "status"), [(DialError.REFUSED, b"502"), (DialError.TIMEOUT, b"504")])
+def test_targets_that_cannot_be_reached(error, status):
+    """A request whose targets all fail is answered in their place."""
+    body = b"penstock: no answer from the target: " + str(error).encode() + b"\n"
+    reason = b"Bad Gateway" if status == b"502" else b"Gateway Timeout"
+    play(
+        get(b"/", b"Connection: close"), exchanges(DialFailed(error)),
+        hears(
+            b"HTTP/1.1 %b %b\r\nContent-Type: text/plain; charset=us-ascii\r\nContent-Length: %d\r\n"
+            b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%b" % (status, reason, len(body), body)
+        ),
+        closes(EndedBy.TARGET_TIMEOUT if error is DialError.TIMEOUT else EndedBy.TARGET, Phase.DIAL),
+    )  # fmt: skip

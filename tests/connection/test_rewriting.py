@@ -1,0 +1,57 @@
+"""What targets get of a client's request."""
+
+from penstock.config.plan import RewritePlan, RoutePlan
+from penstock.connection.rewriting import Rewriter
+from penstock.protocols.http1.origin import parse_origin
+
+HEAD = b"GET /app/x?q=1 HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 6.6.6.6\r\nCookie: c\r\n\r\n"
+
+
+def made(head=HEAD, client="198.51.100.7", scheme="https", port=443, trusted=False, **rewrite):
+    """Return the head that a target gets."""
+    route = RoutePlan(id=1, name="r", rewrite=RewritePlan(**rewrite))
+    rewriter = Rewriter(route, client, scheme, port, trusted=trusted)
+    request = parse_origin(head)
+    first = rewriter.head(request)
+    assert rewriter.head(request) == first
+    return first
+
+
+def test_who_asked_is_told_and_not_believed():
+    """The client's own word on itself goes; ours says address, scheme, port and host."""
+    assert made() == (
+        b"GET /app/x?q=1 HTTP/1.1\r\nHost: a.example\r\nCookie: c\r\nX-Forwarded-For: 198.51.100.7\r\n"
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Host: a.example\r\nVia: 1.1 penstock\r\n\r\n"
+    )
+
+
+def test_trusted_proxies_are_believed():
+    """What a trusted proxy says of its client stays, and its own address follows."""
+    said = made(
+        b"GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: http\r\n\r\n",
+        trusted=True,
+    )
+    assert b"\r\nX-Forwarded-For: 203.0.113.9, 198.51.100.7\r\n" in said
+    assert said.count(b"X-Forwarded-Proto") == 1
+    assert b"X-Forwarded-Proto: http\r\n" in said
+
+
+def test_forwarded_of_the_standard():
+    """RFC 7239: IPv6 in brackets and quotes; off leaves everything as it came."""
+    assert b'\r\nForwarded: for="[2001:db8::1]";proto=http;host="a.example"\r\n' in made(
+        client="2001:db8::1", scheme="http", forwarded="forwarded"
+    )
+    assert b"X-Forwarded-For: 6.6.6.6" in made(forwarded="off")
+
+
+def test_paths_host_and_fields():
+    """Prefixes move, Host changes, fields are set and removed."""
+    said = made(
+        strip_prefix="/app", add_prefix="/v2/", host="inner.example", set_request=(("X-Env", "prod"), ("cookie", "no")),
+        remove_request=("X-Nothing",),
+    )  # fmt: skip
+    assert said.startswith(b"GET /v2/x?q=1 HTTP/1.1\r\nHost: inner.example\r\n")
+    assert b"\r\nX-Env: prod\r\ncookie: no\r\n" in said
+    assert b"Cookie: c" not in said
+    assert made(b"GET /app HTTP/1.1\r\nHost: a\r\n\r\n", strip_prefix="/app").startswith(b"GET / HTTP/1.1")
+    assert made(b"GET /apple HTTP/1.1\r\nHost: a\r\n\r\n", strip_prefix="/app").startswith(b"GET /apple HTTP/1.1")
