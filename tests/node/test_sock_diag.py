@@ -14,6 +14,7 @@ from penstock.node.sock_diag import (
     INET,
     INET6,
     PORTS,
+    Answers,
     SockDiagError,
     parse,
     serialize_dump,
@@ -55,7 +56,7 @@ def message(state=ESTABLISHED, rqueue=0, wqueue=0, acked=0, received=0, **more):
 
 def numbers(data):
     """Return what each socket has read and written."""
-    streams = parse(data, SEQUENCE).sockets.streams
+    streams = parse(data, SEQUENCE).streams
     return list(zip(streams.rx.tolist(), streams.tx.tolist(), strict=True))
 
 
@@ -82,18 +83,29 @@ def test_captured_numbers_of_every_state(state, rqueue, wqueue, acked, received,
 def test_one_datagram_holds_many_sockets_and_the_end():
     """Sockets come in a row, each of its own length; the end is told with them or after them."""
     first, second = message(received=5), message(received=6, peer=bytes(15) + b"\1")
-    answer = parse(first + second, SEQUENCE)
-    assert (numbers(first + second), answer.done) == ([(5, 0), (6, 0)], False)
-    assert answer.sockets.families.tolist() == [INET, INET6]
-    assert answer.sockets.ids[0].tobytes() == first[20:68]
-    assert parse(first + DONE + second, SEQUENCE).done
-    assert len(parse(first + DONE + second, SEQUENCE).sockets.ids) == 1
+    sockets = parse(first + second, SEQUENCE)
+    assert numbers(first + second) == [(5, 0), (6, 0)]
+    assert sockets.families.tolist() == [INET, INET6]
+    assert sockets.ids[0].tobytes() == first[20:68]
+    assert len(parse(first + DONE + second, SEQUENCE).ids) == 1
+
+
+def test_datagrams_are_read_together():
+    """However sockets are spread over datagrams they are the same, and each is read once."""
+    first, second, third = (message(received=count) for count in (5, 6, 7))
+    answers = Answers(SEQUENCE)
+    assert [answers.add(data) for data in (first + second, b"", third + DONE)] == [False, False, True]
+    assert answers.size == len(first + second + third + DONE)
+    assert answers.sockets().streams.rx.tolist() == [5, 6, 7]
+    assert (answers.size, len(answers.sockets().ids)) == (0, 0)
+    assert not answers.add(second)
+    assert answers.sockets().streams.rx.tolist() == [6]
 
 
 def test_addresses_are_those_of_rows():
     """An IPv4 address is that of a row whether the socket is an IPv4 or an IPv6 one."""
     mapped = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 7])
-    keys = [parse(message(peer=peer), SEQUENCE).sockets.streams.keys.tolist() for peer in (mapped[12:], mapped)]
+    keys = [parse(message(peer=peer), SEQUENCE).streams.keys.tolist() for peer in (mapped[12:], mapped)]
     assert keys[0] == keys[1]
     assert keys[0][0][2] == 40_000 << 16 | 8_001
 
@@ -112,7 +124,8 @@ def test_a_socket_that_is_gone_is_no_refusal():
     """The kernel says ENOENT of a socket that is closed by now, or ESTALE where another has its place."""
     for number in (errno.ENOENT, errno.ESTALE, 0):
         data = HEADER.pack(20, 2, 0, SEQUENCE, 0) + struct.pack("=i", -number)
-        assert parse(data, SEQUENCE).done
+        assert Answers(SEQUENCE).add(data)
+        assert numbers(data) == []
     for number in (errno.EPERM, errno.EINVAL, 2**31):
         data = HEADER.pack(20, 2, 0, SEQUENCE, 0) + struct.pack("=I", -number & 0xFFFF_FFFF)
         with pytest.raises(SockDiagError):
@@ -149,19 +162,19 @@ def test_attributes_without_end_are_not_followed():
 
 
 def ask(question):
-    """Return all datagrams with which the kernel answers."""
+    """Return the sockets with which the kernel answers."""
+    answers = Answers(SEQUENCE)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as asked:
         asked.settimeout(10)
         asked.send(question)
-        answers = [parse(asked.recv(65_536), SEQUENCE)]
-        while not answers[-1].done:
-            answers.append(parse(asked.recv(65_536), SEQUENCE))
-    return answers
+        while not answers.add(asked.recv(65_536)):
+            pass
+    return answers.sockets()
 
 
-def ports_of(answers):
+def ports_of(sockets):
     """Return the local ports that were told of."""
-    return {int.from_bytes(each[:2].tobytes(), "big") for answer in answers for each in answer.sockets.ids}
+    return {int.from_bytes(each[:2].tobytes(), "big") for each in sockets.ids}
 
 
 def test_the_kernel_understands_the_question():
@@ -188,7 +201,7 @@ def test_the_longest_filter_is_taken():
     """As many ports as one question may hold make a filter that the kernel takes."""
     question = serialize_dump(INET, range(1, 2 * PORTS, 2), SEQUENCE)
     assert len(question) < 65_536
-    assert ask(question)[-1].done
+    assert len(ask(question).ids) == 0
 
 
 def test_one_socket_is_found_by_its_name():
@@ -196,11 +209,10 @@ def test_one_socket_is_found_by_its_name():
     with socket.create_server(("127.0.0.1", 0)) as door:
         with closing(socket.create_connection(door.getsockname())) as client, closing(door.accept()[0]) as server:
             client.sendall(b"12345")
-            (before, *_) = ask(serialize_dump(INET, [door.getsockname()[1]], SEQUENCE))
-            name = before.sockets.ids[0].tobytes()
+            name = ask(serialize_dump(INET, [door.getsockname()[1]], SEQUENCE)).ids[0].tobytes()
             assert server.recv(3) == b"123"
             with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as asked:
                 asked.send(serialize_one(INET, name, SEQUENCE))
                 assert numbers(asked.recv(65_536)) == [(3, 0)]
             server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        assert ask(serialize_one(INET, name, SEQUENCE))[0].done
+        assert len(ask(serialize_one(INET, name, SEQUENCE)).ids) == 0

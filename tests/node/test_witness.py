@@ -214,17 +214,19 @@ def test_a_kernel_that_refuses_is_told(scene, monkeypatch, fault):
         monkeypatch.setattr(witness.socket, "socket", refuse)
     else:
 
-        def garbage(data, sequence):
+        def garbage(answers, data):
             raise SockDiagError("the kernel's answer is cut short")
 
-        monkeypatch.setattr(witness, "parse", garbage)
+        monkeypatch.setattr(witness.Answers, "add", garbage)
     view = scene.look()
     assert view.refusal
     assert (view.open, view.witnessed, view.lines) == (0, 0, ())
 
 
-def test_many_connections_in_many_datagrams(scene):
+@pytest.mark.parametrize("batch", [1, witness.BATCH_BYTES])
+def test_many_connections_in_many_datagrams(scene, monkeypatch, batch):
     """Two hundred connections, more than one datagram tells of, each with its own numbers, are witnessed at once."""
+    monkeypatch.setattr(witness, "BATCH_BYTES", batch)
     for number in range(200):
         client, server, row = scene.connect()
         client.sendall(b"x" * (number + 1))

@@ -24,8 +24,8 @@ def audit(context: click.Context, node: str | None, form: str) -> None:
     """
     Show whether everything that a running node counts adds up.
 
-    Routes, listeners, client addresses and minutes are summed and compared with the node's total; the kernel is asked
-    about every open connection. Ends with 1 if anything is left over.
+    Routes, listeners, client addresses, users, destinations and minutes are summed and compared with the node's total;
+    the kernel is asked about every open connection. Ends with 1 if anything is left over.
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415 - after the command line is known to be right
 

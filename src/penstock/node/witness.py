@@ -17,13 +17,26 @@ from penstock.config.plan import ListenerPlan
 from penstock.metrics.audit import KernelView
 from penstock.metrics.fold import LedgerReader
 from penstock.metrics.testimony import Confrontation, Reading, Streams, confront, distance, publish, read
-from penstock.node.sock_diag import INET, INET6, PORTS, SockDiagError, Sockets, parse, serialize_dump, serialize_one
+from penstock.node.sock_diag import (
+    INET,
+    INET6,
+    PORTS,
+    Answers,
+    SockDiagError,
+    Sockets,
+    parse,
+    serialize_dump,
+    serialize_one,
+)
 
 SOCK_DIAG = 4
 """NETLINK_SOCK_DIAG."""
 
 DATAGRAM_BYTES = 65_536
 """Room for one answer; the kernel sends at most 32 KiB at a time."""
+
+BATCH_BYTES = 1_048_576
+"""Answers that are read together: 2,500 sockets."""
 
 SOCKETS = 262_144
 """Sockets that one question may bring: twice the rows of a worker's ledger. What is beyond is not witnessed."""
@@ -58,16 +71,17 @@ class _Diag:
     def all(self, family: int, ports: Iterable[int]) -> Iterator[Sockets]:
         """Yield the open sockets of these ports, some at a time."""
         self._ask(serialize_dump(family, ports, self._next()))
-        found, done = 0, False
-        while not done and found < SOCKETS:
-            sockets, done = self._answer()
-            found += len(sockets.ids)
-            yield sockets
+        answers, found = Answers(self._sequence), 0
+        while not answers.add(self._receive()) and found < SOCKETS:
+            if answers.size >= BATCH_BYTES:
+                yield (sockets := answers.sockets())
+                found += len(sockets.ids)
+        yield answers.sockets()
 
     def one(self, family: int, name: bytes) -> Sockets:
         """Return one socket, or none if it is there no more."""
         self._ask(serialize_one(family, name, self._next()))
-        return self._answer()[0]
+        return parse(self._receive(), self._sequence)
 
     def _next(self) -> int:
         self._sequence += 1
@@ -79,12 +93,12 @@ class _Diag:
         except OSError as error:
             raise SockDiagError(f"the kernel takes no question: {error.strerror}") from error
 
-    def _answer(self) -> tuple[Sockets, bool]:
+    def _receive(self) -> bytes:
         try:
             data, (port, _) = self._sock.recvfrom(DATAGRAM_BYTES)
         except OSError as error:
             raise SockDiagError(f"the kernel does not answer: {error}") from error
-        return parse(data if port == 0 else b"", self._sequence)  # port 0 is the kernel
+        return data if port == 0 else b""  # port 0 is the kernel
 
 
 class _Case(NamedTuple):
@@ -142,7 +156,7 @@ class Witness:
 
     def _sockets(self, diag: _Diag) -> Sockets:
         parts = [part for family in self._families for part in diag.all(family, self._bound)]
-        parts = parts or [parse(b"", 0).sockets]
+        parts = parts or [parse(b"", 0)]
         streams = Streams(*map(np.concatenate, zip(*(part.streams for part in parts), strict=True)))
         return Sockets(
             np.concatenate([part.families for part in parts]), np.concatenate([part.ids for part in parts]), streams
