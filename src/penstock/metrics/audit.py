@@ -3,8 +3,8 @@ The self-audit: every total is added up in more than one way, and all ways must 
 
 The node's own total is the sum of what moved, row by row. Beside it stand the sums over routes, listeners, client
 addresses, users and destinations with `other`, and minutes: each of them is grouped, kept and sealed by code of its
-own, so a byte that one of them loses or counts twice shows as a residual. The kernel is the last witness: what it says of open sockets is compared
-with their rows (`node/witness.py`).
+own, so a byte that one of them loses or counts twice shows as a residual. The kernel is the last witness: what it says
+of open sockets is compared with their rows (`node/witness.py`).
 """
 
 from collections.abc import Iterable, Mapping
