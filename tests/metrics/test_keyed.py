@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.plan import MetricsPlan
+from penstock.metrics.audit import QUANTITIES
+from penstock.metrics.chunks import Chunk
 from penstock.metrics.clients import KIND
 from penstock.metrics.collection import begin
-from penstock.metrics.fold import LedgerReader
+from penstock.metrics.fold import COLUMNS, LedgerReader
 from penstock.metrics.keyed import RECENT, Keyed
 from penstock.metrics.keys import OTHER, SECONDS
 from penstock.metrics.kinds import CLIENT, Kinds
+from penstock.metrics.saved import SavedError, SavedKeys, parse, serialize
 from penstock.testing.pen import Pen
 
 
@@ -269,3 +273,104 @@ def test_what_is_told_stays_bounded():
     assert len(told) <= 5 + 5 + 1
     assert sum(grown[2] for grown in told.values()) == 200
     scene.pen.close()
+
+
+def kept(clients, chunks=()):
+    """Return what a file would hold of these trackers."""
+    return parse(serialize(clients.export()), SavedKeys), [parse(serialize(chunk), Chunk) for chunk in chunks if chunk]
+
+
+def resumed(first, saved, chunks, places=2):
+    """Return the scene of a next run, where `other` has the node's totals already."""
+    scene = Scene(places)
+    scene.clients.carry(carried(first))
+    scene.clients.restore(saved)
+    scene.clients.load(chunks)
+    return scene
+
+
+def carried(scene):
+    """Return the node's totals as a column."""
+    column, sums = np.zeros(COLUMNS, np.int64), scene.clients.sums()
+    for name, number in QUANTITIES.items():
+        column[number] = sums[name]
+    return column
+
+
+def test_addresses_keep_places_totals_and_samples_through_a_restart(scene):
+    """The next run knows the same addresses, with their totals and five minutes of graph; sums are exact."""
+    scene.open("192.0.2.1", 10, 1)
+    scene.open("2001:db8::9", 500, 2)
+    scene.open("192.0.2.3", 7)
+    chunks = []
+    for _ in range(4):
+        scene.tick()
+        chunks.append(scene.clients.take())
+    before = scene.clients.picture()
+    after = resumed(scene, *kept(scene.clients, chunks))
+    picture = after.clients.picture()
+    assert names(picture) == names(before) == {"192.0.2.1", "2001:db8::9"}
+    for name in ("192.0.2.1", "2001:db8::9", "other"):
+        old, new = before.find(name), picture.find(name)
+        assert picture.totals[:, new].tolist() == before.totals[:, old].tolist()
+        assert picture.history(new, 300).sums.tolist() == before.history(old, 300).sums.tolist()
+    assert after.clients.sums() == scene.clients.sums()
+    assert after.clients.drain_minute() == []
+    assert "192.0.2.1" in names(after.tick(SECONDS - 10))
+    after.pen.close()
+
+
+def test_samples_of_who_left_are_others(scene):
+    """A place that changed hands between two checkpoints gives to each what was moved in its time."""
+    first = scene.open("192.0.2.1", 10)
+    scene.open("192.0.2.2", 1_000)
+    scene.tick()
+    scene.pen.end(first)
+    scene.tick(2)
+    scene.open("192.0.2.3", 700)
+    scene.tick(3)
+    assert "192.0.2.3" in names(scene.clients.picture())
+    chunk = scene.clients.take()
+    after = resumed(scene, *kept(scene.clients, [chunk]))
+    old, new = scene.clients.picture(), after.clients.picture()
+    for name in ("192.0.2.2", "192.0.2.3", "other"):
+        assert new.history(new.find(name), 300).sums.tolist() == old.history(old.find(name), 300).sums.tolist()
+    assert scene.clients.take() is None
+    after.pen.close()
+
+
+def test_fewer_places_keep_the_busiest(scene):
+    """A node with less room than before knows those that moved most; the others are other's, to the byte."""
+    scene.open("192.0.2.1", 10)
+    scene.open("192.0.2.2", 1_000)
+    scene.tick()
+    after = resumed(scene, *kept(scene.clients, [scene.clients.take()]), places=1)
+    assert names(after.clients.picture()) == {"192.0.2.2"}
+    assert after.clients.sums() == scene.clients.sums()
+    after.pen.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": ("192.0.2.1",)},
+        {"names": ("192.0.2.1", "192.0.2.1")},
+        {"totals": np.array([[-1, 0]] + [[0, 0]] * 3).tobytes()},
+        {"totals": np.array([[1, 0]] + [[2**62, 2**62]] * 3).tobytes()},
+        {"totals": np.array([[9, 0]] + [[0, 0]] * 3).tobytes()},
+    ],
+)
+def test_keys_that_never_were_are_one_error(scene, change):
+    """Missing, negative and endless numbers, and more than the node has counted, leave everything with other."""
+    scene.open("192.0.2.1", 10)
+    scene.open("192.0.2.2", 1_000)
+    scene.tick()
+    saved, _ = kept(scene.clients)
+    saved = replace(saved, names=saved.names[-2:], totals=bytes(64))
+    after = Scene()
+    after.clients.carry(carried(scene))
+    with pytest.raises(SavedError, match="SavedKeys"):
+        after.clients.restore(replace(saved, **change))
+    assert names(after.clients.picture()) == set()
+    assert after.clients.sums() == scene.clients.sums()
+    after.pen.close()

@@ -1,7 +1,8 @@
 """Parts of a registry as bytes."""
 
+from penstock.config.plan import MetricsPlan
 from penstock.metrics import parts
-from penstock.metrics.parts import PARTS
+from penstock.metrics.parts import PARTS, Kept
 from penstock.metrics.registry import Registry
 from penstock.testing.standin import PLAN, StandIn
 
@@ -16,7 +17,7 @@ def test_every_part_comes_back():
     node.sampler.detach(1)
     before = parts.export(node.sampler.registry)
     registry = Registry(PLAN, 0)
-    assert parts.restore(registry, before) == []
+    assert parts.restore(registry, Kept(before)) == []
     after = parts.export(registry)
     assert {name for name in before if after[name] != before[name]} == {"trackers"}  # its minute is sealed
     assert before.keys() == PARTS.keys()
@@ -26,7 +27,7 @@ def test_every_part_comes_back():
 def test_series_are_taken_and_loaded():
     """Seconds and minutes of one run are the first samples of the next; what is no chunk is said."""
     node = StandIn()
-    node.sampler.registry.trackers.keeps = True
+    parts.keep(node.sampler.registry)
     row = node.pen.open()
     taken = []
     for _ in range(70):
@@ -34,13 +35,17 @@ def test_series_are_taken_and_loaded():
         node.tick()
         taken.append(parts.take(node.sampler.registry))
     minutes = [minute for each in taken for minute in each.minutes]
-    samples = {"seconds": [each.samples["seconds"] for each in taken]}
+    samples = {kind: [each.samples[kind] for each in taken] for kind in parts.retention(MetricsPlan())}
+    exported = parts.export(node.sampler.registry)
     registry = Registry(PLAN, 0)
-    assert parts.load(registry, samples, minutes) == []
+    assert parts.restore(registry, Kept(exported, samples, minutes)) == []
+    client = registry.kinds.pictures()["client"]
+    assert client.window(60, client.find("192.0.2.7")).rates()[0] == 5
     assert registry.trackers.series().rates("node", 60).bytes_in == 5
-    assert len(registry.trackers.series().history("node", 86_400)[1].at) == len(minutes) > 0
-    (fault,) = parts.load(Registry(PLAN, 0), {"seconds": [b"x"]}, minutes)
-    assert fault.startswith("seconds: Chunk: ")
+    assert len(registry.trackers.series().history("node", 86_400)[1].at) == 2
+    damaged = {"seconds": [b"x"], "client": [b"y"]}
+    faults = parts.restore(Registry(PLAN, 0), Kept(exported, damaged, minutes))
+    assert [fault.partition(": ")[0] for fault in faults] == ["seconds", "client samples"]
     node.close()
 
 
@@ -51,8 +56,8 @@ def test_a_damaged_part_takes_no_other_with_it():
     node.tick()
     exported = parts.export(node.sampler.registry)
     registry = Registry(PLAN, 0)
-    (fault,) = parts.restore(registry, exported | {"endings": b"\xff", "more": b"of a later version"})
+    (fault,) = parts.restore(registry, Kept(exported | {"endings": b"\xff", "more": b"of a later version"}))
     assert fault.startswith("endings: SavedEndings: ")
     assert registry.listeners.whole().bytes_in == 5
-    assert parts.restore(Registry(PLAN, 0), {}) == []
+    assert parts.restore(Registry(PLAN, 0), Kept({})) == []
     node.close()

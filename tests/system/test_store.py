@@ -68,15 +68,16 @@ def drawn(node, scope):
 
 
 def everything(node):
-    """Return totals, percentiles and histograms of a node at rest."""
+    """Return totals, clients, percentiles and histograms of a node at rest."""
     stats = totals(node.at_rest())
-    percentiles = json.loads(node.fetch("/api/v1/metrics"))["percentiles"]
+    metrics = json.loads(node.fetch("/api/v1/metrics"))
+    known = metrics["percentiles"], metrics["connections"]["by_ip"], metrics["connections"]["top_ips"]
     lines = node.fetch("/metrics").decode().splitlines()
-    return stats, percentiles, [line for line in lines if line.startswith(("penstock_dial", "penstock_connection_d"))]
+    return stats, known, [line for line in lines if line.startswith(("penstock_dial", "penstock_connection_d"))]
 
 
 def test_after_an_orderly_end_every_total_is_equal(tmp_path):
-    """SIGTERM and a start: totals of every name, outcomes, refusals, percentiles and histograms are the same."""
+    """SIGTERM and a start: totals of every name, outcomes, refusals, clients, percentiles and histograms are equal."""
     with serving(echo) as server:
         tables = table("web", "tcp", server.port), table("egress", "http", auth="ann:secret")
         with running(*tables, folder=tmp_path) as node:

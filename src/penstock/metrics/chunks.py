@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
+from penstock.metrics.fold import Numbers
 from penstock.metrics.rings import Ring
 from penstock.metrics.saved import SavedError
 
@@ -38,23 +39,30 @@ class Chunk(Struct, frozen=True, kw_only=True):
     sums: bytes
 
 
-def cut(ring: Ring, since: int, keys: Sequence[str | None]) -> Chunk | None:
+def cut(ring: Ring, told: int, keys: Sequence[str | None], since: Numbers | None = None) -> Chunk | None:
     """
     Return what a ring has taken.
 
     Args:
         ring: The samples.
-        since: How many samples had been pushed when it was asked before.
+        told: How many samples had been pushed when it was asked before.
         keys: Whose they are; None for nobody's.
+        since: The number of the first sample that belongs to each key; those before are the first key's. None if all
+            samples are theirs.
 
     Returns:
         A chunk of at most as many samples as the ring shows; None if there are none.
     """
-    count = min(ring.end - since, ring.depth)
+    count = min(ring.end - told, ring.depth)
     if count <= 0:
         return None
-    slots = np.arange(ring.end - count, ring.end) % len(ring.at)
+    numbers = np.arange(ring.end - count, ring.end)
+    slots = numbers % len(ring.at)
     samples = ring.samples[slots]
+    if since is not None:
+        before = numbers[:, None] < since
+        samples[:, 0] += np.einsum("nkc,nk->nc", samples, before.astype(np.float32))
+        samples[before] = 0
     moved = [each for each in np.flatnonzero(samples.any(axis=(0, 2))).tolist() if keys[each] is not None]
     return Chunk(
         keys=tuple(str(keys[each]) for each in moved),

@@ -18,13 +18,14 @@ Invariants, by number in the code:
 3. A sample is never changed. It belongs to the key of its place if that key had come by then, and to `other` if not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from penstock.metrics.chunks import Chunk, cut, fill
 from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, OPENED, Growth, Mask, Numbers
 from penstock.metrics.keys import (
     C_CONNECTIONS,
@@ -47,6 +48,7 @@ from penstock.metrics.keys import (
 )
 from penstock.metrics.labels import Labels
 from penstock.metrics.rings import Floats, Ring
+from penstock.metrics.saved import SavedError, SavedKeys
 
 RECENT = 10
 """Over how many ticks a key defends its place by what it moved; and how long it has it for certain. Unit ticks."""
@@ -128,6 +130,8 @@ class Keyed:
         self._totals: Numbers = np.zeros((TOTALS, size), np.int64)
         self._sealed, self._drained = self._totals.copy(), self._totals.copy()
         self._gone: dict[Key, Numbers] = {}
+        self._names: dict[Key, str] = {}
+        self._told = 0
         self._used: Numbers = np.zeros(size, np.int64)
         self._since: Numbers = np.zeros(size, np.int64)
         self._ring = Ring(SECONDS, size, len(RATES))
@@ -195,6 +199,55 @@ class Keyed:
         """Return what all places and what is held add up to; for the audit (invariant 1)."""
         connections, bytes_in, bytes_out, requests = (self._totals.sum(axis=1) + self._held()).tolist()
         return {"bytes_in": bytes_in, "bytes_out": bytes_out, "connections": connections, "requests": requests}
+
+    def export(self) -> SavedKeys:
+        """Return the totals of all keys, by name."""
+        names = self._texts()
+        places = [place for place, name in enumerate(names) if name is not None and place != OTHER]
+        totals = self._totals[:, places].astype("<i8").tobytes()
+        return SavedKeys(names=tuple(str(names[place]) for place in places), totals=totals, evicted=self.evicted)
+
+    def restore(self, saved: SavedKeys) -> None:
+        """
+        Give keys of an earlier run their places and totals back; until now `other` has had them (see `carry`).
+
+        Raises:
+            SavedError: If they have more than `other`, or numbers that never were; nothing is given then.
+        """
+        totals = saved.numbers()
+        if (totals.sum(axis=1) > self._totals[:, OTHER]).any():
+            raise SavedError("SavedKeys: more than the node has counted")
+        for i in np.argsort(-totals[C_IN : C_OUT + 1].sum(axis=0), kind="stable").tolist():
+            key = self.kind.nobody if saved.names[i] == NOBODY_NAME else self.kind.parse(saved.names[i])
+            place = OTHER if key is None else self._places_of([key])[0]
+            for numbers in (self._totals, self._sealed, self._drained):
+                numbers[:, OTHER] -= totals[:, i]
+                numbers[:, place] += totals[:, i]
+        self.evicted += saved.evicted
+        self._turned_away = 0
+
+    def take(self) -> Chunk | None:
+        """Return the samples since this was last asked, by name."""
+        chunk, self._told = cut(self._ring, self._told, self._texts(), self._since), self._ring.end
+        return chunk
+
+    def load(self, chunks: Iterable[Chunk]) -> None:
+        """
+        Begin with the samples of an earlier run, after its keys; samples of keys that have no place are other's.
+
+        Raises:
+            SavedError: If they are none.
+        """
+        places = {name: place for place, name in enumerate(self._texts()) if name is not None}
+        fill(self._ring, chunks, places, rest=OTHER)
+        self._told = self._ring.end
+        self._used[self._taken] = self._ring.end
+
+    def _texts(self) -> list[str | None]:
+        """Return whose each place is as text; None for a free one."""
+        before, text = self._names, self.kind.text
+        self._names = {key: before.get(key) or text(key) for key in self.keys[FIRST:] if key is not None}
+        return [OTHER_NAME, NOBODY_NAME, *map(self._names.get, self.keys[FIRST:])]
 
     def drain_minute(self) -> list[Grown]:
         """

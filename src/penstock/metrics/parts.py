@@ -6,19 +6,34 @@ Its series are taken piece by piece, and each piece once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from penstock.config.plan import MetricsPlan
+from penstock.metrics import keys
 from penstock.metrics.chunks import Chunk
 from penstock.metrics.endings import SavedEndings
+from penstock.metrics.keyed import Keyed
+from penstock.metrics.kinds import KINDS
 from penstock.metrics.registry import Registry
 from penstock.metrics.rollups import Minute, SavedMinute
-from penstock.metrics.saved import SavedError, parse, serialize
+from penstock.metrics.saved import SavedError, SavedKeys, parse, serialize
 from penstock.metrics.totals import SavedTotals
 
-SAMPLES = ("seconds",)
-"""Kinds of samples."""
+SECONDS = "seconds"
+"""The kind of full trackers' samples; those of short trackers are called as their kind."""
+
+
+def _keyed(kind: str, registry: Registry) -> Keyed | None:
+    return registry.kinds.trackers.get(kind)
+
+
+def retention(plan: MetricsPlan) -> dict[str, int]:
+    """Return for how long samples of each kind are kept; unit s."""
+    return {SECONDS: plan.seconds, **dict.fromkeys(KINDS, keys.SECONDS)}
+
 
 Part = tuple[type[Struct], Callable[[Registry], Any]]
 
@@ -26,6 +41,8 @@ PARTS: dict[str, Part] = {
     "totals": (SavedTotals, lambda registry: registry),
     "endings": (SavedEndings, lambda registry: registry.endings if registry.collection.percentiles else None),
     "trackers": (SavedMinute, lambda registry: registry.trackers if registry.collection.series else None),
+    "minutes": (SavedMinute, lambda registry: registry.minutes),
+    **{kind: (SavedKeys, partial(_keyed, kind)) for kind in KINDS},
 }
 """What each part is, and what has `export` and `restore` for it, in the order in which they are restored. None is off:
 what was kept then stays as it is."""
@@ -36,7 +53,7 @@ class Taken(NamedTuple):
     What was sampled since it was last asked.
 
     Args:
-        samples: Seconds by kind, of `SAMPLES`.
+        samples: By kind; see `retention`.
         minutes: Minutes that are over.
     """
 
@@ -44,57 +61,80 @@ class Taken(NamedTuple):
     minutes: tuple[Minute, ...]
 
 
+def keep(registry: Registry) -> None:
+    """Have minutes wait for who takes them."""
+    registry.trackers.keeps = registry.minutes.keeps = True
+
+
 def take(registry: Registry) -> Taken:
     """Return what was sampled since this was last called: it is given out once."""
-    chunk, minutes = registry.trackers.take()
-    return Taken({"seconds": serialize(chunk)} if chunk else {}, minutes)
+    seconds, minutes = registry.trackers.take()
+    chunks = {SECONDS: seconds, **{kind: tracker.take() for kind, tracker in registry.kinds.trackers.items()}}
+    registry.minutes.gather(registry.kinds)
+    samples = {kind: serialize(chunk) for kind, chunk in chunks.items() if chunk is not None}
+    return Taken(samples, (*minutes, *registry.minutes.take()))
 
 
-def load(registry: Registry, samples: Mapping[str, Sequence[bytes]], minutes: Sequence[Minute]) -> list[str]:
+class Kept(NamedTuple):
     """
-    Begin the series with those of an earlier run, before any part is restored.
+    What an earlier run has left.
 
     Args:
-        registry: One that has no samples yet.
+        parts: What `export` returned; parts may be missing.
         samples: By kind, oldest first.
         minutes: Oldest first.
+    """
+
+    parts: Mapping[str, bytes]
+    samples: Mapping[str, Sequence[bytes]] = {}
+    minutes: Sequence[Minute] = ()
+
+
+def restore(registry: Registry, kept: Kept) -> list[str]:
+    """
+    Add what an earlier run counted, and begin the series with its own if there are none yet.
+
+    Args:
+        registry: Of a plan that may be another one.
+        kept: What there is.
 
     Returns:
-        A line for each kind that begins anew.
+        A line for each piece that is not what was once written, and that therefore begins anew.
     """
-    if not registry.collection.series:
-        return []
+    faults: list[str] = []
+    if registry.collection.series:  # before the minute that was not over is put behind them
+        chunks = partial(_chunks, kept, SECONDS)
+        faults += _tried(SECONDS, lambda: registry.trackers.load(chunks(), kept.minutes))
+    for name, (type_, owner) in PARTS.items():
+        restored = owner(registry)
+        if name in kept.parts and restored is not None:
+            faults += _tried(name, partial(_restore, restored, kept.parts[name], type_))
+    for kind, tracker in registry.kinds.trackers.items():  # after their keys, which have places now
+        faults += _tried(f"{kind} samples", partial(_load, tracker, partial(_chunks, kept, kind)))
+    return faults
+
+
+def _tried(name: str, act: Callable[[], None]) -> list[str]:
     try:
-        registry.trackers.load([parse(raw, Chunk) for raw in samples.get("seconds", ())], minutes)
+        act()
     except SavedError as error:
-        return [f"seconds: {error}"]
+        return [f"{name}: {error}"]
     return []
+
+
+def _restore(owner: Any, raw: bytes, type_: type[Struct]) -> None:
+    owner.restore(parse(raw, type_))
+
+
+def _load(tracker: Keyed, chunks: Callable[[], list[Chunk]]) -> None:
+    tracker.load(chunks())
+
+
+def _chunks(kept: Kept, kind: str) -> list[Chunk]:
+    return [parse(raw, Chunk) for raw in kept.samples.get(kind, ())]
 
 
 def export(registry: Registry) -> dict[str, bytes]:
     """Return all parts by name."""
     owners = {name: owner(registry) for name, (_, owner) in PARTS.items()}
     return {name: serialize(owner.export()) for name, owner in owners.items() if owner is not None}
-
-
-def restore(registry: Registry, parts: Mapping[str, bytes]) -> list[str]:
-    """
-    Add what an earlier run counted.
-
-    Args:
-        registry: Of a plan that may be another one.
-        parts: What `export` returned; parts may be missing.
-
-    Returns:
-        A line for each part that is not what was once written, and that therefore begins at zero.
-    """
-    faults = []
-    for name, (type_, owner) in PARTS.items():
-        restored = owner(registry)
-        if name not in parts or restored is None:
-            continue
-        try:
-            restored.restore(parse(parts[name], type_))
-        except SavedError as error:
-            faults.append(f"{name}: {error}")
-    return faults

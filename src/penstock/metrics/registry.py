@@ -27,6 +27,7 @@ from penstock.metrics.fold import (
     Numbers,
 )
 from penstock.metrics.kinds import Kinds
+from penstock.metrics.minutes import Minutes
 from penstock.metrics.pairs import Pairs
 from penstock.metrics.records import Records
 from penstock.metrics.scopes import Scopes
@@ -181,6 +182,7 @@ class Registry:
         targets: Totals by target.
         trackers: Listeners, routes and targets second by second.
         kinds: The busiest client addresses, users and destinations.
+        minutes: Minutes of clients and users, for who keeps them.
         endings: What ended connections measured.
         records: The newest ended connections, added by who folds.
         books: The node's own total, which the audit compares with all others.
@@ -205,6 +207,7 @@ class Registry:
         self.collection = begin(plan.metrics)
         self.trackers.switch(self.collection.series)
         self.kinds = Kinds(plan.metrics, self.scopes.targets, self.collection)
+        self.minutes = Minutes()
         self.audited: tuple[AuditLine, ...] = self._audit()
         self.records = Records(plan.metrics.connection_records)
         self.records.wanted = self.collection.records
@@ -251,6 +254,7 @@ class Registry:
         listeners, routes, targets = (table.seal(elapsed) for table in (self.listeners, self.routes, self.targets))
         self.trackers.push(listeners, routes, targets, at, covered)
         self.kinds.push(at, covered)
+        self.minutes.tick(at, self.kinds)
         self._ticked_ns = now_ns
         self.audited = self._audit()
 

@@ -6,7 +6,7 @@ Names stand for ids: a plan that was changed gives other ids to the same listene
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,6 +21,12 @@ MOST = 2**62
 
 GONE = 10_000
 """Names that no plan has any more and that are kept by themselves; the rest is nobody's. Ten times the trackers."""
+
+KEYS = 16_384
+"""Names of clients, users or destinations that are believed: more than `metrics.clients` may ask for."""
+
+TOTALS = 4
+"""Numbers of each of them; as many as `keys.TOTALS`."""
 
 Whole = Annotated[int, Meta(ge=0, le=MOST)]
 
@@ -81,6 +87,38 @@ def parse(raw: bytes, type_: type[Saved]) -> Saved:
         return msgspec.msgpack.decode(raw, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SavedError(f"{type_.__name__}: {error}") from error
+
+
+class SavedKeys(Struct, frozen=True, kw_only=True):
+    """
+    Totals of clients, users or destinations.
+
+    Args:
+        version: Of this struct.
+        names: Theirs, each once.
+        totals: Of each; shape (numbers, names), 64-bit integers.
+        evicted: How many lost their place to others, in all.
+    """
+
+    version: Literal[1] = 1
+    names: tuple[str, ...]
+    totals: bytes
+    evicted: Whole
+
+    def numbers(self) -> Numbers:
+        """
+        Return the totals; shape (`TOTALS`, names).
+
+        Raises:
+            SavedError: If they cannot be believed.
+        """
+        count = len(self.names)
+        if len(self.totals) != 8 * TOTALS * count or count > KEYS or len(set(self.names)) != count:
+            raise SavedError("SavedKeys: names and numbers do not match")
+        found = np.frombuffer(self.totals, "<i8").reshape(TOTALS, count).astype(np.int64)
+        if (found < 0).any() or (found.sum(axis=1, dtype=np.float64) > MOST).any():
+            raise SavedError("SavedKeys: a total is none")
+        return found
 
 
 class Named:

@@ -30,9 +30,7 @@ Found = TypeVar("Found")
 class _Kept(NamedTuple):
     """What the store holds."""
 
-    parts: dict[str, bytes]
-    minutes: list[Minute]
-    samples: dict[str, list[bytes]]
+    numbers: parts.Kept
     pages: list[tables.Page]
 
 
@@ -70,8 +68,10 @@ class Keeper:
     async def restore(self, registry: Registry) -> None:
         """Add what an earlier run counted to a registry, and keep this one from now on."""
         self._registry, self._archive = registry, Archive(registry.records)
-        registry.trackers.keeps = self._store is not None
-        if self._store is not None and self._store.is_open:
+        if self._store is None:
+            return
+        parts.keep(registry)
+        if self._store.is_open:
             await self._fill(self._store, registry)
 
     def run(self) -> None:
@@ -126,7 +126,7 @@ class Keeper:
             at=at,
             samples=tuple(Samples(kind, at, body) for kind, body in taken.samples.items()),
             minutes=taken.minutes,
-            retention=Retention({"seconds": self._metrics.seconds}, self._metrics.minutes, self._metrics.hours),
+            retention=Retention(parts.retention(self._metrics), self._metrics.minutes, self._metrics.hours),
         )
         return merge(self._waiting, checkpoint) if self._waiting else checkpoint
 
@@ -161,8 +161,7 @@ class Keeper:
             self._warn(str(error))
             return
         self._filled = True
-        faults = (*parts.load(registry, kept.samples, kept.minutes), *parts.restore(registry, kept.parts))
-        for fault in faults:
+        for fault in parts.restore(registry, kept.numbers):
             self._log.error("store: a part begins at zero", detail=fault)
         for fault in self._archive.restore(kept.pages) if self._archive is not None else ():
             self._log.error("store: some of the history of connections is left out", detail=fault)
@@ -171,13 +170,16 @@ class Keeper:
         now = self._clock.wall_ns() // NS
         minutes = partial(rollups.minutes, after=now - self._metrics.minutes * MINUTE, until=now + MINUTE)
         samples = {
-            kind: partial(tables.samples, kind=kind, after=now - self._metrics.seconds) for kind in parts.SAMPLES
+            kind: partial(tables.samples, kind=kind, after=now - kept)
+            for kind, kept in parts.retention(self._metrics).items()
         }
         pages = self._archive.pages if self._archive is not None else 0
         return _Kept(
-            parts=await self._read(store, "parts", tables.parts, dict[str, bytes]),
-            minutes=await self._read(store, "minutes", minutes, list[Minute]),
-            samples={kind: await self._read(store, kind, ask, list[bytes]) for kind, ask in samples.items()},
+            numbers=parts.Kept(
+                parts=await self._read(store, "parts", tables.parts, dict[str, bytes]),
+                minutes=await self._read(store, "minutes", minutes, list[Minute]),
+                samples={kind: await self._read(store, kind, ask, list[bytes]) for kind, ask in samples.items()},
+            ),
             pages=await self._read(store, "history", partial(tables.pages, limit=pages), list[tables.Page]),
         )
 
