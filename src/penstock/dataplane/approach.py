@@ -15,13 +15,14 @@ from penstock.connection.commands import DialError, Need, Send, TooLong
 from penstock.connection.parents import BROKEN_TALK, TALKS, Talk
 from penstock.dataplane.dialer import Dial, Owner
 from penstock.dataplane.handshake import Handshake, reason_of
+from penstock.dataplane.introduction import header_of
 from penstock.dataplane.reactor import BROKEN, IN, URGENT
 from penstock.dataplane.tls import TlsSocket
+from penstock.metrics.ledger import TARGET_RX, TARGET_TX
 
 if TYPE_CHECKING:
     from penstock.connection.commands import Until
     from penstock.dataplane.connection import Connection
-    from penstock.dataplane.route import Route
 
 EARLY = IN | URGENT
 """The target may have spoken already, and its edge has passed."""
@@ -34,10 +35,7 @@ class Approach:
     Args:
         connection: For whom.
         owner: Who is told; the connection itself or its HTTP exchange.
-        route: What leads to its targets.
         host, port: The target.
-        header: PROXY header; empty for none.
-        rx, tx: Words of the ledger that count the target's side.
     """
 
     __slots__ = (
@@ -45,19 +43,10 @@ class Approach:
         "_talk", "_tx", "_wish", "connection",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        connection: "Connection",
-        owner: Owner,
-        route: "Route",
-        host: str,
-        port: int,
-        header: bytes,
-        rx: int,
-        tx: int,
-    ) -> None:
-        self.connection, self._owner, self._route = connection, owner, route
-        self._host, self._port, self._header, self._rx, self._tx = host, port, header, rx, tx
+    def __init__(self, connection: "Connection", owner: Owner, host: str, port: int) -> None:
+        self.connection, self._owner, self._route = connection, owner, connection.route
+        self._host, self._port, self._header = host, port, header_of(connection)
+        self._rx, self._tx = connection.row + TARGET_RX, connection.row + TARGET_TX
         self._dial: Dial | None = None
         self._sock: RawSocket | None = None
         self._talk: Talk | None = None

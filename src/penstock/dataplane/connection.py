@@ -11,6 +11,7 @@ from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from penstock.base.addresses import Endpoint, pack_ip
 from penstock.base.bounds import DIAL_TARGETS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.config.plan import RoutePlan, TargetPlan
@@ -49,8 +50,10 @@ from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.inbox import Inbox
+from penstock.dataplane.preface import Preface
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End
+from penstock.dataplane.route import Route
 from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.udp import Association
 from penstock.metrics.ledger import (
@@ -66,6 +69,7 @@ from penstock.metrics.ledger import (
     aim,
     take,
 )
+from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
     from penstock.dataplane.listener import Listener
@@ -99,30 +103,32 @@ class Connection(Deadlines):
     Attributes:
         inbox: What the client has sent and the conversation has not taken yet.
         exchange: Carries HTTP exchanges, once there was one.
-        extra: A SOCKS BIND or UDP association.
+        extra: A SOCKS BIND or UDP association; before all else, the wait for a PROXY header.
         detail: One line for the log, written to the ledger at the end.
         secure: The client's socket, where it speaks TLS.
+        proxied: The PROXY header that it began with.
         route: What it takes; the listener's own until another one is decided.
     """
 
     __slots__ = (
         "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told",
-        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "route",
-        "row", "secure", "target", "worker",
+        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase",
+        "proxied", "route", "row", "secure", "target", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
         super().__init__(worker.reactor, worker.reactor.now + worker.handshake)
         self.worker, self.listener, self.row, self.host = worker, listener, row, host
-        self.route = listener.route
+        self.route: Route = listener.route
         self.client: End = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
         self.inbox = Inbox(self.client, worker.words)
         self.phase = Phase.NEGOTIATE
         self.detail = ""
         self.secure: TlsSocket | None = None
+        self.proxied: ProxyHeader | None = None
         self.target: End | None = None
         self.exchange: HttpExchange | None = None
-        self.extra: Binding | Association | None = None
+        self.extra: Binding | Association | Preface | None = None
         self._conversation: Conversation | None = None
         self._waiting: Need | Until | Peek | None = None
         self._described: Describe | None = None
@@ -130,6 +136,11 @@ class Connection(Deadlines):
         self._dial: dialer.Dial | Approach | None = None
         self._dial_started = self._tries = self._target_pending = 0
         self._told: Any = ASLEEP
+
+    def introduce(self, header: ProxyHeader, client: Endpoint) -> None:
+        """Learn from a PROXY header who the client is."""
+        self.proxied, self.host = header, client.host
+        self.worker.ledger.readdress(self.row, pack_ip(client.host), client.port)
 
     # The conversation ------------------------------------------------------------------------------------------------
 
@@ -332,11 +343,9 @@ class Connection(Deadlines):
 
     def way_to(self, owner: dialer.Owner, host: str, port: int) -> "dialer.Dial | Approach":
         """Return what leads to a target of the route, or to where the client wants to go; not begun yet."""
-        route = self.route
-        if route.direct:
+        if self.route.direct:
             return dialer.Dial(self.worker, owner, host, port)
-        row = self.row
-        return Approach(self, owner, route, host, port, b"", row + TARGET_RX, row + TARGET_TX)
+        return Approach(self, owner, host, port)
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
         """The target connection stands."""

@@ -14,9 +14,12 @@ from penstock.connection.registry import CONVERSATIONS
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.contexts import Contexts
 from penstock.dataplane.handshake import ClientHandshake
+from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
 from penstock.metrics.ledger import pack_scope
+from penstock.policy.networks import Networks
 from penstock.policy.routes import rules_of
+from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
     from penstock.dataplane.worker import Worker
@@ -54,6 +57,8 @@ class Listener:
         self._routed = plan.protocol == "tls"  # the client's hello decides what becomes of it
         self._shakes = self.contexts is not None and not self._routed
         self._plain = plan.protocol == "tcp" and self._rules is None
+        self._trusted = Networks(plan.trusted_proxies) if plan.accept_proxy != "off" else None
+        self._ordinary = self._plain and not self._shakes and self._trusted is None
         self._batch = 1
 
     def _serve(self, connection: Connection, facts: Facts) -> None:
@@ -64,13 +69,13 @@ class Listener:
             connection.inbox.leaves = self._routed
             connection.converse(self._converse(facts, self.plan))
 
-    def _shake_hands(self, connection: Connection, facts: Facts) -> None:
+    def _shake_hands(self, connection: Connection, facts: Facts, *, now: bool) -> None:
         def serve() -> None:
             assert connection.secure is not None  # noqa: S101 - they have just agreed
             self._serve(connection, facts._replace(server_name=connection.secure.asked, tls_version=TLS))
 
         assert self.contexts is not None  # noqa: S101 - the caller looked
-        ClientHandshake(connection, self.contexts.default, serve).start()
+        ClientHandshake(connection, self.contexts.default, serve).start(now=now)
 
     def listen(self) -> None:
         """Begin to accept. Level-triggered: what is left in the backlog announces itself again."""
@@ -132,11 +137,31 @@ class Listener:
         connection = Connection(worker, self, sock, fd, row, host)
         worker.reactor.watch(fd, connection, EDGE_IN)
         try:
-            if self._plain and not self._shakes:
+            if self._ordinary:
                 connection.go()
-            elif self._shakes:
-                self._shake_hands(connection, Facts(host, port, self._rules))
+            elif self._trusted is not None:
+                self._await_header(connection, host, port)
             else:
-                self._serve(connection, Facts(host, port, self._rules))
+                self._admit(connection, Facts(host, port, self._rules))
         except Exception as error:
             worker.crashed(connection, error)
+
+    def _await_header(self, connection: Connection, host: str, port: int) -> None:
+        trusted = host in self._trusted  # type: ignore[operator]
+
+        def admit(header: ProxyHeader | None) -> None:
+            client = client_of(header, host, port)
+            if header is not None:
+                connection.introduce(header, client)
+            facts = Facts(client.host, client.port, self._rules, trusted=trusted)
+            self._admit(connection, facts, behind_header=True)
+
+        required = self.plan.accept_proxy == "required"
+        Preface(connection, required=required, trusted=trusted, then=admit).start()
+
+    def _admit(self, connection: Connection, facts: Facts, *, behind_header: bool = False) -> None:
+        """Shake hands, or begin what the listener is for."""
+        if self._shakes:
+            self._shake_hands(connection, facts, now=behind_header)
+        else:
+            self._serve(connection, facts)

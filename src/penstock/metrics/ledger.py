@@ -40,6 +40,7 @@ FREE, OPEN, REST = range(3)
 """The low two bits of STATE; the other bits are the connection's serial number."""
 
 _ROW = Struct("=Q5QQQQQQQ16sQQ")  # STATE ... PORT and DIALED in row order; native order, no padding
+_TWO_WORDS = Struct("=QQ")
 assert _ROW.size == ROW_WORDS * 8  # noqa: S101 - a layout that is wrong must not load
 
 
@@ -136,6 +137,13 @@ class Ledger:
         self.words[base] = self.serial << 2 | OPEN  # last: who sees an open row sees all of it
         return base
 
+    def readdress(self, base: int, ip: bytes, port: int) -> None:
+        """Note who the client really is (16 bytes of `pack_ip`): its socket's peer was a proxy, and spoke for it."""
+        words = self.words
+        words[base + IP_HIGH], words[base + IP_LOW] = _TWO_WORDS.unpack(ip)
+        words[base + PORT] = port
+        words[base + SCOPE] |= APART
+
     def end(self, base: int, now_ns: int, outcome: int) -> None:
         """
         End a row; it rests until the supervisor has read it.
@@ -186,7 +194,7 @@ TARGET_SHIFT, ROUTE_SHIFT = 16, 32
 """Where the ids of target and route begin in a SCOPE word; the listener's has the low 16 bits, as each of them has."""
 
 APART = 1 << 63
-"""In SCOPE: the row does not count what the client's TCP socket carries, byte by byte: datagrams, TLS."""
+"""In SCOPE: the row does not count what the client's TCP socket carries, byte by byte: datagrams, TLS, a header."""
 
 _NO_ROUTE = APART | 0xFFFF
 

@@ -1,0 +1,128 @@
+"""
+The PROXY header in front of what a client says: read and taken exactly, so that all that follows is the client's.
+
+Its bytes are the proxy's before us and not the client's: they are not counted. Whom it names is the client from then
+on: for routes, limits, records and logs.
+"""
+
+from _socket import MSG_DONTWAIT, MSG_PEEK
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from penstock.base.addresses import Endpoint
+from penstock.base.bounds import PROXY_OPTIONAL_WAIT_NS, PROXY_V2_BYTES
+from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
+from penstock.dataplane.reactor import HANGUP, IN, READABLE, URGENT
+from penstock.protocols.proxy_header.header import ProxyHeader, ProxyHeaderError
+from penstock.protocols.proxy_header.parse import parse
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+
+REFUSED = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROXY_HEADER).pack()
+LEFT = Outcome(EndedBy.CLIENT, Phase.NEGOTIATE).pack()
+SLOW = Outcome(EndedBy.CLIENT_TIMEOUT, Phase.NEGOTIATE).pack()
+
+BEGINNINGS = (b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n")
+
+
+class Preface:
+    """
+    Reads the header of one connection, and then begins what its listener is for.
+
+    Args:
+        connection: Just accepted.
+        required: Whether there must be one.
+        trusted: Whether the peer is one whose headers are believed.
+        then: Called once with the header, None for none.
+    """
+
+    __slots__ = ("_connection", "_needed", "_required", "_seen", "_then", "_trusted")
+
+    def __init__(
+        self, connection: "Connection", *, required: bool, trusted: bool, then: Callable[[ProxyHeader | None], None]
+    ) -> None:
+        self._connection, self._required, self._trusted, self._then = connection, required, trusted, then
+        self._needed, self._seen = 1, 0
+
+    def start(self) -> None:
+        """Wait for the first bytes; where no header needs to come, not for long: the target may speak first."""
+        connection = self._connection
+        if self._required and not self._trusted:
+            self._refuse("the peer is no trusted proxy")
+            return
+        connection.extra = self
+        if not self._required:
+            connection.arm(connection.worker.reactor.now + PROXY_OPTIONAL_WAIT_NS)
+
+    def client_ready(self, mask: int) -> None:
+        """More bytes are there, or no more will be."""
+        connection = self._connection
+        if not mask & READABLE:
+            return
+        try:
+            data = connection.client.sock.recv(PROXY_V2_BYTES, MSG_DONTWAIT | MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if self._read(data) and (not data or (mask & HANGUP and len(data) == self._seen)):
+            connection.detail = "closed in the middle of a PROXY header"
+            connection.end(LEFT)
+        self._seen = len(data)
+
+    def _read(self, data: bytes) -> bool:
+        """Look for a header in what there is, and return whether more must come."""
+        if not self._required and data and not _may_begin(data):
+            self._begin(None)
+            return False
+        if len(data) < self._needed:
+            return True
+        try:
+            answer = parse(data)
+        except ProxyHeaderError as error:
+            self._refuse(str(error))
+            return False
+        if isinstance(answer, int):
+            self._needed = answer
+            return True
+        if not self._trusted:
+            self._refuse("a PROXY header of a peer that is no trusted proxy")
+            return False
+        self._connection.client.sock.recv(answer.size, MSG_DONTWAIT)
+        self._begin(answer.header)
+        return False
+
+    def _begin(self, header: ProxyHeader | None) -> None:
+        connection = self._connection
+        connection.extra = None
+        connection.arm(connection.worker.reactor.now + connection.worker.handshake)
+        connection.inbox.pending = IN | URGENT  # what came with the header has made its edge
+        self._then(header)
+
+    def _refuse(self, why: str) -> None:
+        self._connection.detail = f"no PROXY header: {why}"
+        self._connection.end(REFUSED)
+
+    def expire(self) -> None:
+        """Nothing has come in time: without a header, where none is required."""
+        if self._required or self._seen:
+            self._connection.detail = "no PROXY header in time"
+            self._connection.end(SLOW)
+        else:
+            self._begin(None)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _may_begin(data: bytes) -> bool:
+    """Return whether these bytes can still become a header."""
+    return any(data.startswith(each[: len(data)]) for each in BEGINNINGS)
+
+
+def client_of(header: ProxyHeader | None, host: str, port: int) -> Endpoint:
+    """Return whom a header names; the socket's own peer where it names nobody."""
+    if header is None or header.source is None or header.source.host.startswith("unix:"):
+        return Endpoint(host, port)
+    return header.source

@@ -1,0 +1,26 @@
+"""Whether an address is in one of some networks."""
+
+from collections.abc import Iterable
+
+from penstock.policy.ranges import Range, RangeIndex, address_number, network_ranges
+
+
+class Networks:
+    """
+    Some networks.
+
+    Args:
+        networks: Such as `10.0.0.0/8`, or addresses; IPv4 is the same as IPv4-mapped.
+
+    Raises:
+        ValueError: If one is none.
+    """
+
+    __slots__ = ("_index",)
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        ranges: list[Range] = [each for network in networks for each in network_ranges(network)]
+        self._index = RangeIndex([(0, ranges)])
+
+    def __contains__(self, host: str) -> bool:
+        return bool(self._index.find(address_number(host)))

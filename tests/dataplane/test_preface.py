@@ -1,0 +1,118 @@
+"""PROXY headers in front of what clients say: taken exactly, believed from trusted peers only."""
+
+import contextlib
+import socket
+
+import pytest
+
+from penstock.base.addresses import unpack_ip
+from penstock.base.outcomes import COMPLETE, EndedBy, Reason
+from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
+from penstock.metrics import ledger
+from penstock.testing.certificates import Authority
+from penstock.testing.peers import echo, read_all, saying, serving
+from penstock.testing.workbench import bench, listener, quick
+
+V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 443\r\n"
+V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes((203, 0, 113, 9, 192, 0, 2, 1)) + b"\x13\x88\x01\xbb"
+LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+LOOPBACK = ("127.0.0.0/8",)
+
+
+def client_of(plane, place=0):
+    """Return the client of a row as the sampler sees it."""
+    base = ledger.HEADER_WORDS + place * ledger.ROW_WORDS
+    words = plane.words
+    packed = b"".join(int(words[base + word]).to_bytes(8, "little") for word in (ledger.IP_HIGH, ledger.IP_LOW))
+    return unpack_ip(packed), words[base + ledger.PORT]
+
+
+def plane_of(target, mode="required", trusted=LOOPBACK, **more):
+    """Return a bench with a listener that expects headers."""
+    return bench(listener("main", "tcp", target.port, accept_proxy=mode, trusted_proxies=trusted), **more)
+
+
+@pytest.mark.parametrize("header", [V1, V2])
+@pytest.mark.parametrize("mode", ["required", "optional"])
+@pytest.mark.parametrize("split", [None, 1, 10])
+def test_header_names_the_client_and_is_not_counted(header, mode, split):
+    """In any split the header is taken, its client stands in the row, and only what follows is counted."""
+    with serving(echo) as target, plane_of(target, mode) as plane, plane.connect() as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        said = header + b"hello"
+        for start in range(0, len(said), split or len(said)):
+            client.sendall(said[start : start + (split or len(said))])
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b"hello"
+        row = plane.ended()[0]
+        assert (row.client_rx, row.client_tx, row.outcome) == (5, 5, COMPLETE)
+        assert client_of(plane) == ("203.0.113.9", 5_000)
+
+
+def test_local_and_unknown_leave_the_peer():
+    """LOCAL and UNKNOWN name nobody: the socket's own address counts."""
+    with serving(echo) as target, plane_of(target) as plane:
+        for place, header in enumerate((LOCAL, b"PROXY UNKNOWN\r\n")):
+            with plane.connect() as client:
+                port = client.getsockname()[1]
+                client.sendall(header + b"x")
+                assert client.recv(1) == b"x"
+                assert client_of(plane, place) == ("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("mode", "trusted", "said"),
+    [
+        ("required", LOOPBACK, b"GET / HTTP/1.1\r\n\r\n"), ("required", LOOPBACK, b"PROXY TCP4 nonsense\r\n"),
+        ("required", ("192.0.2.0/24",), V1), ("optional", ("192.0.2.0/24",), V2), ("optional", ("192.0.2.0/24",), V1),
+    ],
+)  # fmt: skip
+def test_what_is_refused(mode, trusted, said):
+    """No header where one must be, a malformed one, and any of an untrusted peer: closed, and counted as the reason."""
+    with serving(echo) as target, plane_of(target, mode, trusted) as plane:
+        with plane.connect() as client:
+            client.sendall(said)
+            with contextlib.suppress(ConnectionError):  # its bytes were never read
+                read_all(client)
+        outcome = plane.ended()[0].outcome
+        assert (outcome.ended_by, outcome.reason) == (EndedBy.PROXY, Reason.PROXY_HEADER)
+        assert target.clients == 0
+
+
+def test_optional_goes_on_without():
+    """Where a header may come, other first bytes, and silence before a target that speaks first, are served at once."""
+    with serving(echo) as target, plane_of(target, "optional") as plane, plane.connect() as client:
+        client.sendall(b"hello")
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b"hello"
+    with serving(saying(b"220 ready\r\n")) as target, plane_of(target, "optional") as plane, plane.connect() as client:
+        assert client.recv(100) == b"220 ready\r\n"
+
+
+def test_incomplete_headers_meet_the_deadline():
+    """Half a header ends at the handshake's deadline, or with the client."""
+    with serving(echo) as target, plane_of(target, timeouts=quick(handshake=0.2)) as plane:
+        with plane.connect() as client:
+            client.sendall(V2[:14])
+            with contextlib.suppress(ConnectionError):
+                assert read_all(client) == b""
+        with plane.connect() as client:
+            client.sendall(V1[:9])
+        found = {row.outcome.ended_by for row in plane.ended(2)}
+        assert found == {EndedBy.CLIENT_TIMEOUT, EndedBy.CLIENT}
+
+
+def test_header_before_tls_and_routes_by_the_real_client(tmp_path):
+    """The header stands before the client's hello; the client that it names decides the route."""
+    authority = Authority(tmp_path)
+    tls = TlsPlan(certificates=(authority.issue("localhost"),))
+    with serving(echo) as target, serving(saying(b"for you")) as other:
+        special = RoutePlan(
+            id=2, name="special", match=MatchPlan(clients=("203.0.113.0/24",)),
+            targets=(TargetPlan(id=2, host="127.0.0.1", port=other.port),),
+        )  # fmt: skip
+        front = listener("main", "tcp", target.port, tls=tls, accept_proxy="required", trusted_proxies=LOOPBACK)
+        with bench(front, routes=(special,)) as plane, plane.connect() as raw:
+            raw.sendall(V1)
+            with authority.client_context().wrap_socket(raw, server_hostname="localhost") as client:
+                assert client.recv(100) == b"for you"
