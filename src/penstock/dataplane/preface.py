@@ -66,7 +66,7 @@ class Preface:
             return
         except OSError:
             data = b""
-        if self._read(data) and (not data or (mask & HANGUP and len(data) == self._seen)):
+        if self._read(data) and (not data or mask & HANGUP):
             connection.detail = "closed in the middle of a PROXY header"
             connection.end(LEFT)
         self._seen = len(data)
