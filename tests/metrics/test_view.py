@@ -8,7 +8,7 @@ import pytest
 from penstock.base.outcomes import Phase
 from penstock.metrics.keys import OTHER_NAME as OTHER
 from penstock.metrics.tops import NAMED
-from penstock.metrics.view import Metrics, UnknownScopeError, parse_window
+from penstock.metrics.view import Metrics, UnknownScopeError, parse_span, parse_window
 from penstock.testing.pen import Pen
 from penstock.testing.standin import StandIn
 
@@ -208,6 +208,17 @@ def test_windows_that_are_none(text):
     """Anything else is refused with an example."""
     with pytest.raises(ValueError, match="as in 10s"):
         parse_window(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("3650d", 315_360_000), ("400d", 34_560_000), ("90d", 7_776_000), ("7", 7)]
+)
+def test_graphs_look_back_for_years(text, seconds):
+    """What is kept by the hour can be asked for; what cannot be kept is refused with an example."""
+    assert parse_span(text) == seconds
+    for wrong in ("3651d", "0", "", "x", "99999999"):
+        with pytest.raises(ValueError, match="as in 10s"):
+            parse_span(wrong)
 
 
 def test_many_clients_are_named_up_to_a_bound(node):

@@ -2,6 +2,7 @@
 
 import gzip
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -11,8 +12,10 @@ from starlette.testclient import TestClient
 import penstock
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.live import number_of
+from penstock.metrics.view import HistoryView
 from penstock.node.admin import make_app
 from penstock.node.queries import LARGEST_ID
+from penstock.store.store import UnreachableError
 from penstock.testing.standin import PLAN, StandIn
 
 
@@ -248,6 +251,19 @@ def test_metrics_that_are_not_there(client, path, status):
     answer = client.get(path)
     assert answer.status_code == status
     assert len(answer.json()["detail"]) > 20
+
+
+def test_graphs_that_memory_does_not_hold_come_from_the_store(node, client):
+    """Further back, or of who has left: the store is asked; where it knows nothing, memory's own answer stands."""
+    kept = HistoryView(scope="node", step=3_600, at=[7_200], covered=[3_600.0], series={"bytes_in": [1.0]})
+    node.kept = {"node": kept, "client:192.0.2.250": kept, "user:ann": UnreachableError("n.db: disk I/O error")}
+    for ask in ("seconds=90d", "seconds=2h&scope=client:192.0.2.250", "scope=client:192.0.2.250"):
+        assert client.get(f"/api/v1/metrics/history?{ask}").json() == msgspec.to_builtins(kept)
+    assert client.get("/api/v1/metrics/history?seconds=90s").json()["step"] == 1
+    answer = client.get("/api/v1/metrics/history?seconds=1d&scope=user:ann")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "n.db: disk I/O error")
+    assert client.get("/api/v1/metrics/history?seconds=90d&scope=route:out").status_code == 400
+    assert client.get("/api/v1/metrics/history?scope=route:gone").status_code == 404
 
 
 def test_the_collection_is_shown_and_switched(node, client):

@@ -16,7 +16,7 @@ from penstock.metrics.registry import Registry
 from penstock.node.keeper import Keeper
 from penstock.store import tables
 from penstock.store.checkpoint import Checkpoint
-from penstock.store.store import Store
+from penstock.store.store import Store, UnreachableError
 from penstock.store.writer import Notice
 from penstock.testing.clock import ManualClock
 from penstock.testing.standin import PLAN, StandIn
@@ -256,5 +256,36 @@ def test_records_that_a_damaged_file_took_along_are_written_again(tmp_path):
         kept._tell(Notice("error", "store was damaged: it was set aside, and a fresh one begun", "x"))
         await kept.close()
         assert await found(tmp_path / "n.db") == [1, 2, 3]
+
+    asyncio.run(play())
+
+
+def test_graphs_are_drawn_from_the_store(tmp_path):
+    """Minutes of a client that memory has forgotten are there; nobody's are not; a damaged table is out of reach."""
+
+    async def play():
+        node, kept = StandIn(), keeper(tmp_path / "n.db", flush=3_600 * NS)
+        kept._clock = node.clock
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        row = node.pen.open(client=("192.0.2.5", 1))
+        for _ in range(130):
+            node.pen.move(row, 60)
+            node.tick()
+        kept._hand_over(kept._store, node.sampler.registry)
+        await asyncio.to_thread(kept._store.settle, 10)
+        for scope in ("client:192.0.2.5", "node", "listener:web"):
+            view = await kept.graph(scope, 600)
+            assert (view.step, set(view.series["bytes_in"][1:])) == (60, {60.0})
+        hours = await kept.graph("client:192.0.2.5", 90_000)
+        moved = sum(rate * covered for rate, covered in zip(hours.series["bytes_in"], hours.covered, strict=True))
+        assert (hours.step, round(moved) % 60, round(moved) > 3_600) == (3_600, 0, True)
+        assert await kept.graph("client:192.0.2.6", 600) is None
+        assert await kept.graph("destination:x:1", 600) is None
+        await kept.close()
+        with pytest.raises(UnreachableError, match="not open"):
+            await kept.graph("node", 600)
+        node.close()
 
     asyncio.run(play())

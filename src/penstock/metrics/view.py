@@ -17,6 +17,9 @@ from penstock.metrics.tracker import MINUTE, NODE, WINDOWS, Rates
 LONGEST = 31 * 86_400
 """The longest window and the longest graph that can be asked for; unit s. So long minutes can be kept."""
 
+FURTHEST = 3_650 * 86_400
+"""How far back a graph can be asked for; unit s. So long hours can be kept."""
+
 FIELDS = ("bytes_in", "bytes_out", "requests", "connections")
 """Curves of a graph, in the order of `tracker.COLUMNS`; a client, user or destination has the first two."""
 
@@ -266,9 +269,9 @@ class Metrics:
         found = self._keyed(scope, seconds)
         if found is not None:
             picture, place = found
-            return _drawn(scope, 1, NO_HISTORY if picture is None else picture.history(place, seconds))
+            return drawn(scope, 1, NO_HISTORY if picture is None else picture.history(place, seconds))
         try:
-            return _drawn(scope, *self._snapshot.series.history(scope, seconds))
+            return drawn(scope, *self._snapshot.series.history(scope, seconds))
         except KeyError:
             raise self._unknown(scope) from None
 
@@ -302,6 +305,29 @@ class Metrics:
         return counts
 
 
+def parse_span(text: str) -> int:
+    """
+    Return how far a graph looks back; unit s.
+
+    Args:
+        text: As for `parse_window`, to ten years.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    seconds = _seconds(text)
+    if not 1 <= seconds <= FURTHEST:
+        raise ValueError("a time from 1s to 3650d is needed, as in 10s, 5m or 90d")
+    return seconds
+
+
+def _seconds(text: str) -> int:
+    if text in WINDOWS:
+        return WINDOWS[text]
+    match = _WINDOW.fullmatch(text)
+    return int(match[1]) * _UNITS[match[2]] if match else 0
+
+
 def parse_window(text: str) -> int:
     """
     Return the length of a window; unit s.
@@ -313,16 +339,14 @@ def parse_window(text: str) -> int:
     Raises:
         ValueError: If it is none of these, or not from 1 second to 31 days.
     """
-    if text in WINDOWS:
-        return WINDOWS[text]
-    match = _WINDOW.fullmatch(text)
-    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    seconds = _seconds(text)
     if not 1 <= seconds <= LONGEST:
         raise ValueError("a time from 1s to 31d is needed, as in 10s or 5m, or one of instant, recent, average")
     return seconds
 
 
-def _drawn(scope: str, step: int, history: History) -> HistoryView:
+def drawn(scope: str, step: int, history: History) -> HistoryView:
+    """Return a graph as it is published; a step that nothing covers has no values."""
     columns: list[list[float | None]] = history.rates().T.tolist()
     for gap in np.flatnonzero(history.covered == 0).tolist():
         for column in columns:

@@ -28,13 +28,14 @@ from penstock.metrics.exporters.prometheus import Format, render
 from penstock.metrics.filters import parse_word
 from penstock.metrics.snapshot import Snapshot
 from penstock.metrics.tracker import NODE, WINDOWS
-from penstock.metrics.view import Metrics, UnknownScopeError, WindowView, parse_window
+from penstock.metrics.view import HistoryView, Metrics, UnknownScopeError, WindowView, parse_span, parse_window
 from penstock.node import history
 from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
 from penstock.node.queries import parse_limit, parse_number, take
 from penstock.node.usage import UsageMeter
+from penstock.store.store import UnreachableError
 
 PAGE = 1_000
 NAMES = 256
@@ -81,6 +82,15 @@ class Node(Protocol):
 
     def switch(self, wanted: Mapping[str, bool]) -> Collection:
         """Switch parts of the collection, and return what is on; raises CollectionError for what cannot be."""
+
+    async def kept_graph(self, scope: str, seconds: int) -> HistoryView | None:
+        """
+        Return a graph from the store; None if it knows nothing of the scope, or there is none.
+
+        Raises:
+            ValueError: If nothing is kept for so long.
+            UnreachableError: If it cannot be read.
+        """
 
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
@@ -198,9 +208,23 @@ class _Door:
 
     async def history(self, request: Request) -> Response:
         """A graph of one scope."""
-        query = take(request, {"seconds": parse_window, "scope": str})
+        query = take(request, {"seconds": parse_span, "scope": str})
+        seconds, scope = query.get("seconds", GRAPH), query.get("scope", NODE)
         with _scoped():
-            return _json(Metrics(self._node.snapshot()).history(query.get("seconds", GRAPH), query.get("scope", NODE)))
+            try:
+                view = Metrics(self._node.snapshot()).history(seconds, scope)
+            except (UnknownScopeError, ValueError):  # memory does not know it: the store may
+                kept = await self._kept(scope, seconds)
+                if kept is None:
+                    raise
+                view = kept
+        return _json(view)
+
+    async def _kept(self, scope: str, seconds: int) -> HistoryView | None:
+        try:
+            return await self._node.kept_graph(scope, seconds)
+        except UnreachableError as error:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
 
     async def collection(self, request: Request) -> Response:
         """Which parts of the metrics are collected: shown, or switched."""

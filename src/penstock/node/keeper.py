@@ -16,6 +16,8 @@ from penstock.metrics import parts
 from penstock.metrics.record_pages import Archive
 from penstock.metrics.registry import Registry
 from penstock.metrics.rollups import Minute
+from penstock.metrics.view import HistoryView
+from penstock.node.graphs import graph, span
 from penstock.node.log import Log
 from penstock.store import rollups, tables
 from penstock.store.checkpoint import Checkpoint, Retention, merge
@@ -78,6 +80,27 @@ class Keeper:
         """Begin to make checkpoints."""
         if self._store is not None:
             self._flusher = asyncio.create_task(self._flush_for_ever(self._store))
+
+    async def graph(self, scope: str, seconds: int) -> HistoryView | None:
+        """
+        Return a graph of minutes or hours; None if nothing is kept of the scope, or at all.
+
+        Args:
+            scope: As for `Metrics.history`.
+            seconds: How far it looks back; unit s.
+
+        Raises:
+            ValueError: If nothing is kept for so long.
+            UnreachableError: If the file cannot be read.
+        """
+        wanted = span(scope, seconds, self._clock.wall_ns() // NS, self._metrics)
+        if wanted is None or self._store is None:
+            return None
+        try:
+            steps = await asyncio.to_thread(self._store.read, partial(rollups.history, **wanted._asdict()))
+        except RowError as error:
+            raise UnreachableError(str(error)) from error
+        return None if steps is None else graph(scope, wanted.length, steps)
 
     async def close(self) -> None:
         """Make the last checkpoint, and return when it is written or the disk has had its time."""

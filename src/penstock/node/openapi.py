@@ -67,8 +67,8 @@ def _paths() -> Json:
             | {"parameters": [_time("window", "10s"), _scope()]}
         },
         "/api/v1/metrics/history": {
-            "get": _operation("A graph of one scope", _json(_ref("HistoryView")), 400, 404)
-            | {"parameters": [_time("seconds", "300"), _scope()]}
+            "get": _operation("A graph of one scope", _json(_ref("HistoryView")), 400, 404, 503)
+            | {"parameters": [_span(), _scope()]}
         },
         "/api/v1/metrics/export": {
             "get": _operation(
@@ -169,6 +169,11 @@ def _time(name: str, default: str) -> Json:
         "of a client, user or destination to 5m"
     )
     return {"name": name, "in": "query", "description": what, "schema": {"type": "string", "default": default}}
+
+
+def _span() -> Json:
+    what = "how far back: to an hour by the second, to a day by the minute, further by the hour, as in 300, 6h or 90d"
+    return {"name": "seconds", "in": "query", "description": what, "schema": {"type": "string", "default": "300"}}
 
 
 def _scope() -> Json:

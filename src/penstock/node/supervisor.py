@@ -27,6 +27,7 @@ from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.view import HistoryView
 from penstock.node.auditor import Auditor
 from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
@@ -115,6 +116,10 @@ class Supervisor:
     async def audit(self) -> AuditView:
         """Compare open connections with the kernel, and return the whole sheet."""
         return await self._auditor.ask()
+
+    async def kept_graph(self, scope: str, seconds: int) -> HistoryView | None:
+        """Return a graph from the store; see `admin.Node`."""
+        return await self._keeper.graph(scope, seconds)
 
     async def close_connection(self, number: int) -> bool:
         """End the connection with this id; returns whether there was one."""

@@ -7,6 +7,7 @@ from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.view import HistoryView
 from penstock.node.sampler import Sampler
 from penstock.testing.clock import ManualClock
 from penstock.testing.pen import Pen
@@ -50,6 +51,7 @@ class StandIn:
         sampler: A real one.
         pen: The ledger of its one worker, generation 1.
         closed: Ids that it was told to close.
+        kept: Graphs that its store seems to hold, by scope; or why it cannot be read.
         drains: How often it was told to drain.
     """
 
@@ -63,6 +65,7 @@ class StandIn:
         self.sampler.state = "serving"
         self.closed: list[int] = []
         self.drains = 0
+        self.kept: dict[str, HistoryView | Exception] = {}
 
     def tick(self, seconds: float = 1.0) -> Snapshot:
         """Let time pass and sample."""
@@ -81,6 +84,13 @@ class StandIn:
     async def audit(self) -> AuditView:
         """Return the sheet of the last tick; there is no kernel to ask."""
         return self.snapshot().audit
+
+    async def kept_graph(self, scope: str, seconds: int) -> HistoryView | None:
+        """Answer what `kept` holds for the scope; raise it if it is an error."""
+        found = self.kept.get(scope)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def close_connection(self, number: int) -> bool:
         """Note the order; answer whether there is such a connection."""
