@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.metrics.catalog import Family
 from penstock.metrics.exporters.families import Reading, readings
-from penstock.metrics.exporters.statsd import DATAGRAM_BYTES, Teller, plain, safe_name, safe_tag
+from penstock.metrics.exporters.statsd import DATAGRAM_BYTES, GONE, Teller, plain, safe_name, safe_tag
 from penstock.metrics.histogram import Distribution
 from penstock.testing.standin import StandIn
 
@@ -80,13 +80,34 @@ def test_what_was_not_sent_is_told_later():
 
 
 def test_a_counter_that_begins_anew_is_told_whole():
-    """A total that is smaller than what was told has begun at zero; a series that went and came back, too."""
+    """A total that is smaller than what was told has begun at zero."""
     teller, receiver = Teller("penstock", "edge", False, [counted(100)]), Receiver()
     tell(teller, receiver, counted(3))
     assert receiver.counters == {"penstock.x_total.route.a": 3}
+
+
+def test_a_series_that_went_goes_on():
+    """A series that is gone for a while and comes back is told what it grew since it was last told, or begins anew."""
+    teller, receiver = Teller("penstock", "edge", False, [counted(100)]), Receiver()
+    tell(teller, receiver, counted(1, "b"))
     tell(teller, receiver)
-    tell(teller, receiver, counted(5))
-    assert receiver.counters == {"penstock.x_total.route.a": 8}
+    tell(teller, receiver, counted(107))
+    assert receiver.counters == {"penstock.x_total.route.a": 7, "penstock.x_total.route.b": 1}
+    tell(teller, receiver)
+    tell(teller, receiver, counted(2))
+    assert receiver.counters["penstock.x_total.route.a"] == 9
+
+
+def test_series_that_went_are_bounded():
+    """Of series that come and go, those that went last are remembered."""
+    teller, receiver = Teller("penstock", "edge", False, []), Receiver()
+    family = Family("penstock_x_total", "counter", "Help", ("route",))
+    tell(teller, receiver, Reading(family, {(f"r{number}",): 1 for number in range(GONE + 5)}, {}))
+    for number in range(5):
+        tell(teller, receiver, counted(1, f"s{number}"))
+    assert len(teller._told) == GONE + 1
+    tell(teller, receiver, counted(1, f"r{GONE}"))
+    assert receiver.counters[f"penstock.x_total.route.r{GONE}"] == 1
 
 
 def test_labels_are_parts_of_the_name_or_tags():
@@ -171,9 +192,14 @@ def test_datagrams_are_full_but_not_too_full():
 
 
 def test_series_of_one_name_are_added_up():
-    """Two labels that are the same once they are safe make one series, with the sum of both."""
-    reading = Reading(COUNTER, {("a.b",): 1, ("a,b",): 2}, {})
-    assert lines(reading) == ["penstock.x_total.route.a_b:3|c"]
+    """Labels that are the same once they are safe are one series; its growth stays right when one of them goes."""
+    teller, receiver = Teller("penstock", "edge", False, []), Receiver()
+    gauge = Family("penstock_y", "gauge", "Help", ("route",))
+    values = {("a.b",): 1, ("a,b",): 2}
+    tell(teller, receiver, Reading(COUNTER, values, {}), Reading(gauge, values, {}))
+    assert (receiver.counters, receiver.gauges) == ({"penstock.x_total.route.a_b": 3}, {"penstock.y.route.a_b": 3})
+    tell(teller, receiver, Reading(COUNTER, {("a.b",): 5}, {}))
+    assert receiver.counters == {"penstock.x_total.route.a_b": 7}
 
 
 @given(st.lists(st.text(max_size=300), max_size=5), st.booleans())

@@ -29,6 +29,9 @@ DECIMALS = 9
 SLACK = 1e-9
 """What sums of fractions may be off by, in proportion; a counter that falls by no more has not begun anew."""
 
+GONE = 10_000
+"""Series that are remembered after they went; as many as `labels.REMEMBERED` keys of three kinds have."""
+
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _NOT_IN_TAGS = re.compile(r"[,|#\s\x00-\x1f\x7f]")
 
@@ -50,19 +53,30 @@ class Series(NamedTuple):
         return f"{self.name}:{value}|{kind}{self.tags}"
 
 
+Origin = tuple[str, ...]
+"""Where a number comes from: a sample's name and the values of its labels, before any of it is made safe."""
+
+
 class Line(NamedTuple):
     """
-    What is told of one series.
+    What is told of one number.
 
     Args:
         text: One line, or two that go together.
-        series: Whose growth it is; None for a gauge.
+        origin: Whose growth it is; None for a gauge.
         growth: How much.
     """
 
     text: str
-    series: Series | None = None
+    origin: Origin | None = None
     growth: float = 0
+
+
+class Total(NamedTuple):
+    """What a counter stands at, and what a receiver knows it by."""
+
+    series: Series
+    value: float
 
 
 class Datagram(NamedTuple):
@@ -71,11 +85,11 @@ class Datagram(NamedTuple):
 
     Args:
         payload: At most `DATAGRAM_BYTES`.
-        grown: Growth that it tells, by series.
+        grown: Growth that it tells, by where it comes from.
     """
 
     payload: bytes
-    grown: Mapping[Series, float]
+    grown: Mapping[Origin, float]
 
 
 class Teller:
@@ -91,7 +105,7 @@ class Teller:
 
     def __init__(self, prefix: str, node: str, tags: bool, before: Iterable[Reading]) -> None:
         self._prefix, self._node, self._tags = prefix, node, tags
-        self._told = self._read(before)[1]
+        self._told: dict[Origin, float] = {origin: total.value for origin, total in self._read(before)[1].items()}
 
     def tell(self, readings: Iterable[Reading]) -> Iterator[Datagram]:
         """
@@ -101,34 +115,47 @@ class Teller:
             readings: All families of one tick.
         """
         gauges, counters = self._read(readings)
-        self._told = {series: told for series, told in self._told.items() if series in counters}
+        self._forget(counters)
         yield from _packed(self._gauge(*each) for each in gauges.items() if isfinite(each[1]))
         yield from _packed(self._growth(counters))
 
     def sent(self, datagram: Datagram) -> None:
         """The receiver has been told this."""
-        for series, growth in datagram.grown.items():
-            self._told[series] = self._told.get(series, 0) + growth
+        for origin, growth in datagram.grown.items():
+            self._told[origin] = self._told.get(origin, 0) + growth
 
-    def _read(self, readings: Iterable[Reading]) -> tuple[dict[Series, float], dict[Series, float]]:
-        """Return gauges and counters by series; what has one name after it was made safe is added up."""
+    def _read(self, readings: Iterable[Reading]) -> tuple[dict[Series, float], dict[Origin, Total]]:
+        """
+        Return gauges and counters.
+
+        Two numbers may have one name when labels were made safe. Gauges are added up here; growth is added up by the
+        receiver, and is counted apart until then: one of the two may go while the other stays.
+        """
         gauges: dict[Series, float] = {}
-        counters: dict[Series, float] = {}
+        counters: dict[Origin, Total] = {}
         for reading in readings:
-            kept = gauges if reading.family.kind == "gauge" else counters
             for sample in reading.samples():
                 series = self._series(sample)
-                kept[series] = kept.get(series, 0) + sample.value
+                if reading.family.kind == "gauge":
+                    gauges[series] = gauges.get(series, 0) + sample.value
+                else:
+                    counters[sample.name, *sample.labels.values()] = Total(series, sample.value)
         return gauges, counters
 
-    def _growth(self, counters: Mapping[Series, float]) -> Iterator[Line]:
-        for series, total in counters.items():
-            told = self._told.get(series, 0)
+    def _growth(self, counters: Mapping[Origin, Total]) -> Iterator[Line]:
+        for origin, (series, total) in counters.items():
+            told = self._told.get(origin, 0)
             if total < told - SLACK * told:  # it began anew
-                told = self._told[series] = 0
+                told = self._told[origin] = 0
             text = plain(total - told)
             if total > told and text != "0":
-                yield Line(series.line(text, "c"), series, int(text) if text.isdigit() else float(text))
+                yield Line(series.line(text, "c"), origin, int(text) if text.isdigit() else float(text))
+
+    def _forget(self, counters: Mapping[Origin, Total]) -> None:
+        """Keep what was told of series that are gone: a client that has its label again goes on from where it was."""
+        gone = [(origin, told) for origin, told in self._told.items() if origin not in counters]
+        here = {origin: told for origin, told in self._told.items() if origin in counters}
+        self._told = dict(gone[-GONE:]) | here  # those that went first stand first, and leave first
 
     def _gauge(self, series: Series, value: float) -> Line:
         text = series.line(plain(value), "g")
@@ -165,7 +192,7 @@ def safe_tag(text: str) -> str:
 
 def _packed(lines: Iterable[Line]) -> Iterator[Datagram]:
     """Yield lines together, as many as fit; a line that is too long for any datagram is left out."""
-    size, kept, grown = 0, list[bytes](), dict[Series, float]()
+    size, kept, grown = 0, list[bytes](), dict[Origin, float]()
     for line in lines:
         text = line.text.encode()
         if len(text) > DATAGRAM_BYTES:
@@ -175,7 +202,7 @@ def _packed(lines: Iterable[Line]) -> Iterator[Datagram]:
             size, kept, grown = 0, [], {}
         size += len(text) + bool(kept)
         kept.append(text)
-        if line.series is not None:
-            grown[line.series] = line.growth
+        if line.origin is not None:
+            grown[line.origin] = line.growth
     if kept:
         yield Datagram(b"\n".join(kept), grown)
