@@ -9,6 +9,7 @@ from python_socks._protocols import socks5 as oracle
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import (
+    Answer,
     Associate,
     Bound,
     Close,
@@ -18,7 +19,6 @@ from penstock.connection.commands import (
     DialFailed,
     Facts,
     Relay,
-    Send,
 )
 from penstock.connection.socks5 import socks5
 from penstock.testing.playbook import (
@@ -366,5 +366,5 @@ def test_short_connections_build_few_commands():
     first, second = (play(*GREETS, says(b"\x05\x01\0" + EXAMPLE), dials("example.org", 443), DIALED_REPLY, relays())
                      for _ in range(2))  # fmt: skip
     fresh = [one for one, other in zip(first.history, second.history, strict=True) if one is not other]
-    assert [type(command).__name__ for command in fresh] == ["Describe", "Dial", "Send"]
-    assert isinstance(fresh[-1], Send)
+    assert [type(command).__name__ for command in fresh] == ["Describe", "Dial", "Answer"]
+    assert isinstance(fresh[-1], Answer)

@@ -59,7 +59,7 @@ class Stage:
     def dial(self, host, port):
         """Dial, turn until the owner was told, and return what it was told."""
         owner = Owner(self.reactor)
-        self.reactor.now = self.reactor._clock()
+        self.reactor.now = self.reactor.clock()
         dial = Dial(self, owner, host, port)
         dial.start()
         until = self.reactor.now + 8 * NS
@@ -141,7 +141,7 @@ def test_silent_address_gets_a_rival(stage):
     """Where the first address is silent the second is tried after 250 ms, and wins; the first is given up."""
     with serving(echo) as target, silent("127.0.0.2", target.port):
         stage.names["two"] = answer("127.0.0.2", "127.0.0.1")
-        begin = stage.reactor._clock()
+        begin = stage.reactor.clock()
         what, address, when = stage.dial("two", target.port)
         assert (what, address) == ("dialed", ("127.0.0.1", target.port))
         assert HAPPY_EYEBALLS_NS <= when - begin <= HAPPY_EYEBALLS_NS + SLOT_NS + NS
@@ -151,7 +151,7 @@ def test_rivals_keep_their_distance(stage):
     """Each silent address gets its 250 ms before the next is tried, also after one that refused at once."""
     with serving(echo) as target, silent("127.0.0.2", target.port), silent("127.0.0.3", target.port):
         stage.names["three"] = answer("127.0.0.4", "127.0.0.2", "127.0.0.3", "127.0.0.1")
-        begin = stage.reactor._clock()
+        begin = stage.reactor.clock()
         when = stage.dial("three", target.port)[2]
         assert when - begin >= 2 * HAPPY_EYEBALLS_NS
 

@@ -24,7 +24,8 @@ def test_a_pen_writes_what_a_worker_would(pen):
     pen.move(row, 10)
     pen.aim(row, 3, 9)
     pen.take(row, 4)
-    assert [words[row + i] for i in range(1, 6)] == [11, 2, 3, 4, 5]
+    pen.answer(row, 404, 5)
+    assert [words[row + i] for i in range(1, 6)] == [11, 2, 3, 4, 6]
     assert (words[row + SCOPE], words[row + PHASE]) == (pack_scope(3, 9, 4), Phase.RELAY)
     pen.end(row)
     assert words[row + STATE] & 3 == REST

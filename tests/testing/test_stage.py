@@ -6,6 +6,7 @@ from penstock.base import bounds
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import (
+    Answer,
     ClientClosed,
     Close,
     DeadlinePassed,
@@ -161,3 +162,13 @@ def test_improvise_answers_whatever_is_asked():
     came = improvise(conversation(Describe("a:1", "u"), Need(1), Dial("a", 1), Relay()), [b"x", b"yz"])
     assert came.asked == (Describe("a:1", "u"), Dial("a", 1), Relay())
     assert (came.last_word, came.sent, came.leftover) == (Relay(), b"<x>", b"yz")
+
+
+@pytest.mark.parametrize(
+    "command", [Send(b"HTTP/1.1 404 X\r\n\r\n"), Answer(b"HTTP/1.1 404 X\r\n\r\n"), Answer(b"HTTP/1.1 404 X", 200)]
+)
+def test_an_answer_is_counted_as_what_it_says(command):
+    """A conversation that tells the client one status and the engine another, or none, fails its test."""
+    with pytest.raises(Mismatch, match="404"):
+        Stage(conversation(command, Relay()))
+    assert bytes(Stage(conversation(Answer(b"HTTP/1.1 404 X", 404), Relay())).sent) == b"HTTP/1.1 404 X"

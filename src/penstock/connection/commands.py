@@ -12,6 +12,7 @@ Rules:
 - The phase, which decides the outcome of a connection that ends by itself, follows the commands: `Peek` detects,
   `Need` and `Until` negotiate, `Dial` dials, `Relay` and `Exchange` relay.
 - `Relay`, `Datagrams` and `Close` are the last words; the generator is closed after either.
+- `Answer` is a `Send` that ends a request, which is then counted. An `Exchange` that answers counts itself.
 - An `Exchange` is answered with whether the client may send another request.
 """
 
@@ -70,6 +71,23 @@ class Send(Struct, frozen=True):
     """Send these bytes to the client. Answered with None at once; the engine keeps what the socket does not take."""
 
     data: bytes
+
+
+class Answer(Send, frozen=True):
+    """
+    Send the answer to a request of the client's: with it the request is over, and is counted once.
+
+    Args:
+        status: Its status code; 0 where the protocol has none that is a number of three digits.
+        timed: Whether the request had come whole, so that it is known how long the answer took.
+    """
+
+    status: int = 0
+    timed: bool = True
+
+
+REACHED = Answer(b"", timed=False)
+"""The answer to a client that has asked by connecting: its target was reached, and there is no word to say it in."""
 
 
 class Dial(Struct, frozen=True):
@@ -188,8 +206,8 @@ class Close(Struct, frozen=True):
 
 
 Command = (
-    Need | Until | Peek | Send | Take | Secure | Dial | DialAny | Relay | Bind | Await | Associate | Datagrams
-    | Exchange | Describe | Close
+    Need | Until | Peek | Send | Answer | Take | Secure | Dial | DialAny | Relay | Bind | Await | Associate
+    | Datagrams | Exchange | Describe | Close
 )  # fmt: skip
 
 Conversation = Generator[Command, Any, None]

@@ -16,6 +16,7 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import (
+    Answer,
     ClientClosed,
     Close,
     Command,
@@ -29,7 +30,6 @@ from penstock.connection.commands import (
     Facts,
     Peek,
     Relay,
-    Send,
     TooLong,
     Until,
 )
@@ -47,7 +47,7 @@ LOGINS = 8
 HEAD = Until(b"\r\n\r\n", HTTP_HEAD_BYTES)
 """What every request begins with."""
 
-_ESTABLISHED = Send(answers.ESTABLISHED)
+_ESTABLISHED = Answer(answers.ESTABLISHED, 200)
 _COMPLETE = Close(COMPLETE)
 _RELAY = Relay()
 _AUTH = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)
@@ -109,18 +109,18 @@ def without_request(news: Exception, served: int, failures: int) -> Conversation
     if isinstance(news, TooLong):
         begun = yield Peek(HTTP_REQUEST_LINE_BYTES)
         if b"\r\n" in begun[: HTTP_REQUEST_LINE_BYTES + 2]:
-            yield from _refuse(431, "the head is too long", _PROTOCOL)
-        yield from _refuse(414, "the request line is too long", _PROTOCOL)
+            yield from _refuse(431, "the head is too long", _PROTOCOL, timed=False)
+        yield from _refuse(414, "the request line is too long", _PROTOCOL, timed=False)
     pending = getattr(news, "pending", 0)
     if pending or not served:
         if isinstance(news, DeadlinePassed):
-            yield from _refuse(408, "no complete request came in time", _SLOW)
+            yield from _refuse(408, "no complete request came in time", _SLOW, timed=False)
         raise news
     yield Close(_AUTH, "no right login came") if failures else _COMPLETE
 
 
-def _refuse(status: int, detail: str, outcome: Outcome) -> Generator[Command, Any, NoReturn]:
-    yield Send(answers.refusal(status, detail, close=True))
+def _refuse(status: int, detail: str, outcome: Outcome, *, timed: bool = True) -> Generator[Command, Any, NoReturn]:
+    yield Answer(answers.refusal(status, detail, close=True), status, timed)
     yield Close(outcome, detail)
     raise AssertionError  # nobody resumes a conversation after its last word
 
@@ -137,7 +137,7 @@ def _challenge(request: Request, failures: int) -> Generator[Command, Any, bool]
     """Ask for a login, and return whether the client may answer on this connection."""
     again = request.keep_alive and request.framing.done and failures < LOGINS
     detail = "a login is needed" if request.credentials is None else "the login is wrong"
-    yield Send(answers.refusal(407, detail, close=not again, head_only=request.method == b"HEAD"))
+    yield Answer(answers.refusal(407, detail, close=not again, head_only=request.method == b"HEAD"), 407)
     if not again:
         yield Close(_AUTH, detail)
     return again
@@ -158,7 +158,7 @@ def unanswered(request: Request | OriginRequest, failed: DialFailed | RemoteErro
         yield from _refuse(400, str(failed), _BODY)
         raise AssertionError
     again = request.keep_alive and request.framing.done
-    yield Send(_failure(failed, close=not again, head_only=request.method == b"HEAD"))
+    yield _failure(failed, close=not again, head_only=request.method == b"HEAD")
     if not again:
         yield Close(ending(failed, Phase.DIAL), str(failed))
     return again
@@ -167,7 +167,8 @@ def unanswered(request: Request | OriginRequest, failed: DialFailed | RemoteErro
 def _answer(request: Request) -> Generator[Command, Any, bool]:
     """Answer a request that asks the proxy itself."""
     again = request.keep_alive and request.framing.done
-    yield Send(answers.trace(request.head, close=not again) if request.head else answers.options(close=not again))
+    data = answers.trace(request.head, close=not again) if request.head else answers.options(close=not again)
+    yield Answer(data, 200)
     return again
 
 
@@ -175,14 +176,14 @@ def _tunnel(request: Request) -> Conversation:
     try:
         yield Dial(request.host, request.port)
     except DialFailed as failed:
-        yield Send(_failure(failed, close=True))
+        yield _failure(failed, close=True)
         yield Close(ending(failed, Phase.DIAL), str(failed))
     yield _ESTABLISHED
     yield _RELAY
 
 
-def _failure(failed: DialFailed, *, close: bool, head_only: bool = False) -> bytes:
+def _failure(failed: DialFailed, *, close: bool, head_only: bool = False) -> Answer:
     """Return the answer to a request whose target could not be reached; the system's own words stay in the log."""
     status = _STATUS.get(failed.error, 502)
     detail = f"no answer from the target: {failed.error}"
-    return answers.refusal(status, detail, close=close, head_only=head_only)
+    return Answer(answers.refusal(status, detail, close=close, head_only=head_only), status)

@@ -13,6 +13,7 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
+    Answer,
     ClientClosed,
     Close,
     Command,
@@ -22,7 +23,6 @@ from penstock.connection.commands import (
     DialFailed,
     Exchange,
     Facts,
-    Send,
     Take,
     TooLong,
 )
@@ -127,12 +127,12 @@ def _unusual(
     head_only = request.method == b"HEAD"
     if route.action == "redirect":
         location = _location(route, request, _SCHEMES[secure], listener.port)
-        yield Send(answers.redirect(route.status or 302, location, close=not again))
+        yield Answer(answers.redirect(route.status or 302, location, close=not again), route.status or 302)
         return again
     if route.action == "answer":
-        yield Send(
-            answers.fixed(route.status or 200, route.body, route.content_type, close=not again, head_only=head_only)
-        )
+        status = route.status or 200
+        data = answers.fixed(status, route.body, route.content_type, close=not again, head_only=head_only)
+        yield Answer(data, status)
         return again
     if route.action == "block":
         return (yield from _refused(request, 403, "this is not allowed", _ACCESS))
@@ -148,7 +148,7 @@ def _user(request: OriginRequest, route: RoutePlan) -> str | None:
 def _refused(request: OriginRequest, status: int, detail: str, outcome: Outcome) -> Generator[Command, Any, bool]:
     """Say no, and return whether the client may ask for something else on this connection."""
     again = request.keep_alive and request.framing.done
-    yield Send(answers.refusal(status, detail, close=not again, head_only=request.method == b"HEAD"))
+    yield Answer(answers.refusal(status, detail, close=not again, head_only=request.method == b"HEAD"), status)
     if not again:
         yield Close(outcome, detail)
     return again

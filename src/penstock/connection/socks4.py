@@ -14,6 +14,7 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
+    Answer,
     Await,
     Bind,
     Bound,
@@ -42,7 +43,7 @@ _AUTH = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)
 _PROTOCOL = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
 
 _FIELD = Until(b"\0", bounds.SOCKS4_FIELD_BYTES + 1)  # and the zero
-_GRANTED, _REJECTED = (Send(wire.serialize_reply(reply)) for reply in (wire.GRANTED, wire.REJECTED))
+_GRANTED, _REJECTED = (Answer(wire.serialize_reply(reply)) for reply in (wire.GRANTED, wire.REJECTED))
 _AWAIT, _RELAY = Await(), Relay()
 
 
@@ -94,8 +95,12 @@ def _bind(host: str, port: int) -> Conversation:
     if not is_ip(host):
         yield from _refuse(_PROTOCOL, "BIND takes the IP address of who will connect, not a name")
     bound: Bound = yield Bind(host, port)
-    yield Send(wire.serialize_reply(wire.GRANTED, bound.host, bound.port))
-    dialed: Dialed = yield _AWAIT
+    yield Answer(wire.serialize_reply(wire.GRANTED, bound.host, bound.port))
+    try:
+        dialed: Dialed = yield _AWAIT
+    except DialFailed as failed:  # the command has had its answer: this one is news of it
+        yield Send(_REJECTED.data)
+        yield Close(ending(failed, Phase.DIAL), str(failed))
     yield Send(wire.serialize_reply(wire.GRANTED, dialed.remote_host, dialed.remote_port))
     yield _RELAY
 

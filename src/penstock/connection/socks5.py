@@ -18,6 +18,7 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
+    Answer,
     Associate,
     Await,
     Bind,
@@ -57,7 +58,7 @@ _NO_LOGIN, _PASSWORD, _NOT_ACCEPTABLE = (
     Send(wire.serialize_method(method)) for method in (wire.NO_LOGIN, wire.PASSWORD, wire.NOT_ACCEPTABLE)
 )
 _LOGIN_RIGHT, _LOGIN_WRONG = (Send(wire.serialize_login_reply(success)) for success in (True, False))
-_FAILURES = tuple(Send(wire.serialize_reply(reply)) for reply in range(wire.ADDRESS_TYPE_NOT_SUPPORTED + 1))
+_FAILURES = tuple(Answer(wire.serialize_reply(reply)) for reply in range(wire.ADDRESS_TYPE_NOT_SUPPORTED + 1))
 _FAILED = _FAILURES[wire.FAILED]
 _COMMAND = _FAILURES[wire.COMMAND_NOT_SUPPORTED]
 _NOT_ALLOWED = _FAILURES[wire.NOT_ALLOWED]
@@ -135,7 +136,7 @@ def _connect(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> 
     if route.action == "block":
         yield from _refuse(_NOT_ALLOWED, BLOCKED, f"route {route} blocks it")
     dialed: Dialed = yield (DialAny() if elsewhere and route.targets else Dial(host, port))
-    yield Send(wire.serialize_reply(wire.SUCCEEDED, dialed.local_host, dialed.local_port))
+    yield Answer(wire.serialize_reply(wire.SUCCEEDED, dialed.local_host, dialed.local_port))
     yield _RELAY
 
 
@@ -144,8 +145,12 @@ def _bind(host: str, port: int) -> Conversation:
     if not is_ip(host):
         yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, "BIND takes the IP address of who will connect, not a name")
     bound: Bound = yield Bind(host, port)
-    yield Send(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
-    dialed: Dialed = yield _AWAIT
+    yield Answer(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
+    try:
+        dialed: Dialed = yield _AWAIT
+    except DialFailed as failed:  # the command has had its answer: this one is news of it
+        reply = Send(_FAILURES[_REPLIES[failed.error]].data)
+        yield from _refuse(reply, ending(failed, Phase.DIAL), str(failed))
     yield Send(wire.serialize_reply(wire.SUCCEEDED, dialed.remote_host, dialed.remote_port))
     yield _RELAY
 
@@ -153,7 +158,7 @@ def _bind(host: str, port: int) -> Conversation:
 def _associate(host: str, port: int) -> Conversation:
     """Serve a UDP ASSOCIATE: address and port are where the client will send from (RFC 1928 section 7)."""
     bound: Bound = yield Associate(host, port)
-    yield Send(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
+    yield Answer(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
     yield _DATAGRAMS
 
 

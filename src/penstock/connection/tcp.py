@@ -1,7 +1,7 @@
 """A TCP listener's conversation: there is nothing to say, so find the route, dial and relay."""
 
 from penstock.config.plan import ListenerPlan
-from penstock.connection.commands import Conversation, DialAny, Facts, Relay, Take
+from penstock.connection.commands import REACHED, Conversation, DialAny, Facts, Relay, Take
 from penstock.connection.routing import refusal, route_of
 
 _DIAL_ANY = DialAny()
@@ -23,4 +23,5 @@ def tcp(facts: Facts, listener: ListenerPlan) -> Conversation:
     if refused is not None:
         yield refused
     yield _DIAL_ANY
+    yield REACHED
     yield _RELAY

@@ -12,7 +12,6 @@ from penstock.connection.commands import Bound, ClientClosed, Dialed, DialError,
 from penstock.dataplane.dialer import NEW_STREAM
 from penstock.dataplane.reactor import BROKEN, EDGE_BOTH, HANGUP, LEVEL_IN
 from penstock.dataplane.resolver import Answer
-from penstock.metrics.ledger import REQUESTS
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -78,7 +77,6 @@ class Binding:
         self._fd = sock.fileno()
         self._reactor.watch(self._fd, self, LEVEL_IN)
         connection.arm(self._reactor.now + BIND_NS)
-        connection.worker.words[connection.row + REQUESTS] += 1
         connection.step(Bound(*sock.getsockname()[:2]))
 
     def wait(self) -> None:

@@ -16,6 +16,8 @@ from penstock.base.bounds import DIAL_TARGETS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.config.plan import RoutePlan, TargetPlan
 from penstock.connection.commands import (
+    REACHED,
+    Answer,
     Associate,
     Await,
     Bind,
@@ -53,6 +55,7 @@ from penstock.dataplane.inbox import Inbox
 from penstock.dataplane.preface import Preface
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End
+from penstock.dataplane.requests import conclude, cut_off
 from penstock.dataplane.route import Route
 from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.udp import Association
@@ -62,7 +65,6 @@ from penstock.metrics.ledger import (
     DIALED,
     H_DOUBT,
     PHASE,
-    REQUESTS,
     SCOPE,
     TARGET_RX,
     TARGET_TX,
@@ -108,12 +110,13 @@ class Connection(Deadlines):
         secure: The client's socket, where it speaks TLS.
         proxied: The PROXY header that it began with.
         route: What it takes; the listener's own until another one is decided.
+        asked: When the request that is under way had come; unit ns; 0 while there is none.
     """
 
     __slots__ = (
-        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told",
-        "_tries", "_waiting", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase",
-        "proxied", "route", "row", "secure", "target", "worker",
+        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told", "_tries",
+        "_waiting", "asked", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied",
+        "route", "row", "secure", "target", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -134,7 +137,7 @@ class Connection(Deadlines):
         self._described: Describe | None = None
         self._farewell: Farewell | None = None
         self._dial: dialer.Dial | Approach | None = None
-        self._dial_started = self._tries = self._target_pending = 0
+        self._dial_started = self._tries = self._target_pending = self.asked = 0
         self._told: Any = ASLEEP
 
     def introduce(self, header: ProxyHeader, client: Endpoint) -> None:
@@ -187,6 +190,10 @@ class Connection(Deadlines):
                         return
                 elif kind is Send:
                     self.client.send(command.data)
+                    if not self.row:
+                        return
+                elif kind is Answer:
+                    conclude(self, command)
                     if not self.row:
                         return
                 elif kind is Describe:
@@ -319,7 +326,7 @@ class Connection(Deadlines):
     # Dialing ---------------------------------------------------------------------------------------------------------
 
     def _dial_target(self, command: Command | None) -> None:
-        self._tries = min(len(self.route.plan.targets), DIAL_TARGETS)
+        self._tries, self.asked = min(len(self.route.plan.targets), DIAL_TARGETS), self.worker.reactor.now
         self._dial_next()
 
     def _dial_next(self) -> None:
@@ -328,7 +335,7 @@ class Connection(Deadlines):
         self._begin_dial(target.host, target.port, target)
 
     def _dial_one(self, command: Dial) -> None:
-        self._tries = 0
+        self._tries, self.asked = 0, self.worker.reactor.now
         self._begin_dial(command.host, command.port, command.target)
 
     def _begin_dial(self, host: str, port: int, target: TargetPlan | None) -> None:
@@ -336,8 +343,8 @@ class Connection(Deadlines):
         self.phase = words[row + PHASE] = Phase.DIAL
         if target is not None:
             words[row + SCOPE] = aim(words[row + SCOPE], target.id)
-        now = self._dial_started = worker.reactor.now
-        self.arm(now + worker.connect)
+        self._dial_started = worker.reactor.clock()
+        self.arm(worker.reactor.now + worker.connect)
         self._dial = dial = self.way_to(self, host, port)
         dial.start()
 
@@ -351,10 +358,10 @@ class Connection(Deadlines):
         """The target connection stands."""
         self._dial = None
         words, row = self.worker.words, self.row
-        words[row + DIALED] = self.worker.reactor.now - self._dial_started
-        words[row + REQUESTS] += 1
+        words[row + DIALED] = self.worker.reactor.clock() - self._dial_started
         self.adopt(sock, fd, mask)
         if self._conversation is None:
+            conclude(self, REACHED)
             self.relay()
         else:
             local = sock.getsockname()
@@ -497,6 +504,8 @@ class Connection(Deadlines):
         row, worker, client = self.row, self.worker, self.client
         if not row:
             return
+        if self.asked:
+            cut_off(self)
         if self.detail:
             described = self._described or Describe()
             worker.ledger.describe(row, described.destination, described.user, self.detail)
@@ -536,6 +545,7 @@ class Connection(Deadlines):
     # SOCKS BIND and UDP ASSOCIATE ------------------------------------------------------------------------------------
 
     def _bind(self, command: Bind) -> None:
+        self.asked = self.worker.reactor.now
         self.extra = Binding(self, command.host)
         self.extra.start()
 
@@ -544,6 +554,7 @@ class Connection(Deadlines):
         self.extra.wait()
 
     def _associate(self, command: Associate) -> None:
+        self.asked = self.worker.reactor.now
         self.extra = Association(self, command)
         self.extra.start()
 

@@ -25,7 +25,8 @@ from penstock.dataplane.dialer import Dial
 from penstock.dataplane.pool import Link
 from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
-from penstock.metrics.ledger import DIALED, REQUESTS, SCOPE, aim
+from penstock.dataplane.requests import answered
+from penstock.metrics.ledger import DIALED, SCOPE, aim
 from penstock.protocols.http1.framing import UNTIL_CLOSE_BYTES
 from penstock.protocols.http1.response import ResponseReader
 
@@ -79,7 +80,7 @@ class HttpExchange:
     def begin(self, command: Exchange) -> None:
         """Send a request, on a pooled connection if there is one."""
         self._command, worker = command, self._worker
-        worker.words[self._connection.row + REQUESTS] += 1
+        self._connection.asked = worker.reactor.now
         self._where = command.host, command.port
         self._tries = 0
         if not command.host:
@@ -105,8 +106,8 @@ class HttpExchange:
 
     def _dial_new(self) -> None:
         connection, worker = self._connection, self._worker
-        self._began = worker.reactor.now
-        connection.arm(self._began + worker.connect)
+        self._began = worker.reactor.clock()
+        connection.arm(worker.reactor.now + worker.connect)
         self._dial = dial = connection.way_to(self, *self._where)
         dial.start()
 
@@ -114,7 +115,7 @@ class HttpExchange:
         """A new target connection stands."""
         self._dial = None
         worker, connection = self._worker, self._connection
-        worker.words[connection.row + DIALED] = worker.reactor.now - self._began
+        worker.words[connection.row + DIALED] = worker.reactor.clock() - self._began
         route = connection.route
         link = Link(worker.pool, (*self._where, 0 if route.direct else route.plan.id), sock, fd)
         worker.reactor.table[fd] = link
@@ -147,6 +148,12 @@ class HttpExchange:
     def uploading(self) -> bool:
         """Whether the client has not sent all of its request's body."""
         return self._command is not None and not self._command.framing.done
+
+    @property
+    def told(self) -> int:
+        """The status that the client has been sent of the answer that is under way; 0 for none."""
+        reader = self._reader
+        return reader.status if reader is not None and reader.started else 0
 
     # Client to target ------------------------------------------------------------------------------------------------
 
@@ -322,7 +329,8 @@ class HttpExchange:
         if connection.client.held is not None:
             connection.client.on_flushed = self._answered
             return
-        self._link = None
+        answered(connection, reader.status)
+        self._link = self._reader = None
         link.on_flushed = None
         done = command.framing.done
         if (
@@ -339,7 +347,8 @@ class HttpExchange:
 
     def _upgrade(self, link: Link, reader: ResponseReader) -> None:
         connection = self._connection
-        self._link = None
+        answered(connection, reader.status)
+        self._link = self._reader = None
         connection.adopt(link.sock, link.fd, self._pending | RESUMED)
         if reader.leftover:
             connection.client.send(reader.leftover)

@@ -23,7 +23,7 @@ from penstock.dataplane.bind import local_host
 from penstock.dataplane.dialer import literal_family
 from penstock.dataplane.reactor import EDGE_IN
 from penstock.dataplane.resolver import Answer
-from penstock.metrics.ledger import APART, CLIENT_RX, CLIENT_TX, REQUESTS, SCOPE, TARGET_RX, TARGET_TX
+from penstock.metrics.ledger import APART, CLIENT_RX, CLIENT_TX, SCOPE, TARGET_RX, TARGET_TX
 from penstock.protocols.socks5 import parse_datagram_head, serialize_datagram_head
 
 if TYPE_CHECKING:
@@ -72,7 +72,6 @@ class Association:
             return
         self._inner_fd = sock.fileno()
         self._reactor.watch(self._inner_fd, self, EDGE_IN)
-        self._words[connection.row + REQUESTS] += 1
         self._words[connection.row + SCOPE] |= APART
         connection.step(Bound(*sock.getsockname()[:2]))
 

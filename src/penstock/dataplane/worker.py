@@ -60,7 +60,7 @@ class Worker:
         self.plan, self.number, self._control = plan, number, control
         self.reactor = Reactor(self.crashed)
         self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
-        self.words = self.ledger.words
+        self.words, self.tallies = self.ledger.words, self.ledger.tallies
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)

@@ -61,6 +61,9 @@ DURATION_BOUNDS = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 DIAL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets of dials; unit s. From a neighbour to a connect timeout; the upper ones are Prometheus' usual ones."""
 
+REQUEST_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets of requests; unit s. Prometheus' usual ones, and three below them for answers of a neighbour."""
+
 CONNECTIONS = Family(
     PREFIX + "connections_total", "counter", "Client connections accepted", ("listener", "route")
 )  # fmt: skip
@@ -83,7 +86,13 @@ THROUGHPUT = Family(
 REQUESTS = Family(
     PREFIX + "requests_total",
     "counter",
-    "HTTP exchanges, SOCKS commands and dialed TCP connections",
+    "HTTP exchanges, SOCKS commands and TCP connections that were served or failed, by the status that the client got",
+    ("listener", "route", "code"),
+)
+REQUEST_DURATION = Family(
+    PREFIX + "request_duration_seconds",
+    "histogram",
+    "Requests that were answered, from the end of the request's head to the end of the answer",
     ("listener", "route"),
 )
 REFUSED = Family(PREFIX + "refused_total", "counter", "Refusals by reason", ("reason",))
@@ -132,8 +141,8 @@ PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker 
 BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its Python; always 1", ("version", "python"))
 
 NODE = (
-    CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REFUSED, OUTCOMES, TARGET_CONNECTIONS, TARGET_ACTIVE,
-    TARGET_BYTES, DIAL, AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
+    CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, OUTCOMES,
+    TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, DIAL, AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""
 

@@ -1,4 +1,4 @@
-"""What ended connections measured: how long they lasted, how much they moved, how long their dials took."""
+"""What ended connections and requests measured: how long they took, how much was moved, how long dials took."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -33,7 +33,7 @@ _KIND = np.uint64(3)
 
 class Percentiles(Struct, frozen=True, kw_only=True):
     """
-    Of all connections that ended since the start, within `histogram.error_of(histogram.SCALE)`, which is 1.1 %.
+    Of all connections, or requests, that ended since the start; within `histogram.error_of(histogram.SCALE)`, 1.1 %.
 
     Args:
         count: How many were measured.
@@ -54,6 +54,7 @@ class PercentilesView(Struct, frozen=True, kw_only=True):
         connection_duration: From accept to end; unit s.
         bytes_in, bytes_out, bytes_transferred: Client to proxy, proxy to client, both together; unit bytes.
         dial_duration: The last successful dial of each connection that dialed; unit s.
+        request_duration: Of answered requests, from the end of the head to the end of the answer; unit s.
     """
 
     connection_duration: Percentiles
@@ -61,6 +62,7 @@ class PercentilesView(Struct, frozen=True, kw_only=True):
     bytes_out: Percentiles
     bytes_transferred: Percentiles
     dial_duration: Percentiles
+    request_duration: Percentiles
 
 
 class EndingsView(Struct, frozen=True):
@@ -107,7 +109,7 @@ class Endings:
     Args:
         scopes: Names of listeners and targets.
 
-    Cost: 16 KB for each of five histograms, and 112 bytes a target.
+    Cost: 16 KB for each of six histograms, and 112 bytes a target.
     """
 
     def __init__(self, scopes: Scopes) -> None:
@@ -120,7 +122,10 @@ class Endings:
         self._view: EndingsView | None = None
 
     def add(self, growth: Growth) -> None:
-        """Measure the connections that ended in one fold."""
+        """Measure the connections and requests that ended in one fold."""
+        if growth.tallied.pairs:
+            self._view = None
+            self._exact["request_duration"].absorb(growth.tallied.buckets.sum(axis=0))
         ended = growth.rows.words[~growth.rows.open]
         ended = ended[ended[:, STATE] & _KIND == REST]
         if not len(ended):
@@ -197,7 +202,7 @@ class Endings:
             yield (scope.name,), self._by_route, scope.id
 
     def _percentiles(self) -> PercentilesView:
-        units = {"connection_duration": NS, "dial_duration": NS}
+        units = {"connection_duration": NS, "dial_duration": NS, "request_duration": NS}
         return PercentilesView(**{name: _percentiles(h, units.get(name, 1)) for name, h in self._exact.items()})
 
     def _dials(self) -> list[tuple[str, str, Distribution]]:

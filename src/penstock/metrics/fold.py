@@ -44,6 +44,7 @@ from penstock.metrics.ledger import (
     H_OVERFLOWS,
     H_PAUSES,
     H_PID,
+    H_TALLIES,
     H_TICK,
     HEADER_WORDS,
     IP_HIGH,
@@ -60,14 +61,17 @@ from penstock.metrics.ledger import (
     SCOPE,
     STARTED,
     STATE,
+    TALLY_BYTES,
     TARGET_SHIFT,
     TARGET_TX,
     TEXT,
     TEXT_BYTES,
     TEXT_LENGTH,
     in_doubt,
+    rows_of,
 )
 from penstock.metrics.pairs import PairIndex, Pairs
+from penstock.metrics.tallied import Tallied, TallyReader
 
 Words = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
@@ -94,8 +98,8 @@ _KIND, _SERIAL = np.uint64(3), np.uint64(2)
 _ID = 0xFFFF
 """What `pack_scope` gives to each id."""
 
-_ROUTED = np.uint64(1 << ROUTE_SHIFT)
-"""A SCOPE word that is less names no route."""
+_ROUTE = np.uint64(_ID << ROUTE_SHIFT)
+"""Bits of a SCOPE word that name a route."""
 
 
 class Texts(NamedTuple):
@@ -171,6 +175,7 @@ class Growth(NamedTuple):
         routes: Growth by route, 0 for none; same shape. Connections that have no route yet are not counted.
         pairs: Growth by listener and route; all routes of it together are `routes`.
         targets: Growth by target, of connections that have one; same shape.
+        tallied: Requests that are over.
         outcomes: How many ended with each outcome.
         pauses: How often accepting paused.
         overflows: Connections that found no free row.
@@ -188,6 +193,7 @@ class Growth(NamedTuple):
     routes: Numbers
     pairs: Pairs
     targets: Numbers
+    tallied: Tallied
     outcomes: dict[Outcome, int]
     pauses: int
     overflows: int
@@ -218,7 +224,7 @@ class LedgerReader:
     def __init__(self, fd: int, generation: int) -> None:
         size = os.fstat(fd).st_size
         self.generation = generation
-        self.rows = (size - HEADER_WORDS * 8) // (ROW_WORDS * 8 + TEXT_BYTES)
+        self.rows = rows_of(size)
         self._map = mmap.mmap(fd, size, prot=mmap.PROT_READ)
         self._tick = memoryview(mmap.mmap(fd, HEADER_WORDS * 8)).cast("Q")  # writable, and nothing but the header
         self._header: Words = np.frombuffer(self._map, np.uint64, HEADER_WORDS)
@@ -232,6 +238,7 @@ class LedgerReader:
         self._target: Numbers = np.zeros(self.rows, np.int64)
         self._routed: Mask = np.zeros(self.rows, np.bool_)
         self._pairs = PairIndex()
+        self._tallies = TallyReader(np.frombuffer(self._map, np.uint64, TALLY_BYTES // 8, size - TALLY_BYTES))
         self._pauses = self._overflows = 0
 
     @property
@@ -260,6 +267,7 @@ class LedgerReader:
             routes=pairs.by_route(),
             pairs=pairs,
             targets=self._by_target(rows, scopes, fresh, closed, counters),
+            tallied=self._tallies.fold(self._used(H_TALLIES), dead=dead),
             outcomes=outcomes,
             pauses=self._pauses_grown(),
             overflows=self._overflows_grown(),
@@ -292,7 +300,7 @@ class LedgerReader:
         return found if int(row[STATE]) == serial << 2 | OPEN else None
 
     def _read(self, dead: bool) -> tuple[Rows, Mask]:
-        high = min(int(self._header[H_HIGH]), self.rows) if int(self._header[H_MAGIC]) == MAGIC else 0
+        high = min(self._used(H_HIGH), self.rows)
         state = self._rows[:high, STATE].copy()  # invariant 1
         is_open = state & _KIND == OPEN
         at_rest = state & ~_KIND | np.uint64(REST)
@@ -305,6 +313,10 @@ class LedgerReader:
         fresh = (state >> _SERIAL) != (self._state[position] >> _SERIAL)
         self._state[position] = state
         return Rows(position, state >> _SERIAL, is_open, words), fresh
+
+    def _used(self, word: int) -> int:
+        """Return a word of the header that says how much is in use; 0 for a file that is no ledger."""
+        return int(self._header[word]) if int(self._header[H_MAGIC]) == MAGIC else 0
 
     def _settle(self, position: NDArray[np.intp], words: Words) -> None:
         """Count the send that a dead worker was killed in (invariant 9)."""
@@ -324,7 +336,7 @@ class LedgerReader:
     def _by_pair(self, rows: Rows, scopes: Words, fresh: Mask, closed: Mask, growth: Numbers) -> Pairs:
         before = self._routed[rows.position]
         before[fresh] = False
-        routed = scopes >= _ROUTED
+        routed = scopes & _ROUTE != 0
         self._routed[rows.position] = before | routed
         places = self._pairs.places(scopes)  # invariant 10
         known = len(self._pairs.keys)

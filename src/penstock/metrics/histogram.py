@@ -116,6 +116,20 @@ class Exponential:
         found.least, found.most = self.least, self.most
         return found
 
+    def absorb(self, counts: Values) -> None:
+        """
+        Count numbers that were put into buckets of this scale elsewhere.
+
+        Args:
+            counts: How many are in each bucket; shape (len(self.counts),).
+        """
+        found = np.flatnonzero(counts)
+        if not len(found):
+            return
+        self.counts += counts
+        below, up_to = _base(self.scale) ** (int(found[0]) - 1), _base(self.scale) ** int(found[-1])
+        self.least, self.most = min(self.least, math.ceil(below)), max(self.most, int(min(up_to, 2**63 - 1)))
+
     def merged(self, other: "Exponential") -> "Exponential":
         """Return both together, at the coarser scale of the two."""
         scale = min(self.scale, other.scale)

@@ -1,7 +1,8 @@
 """
 The ledger: shared memory of fixed rows that one worker writes and the supervisor reads once a second.
 
-A file of 8-byte words: a header of `HEADER_WORDS`, then `rows` rows of `ROW_WORDS`, then `rows` texts of `TEXT_BYTES`.
+A file of 8-byte words: a header of `HEADER_WORDS`, then `rows` rows of `ROW_WORDS`, then `rows` texts of `TEXT_BYTES`,
+then the tallies of requests (metrics/tallies.py).
 Each word has one writer and is stored aligned and whole, so nobody locks and nobody sees half a number.
 
 A row is free, then open, then ended. An ended row rests until the supervisor's tick has passed it twice, so that a
@@ -14,7 +15,9 @@ import os
 from collections import deque
 from struct import Struct
 
-MAGIC = 0x504E_5354_4F43_4B31  # "PNSTOCK1"
+from penstock.metrics.tallies import SLOT_WORDS, SLOTS, Tallies
+
+MAGIC = 0x504E_5354_4F43_4B32  # "PNSTOCK2"
 
 HEADER_WORDS = 512
 """One page, so that rows begin on a page of their own."""
@@ -29,8 +32,11 @@ TEXT_LENGTH = 0xFFFF
 """In a TEXT word: the length of the text. The bits above it count how often the text was written: a new one of the same
 length is seen too. A length of 0 in a word that is not 0 is that of a text that is just being written."""
 
+TALLY_BYTES = SLOTS * SLOT_WORDS * 8
+"""All tallies together."""
+
 # Words of the header. The supervisor writes TICK, the worker all others.
-H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS, H_DOUBT = range(9)
+H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS, H_DOUBT, H_TALLIES = range(10)
 
 # Words of a row.
 STATE, CLIENT_RX, CLIENT_TX, TARGET_RX, TARGET_TX, REQUESTS, PHASE, TEXT = range(8)
@@ -68,7 +74,12 @@ def in_doubt(note: int, counted: int, most: int) -> int:
 
 def size_of(rows: int) -> int:
     """Return the bytes of a ledger with so many rows. Pages that no row has used take no memory."""
-    return HEADER_WORDS * 8 + rows * (ROW_WORDS * 8 + TEXT_BYTES)
+    return HEADER_WORDS * 8 + rows * (ROW_WORDS * 8 + TEXT_BYTES) + TALLY_BYTES
+
+
+def rows_of(size: int) -> int:
+    """Return how many rows a ledger of so many bytes has."""
+    return (size - HEADER_WORDS * 8 - TALLY_BYTES) // (ROW_WORDS * 8 + TEXT_BYTES)
 
 
 def create(rows: int, name: str = "penstock-ledger") -> int:
@@ -90,9 +101,10 @@ class Ledger:
     Attributes:
         words: All words of header and rows. The data plane adds bytes at `base + CLIENT_RX` and its neighbours itself:
             a call would cost more than the addition.
+        tallies: Where requests are counted once they are over.
     """
 
-    __slots__ = ("_free", "_map", "_resting", "_texts", "high", "open_rows", "rows", "serial", "words")
+    __slots__ = ("_free", "_map", "_resting", "_texts", "high", "open_rows", "rows", "serial", "tallies", "words")
 
     def __init__(self, fd: int, rows: int, pid: int) -> None:
         self._map = mmap.mmap(fd, size_of(rows))
@@ -103,6 +115,7 @@ class Ledger:
         self._resting: deque[tuple[int, int]] = deque()
         self.high = self.open_rows = self.serial = 0
         words = self.words
+        self.tallies = Tallies(memoryview(self._map)[-TALLY_BYTES:].cast("Q"), words, H_TALLIES)
         words[H_ROWS], words[H_PID], words[H_MAGIC] = rows, pid, MAGIC
 
     def open(self, now_ns: int, scope: int, ip: bytes, port: int) -> int:
@@ -187,6 +200,7 @@ class Ledger:
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""
         self.words.release()
+        self.tallies.close()
         self._map.close()
 
 

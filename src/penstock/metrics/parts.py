@@ -18,6 +18,7 @@ from penstock.metrics.endings import SavedEndings
 from penstock.metrics.keyed import Keyed
 from penstock.metrics.kinds import KINDS
 from penstock.metrics.registry import Registry
+from penstock.metrics.requests import SavedRequests
 from penstock.metrics.rollups import Minute, SavedMinute
 from penstock.metrics.saved import SavedError, SavedKeys, parse, serialize
 from penstock.metrics.totals import SavedTotals
@@ -39,6 +40,7 @@ Part = tuple[type[Struct], Callable[[Registry], Any]]
 
 PARTS: dict[str, Part] = {
     "totals": (SavedTotals, lambda registry: registry),
+    "requests": (SavedRequests, lambda registry: registry.requests),
     "endings": (SavedEndings, lambda registry: registry.endings if registry.collection.percentiles else None),
     "trackers": (SavedMinute, lambda registry: registry.trackers if registry.collection.series else None),
     "minutes": (SavedMinute, lambda registry: registry.minutes),

@@ -30,6 +30,7 @@ from penstock.metrics.kinds import Kinds
 from penstock.metrics.minutes import Minutes
 from penstock.metrics.pairs import Pairs
 from penstock.metrics.records import Records
+from penstock.metrics.requests import Requests
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.totals import Names, SavedTotals
 from penstock.metrics.tracker import Trackers
@@ -185,6 +186,7 @@ class Registry:
         minutes: Minutes of clients and users, for who keeps them.
         endings: What ended connections measured.
         records: The newest ended connections, added by who folds.
+        requests: Requests that are over, by status, and how long they took.
         books: The node's own total, which the audit compares with all others.
         collection: Which parts of all this are on; `switch` changes it.
         audited: What the audit found at the last tick.
@@ -203,6 +205,7 @@ class Registry:
         self.pairs = PairTable(self.scopes.pairs)
         self._names = Names(self.scopes, self.pairs.places)
         self.trackers, self.endings = Trackers(self.scopes, plan.metrics), Endings(self.scopes)
+        self.requests = Requests(self.scopes)
         self.books, self.witnessed = Books(), KernelView()
         self.collection = begin(plan.metrics)
         self.trackers.switch(self.collection.series)
@@ -222,6 +225,7 @@ class Registry:
         if self.collection.percentiles:
             self.endings.add(growth)
         self.kinds.add(generation, growth)
+        self.requests.add(growth.tallied, timed=self.collection.percentiles)
         self.listeners.add(growth.listeners)
         self.routes.add(growth.routes)
         self.pairs.add(generation, growth.pairs)
@@ -287,6 +291,7 @@ class Registry:
         self.records.wanted = self.collection.records
         if "percentiles" in changed:
             self.endings = Endings(self.scopes)
+            self.requests.forget_durations()
         return changed
 
     def export(self) -> SavedTotals:

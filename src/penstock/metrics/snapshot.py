@@ -19,6 +19,7 @@ from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
 from penstock.metrics.live import Live, number_of, rfc3339
 from penstock.metrics.records import RecordsView
 from penstock.metrics.registry import Count, Registry
+from penstock.metrics.requests import RequestsView
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.tracker import Series
 
@@ -188,6 +189,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         evictions: Keys of each kind that lost their place to others.
         labelled: Series of each kind that has labels.
         endings: What ended connections measured.
+        requests: Requests that are over, by status, and how long they took.
         audit: Whether all ways to add up agree.
         records: The newest ended connections.
         collection: Which parts are on; what is off shows nothing.
@@ -213,6 +215,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     evictions: Mapping[str, int]
     labelled: Mapping[str, Sequence[KeySeries]]
     endings: EndingsView
+    requests: RequestsView
     audit: AuditView
     records: RecordsView
     collection: Collection
@@ -301,6 +304,7 @@ def picture(
         evictions=registry.kinds.evictions(),
         labelled=registry.kinds.labelled(),
         endings=registry.endings.view(),
+        requests=registry.requests.view(),
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
         collection=registry.collection,
         records=registry.records.view(wall_ns),

@@ -5,7 +5,7 @@ import os
 from penstock.base.addresses import pack_ip
 from penstock.base.outcomes import COMPLETE, Outcome, Phase
 from penstock.metrics import ledger
-from penstock.metrics.ledger import CLIENT_RX, PHASE, ROUTE_SHIFT, SCOPE, Ledger, pack_scope
+from penstock.metrics.ledger import CLIENT_RX, PHASE, REQUESTS, ROUTE_SHIFT, SCOPE, Ledger, pack_scope
 
 
 class Pen:
@@ -55,6 +55,11 @@ class Pen:
         """Name the route of a row."""
         words = self.ledger.words
         words[row + SCOPE] = words[row + SCOPE] & (1 << ROUTE_SHIFT) - 1 | route << ROUTE_SHIFT
+
+    def answer(self, row: int, code: int = 200, took: int = 0) -> None:
+        """Count a request that is over in row and tallies; it took so long, unit ns, or nobody knows."""
+        self.ledger.words[row + REQUESTS] += 1
+        self.ledger.tallies.add(self.ledger.words[row + SCOPE], code, took)
 
     def describe(self, row: int, destination: str = "", user: str = "", detail: str = "") -> None:
         """Write what is known in words."""

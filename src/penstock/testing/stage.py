@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from penstock.base import bounds
 from penstock.base.outcomes import Phase
 from penstock.connection.commands import (
+    Answer,
     Associate,
     Bind,
     Bound,
@@ -153,6 +154,7 @@ class Stage:
                     self._conversation.throw if isinstance(answer, BaseException) else self._conversation.send, answer
                 )
             elif isinstance(command, Send):
+                _check_status(command)
                 self.sent += command.data
                 self._resume(self._conversation.send, None)
             elif isinstance(command, Describe):
@@ -174,6 +176,14 @@ class Stage:
         elif len(self._input) >= size:
             return self.take(size) if isinstance(command, Need) else self.leftover
         return ClientClosed(len(self._input)) if self._client_is_gone else None
+
+
+def _check_status(command: Send) -> None:
+    """Hold every answer of HTTP to its status: what is counted is what the client hears."""
+    if command.data.startswith(b"HTTP/1.1 "):
+        told = int(command.data[9:12])
+        if not isinstance(command, Answer) or command.status != told:
+            raise Mismatch(f"{command!r} is not counted as an answer with status {told}")
 
 
 class Performance(NamedTuple):

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from penstock.config.plan import ListenerPlan, RoutePlan, TargetPlan, TimeoutPla
 from penstock.dataplane import orders
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.worker import Worker
-from penstock.metrics import ledger
+from penstock.metrics import ledger, tallies
 
 PATIENCE_S = 10.0
 """How long a condition is waited for before the test fails; what should happen happens in milliseconds."""
@@ -101,6 +102,24 @@ class Bench:
     def connections(self) -> list[Connection]:
         """Return the worker's open connections, to look into."""
         return self.worker._connections()
+
+    def answers(self) -> dict[int, int]:
+        """Return how many requests are over, by the status that the client got; 0 stands for none."""
+        used = self.words[ledger.H_TALLIES] * tallies.SLOT_WORDS
+        slots = range(self._tallies, self._tallies + used, tallies.SLOT_WORDS)
+        codes = (tallies.NO_CODE, *range(100, tallies.CODES))
+        return +Counter({code: sum(self.words[slot + code] for slot in slots) for code in codes})
+
+    def timed(self) -> int:
+        """Return how many requests are over whose duration is known."""
+        return sum(
+            sum(self.words[start + tallies.BUCKETS : start + tallies.BUCKETS + tallies.BUCKET_COUNT])
+            for start in range(self._tallies, len(self.words), tallies.SLOT_WORDS)
+        )
+
+    @property
+    def _tallies(self) -> int:
+        return len(self.words) - ledger.TALLY_BYTES // 8
 
     def _row(self, base: int) -> Row:
         words = self.words
@@ -203,10 +222,13 @@ def bench(*plans: ListenerPlan, timeouts: TimeoutPlan | None = None, **more: Any
             found.order(orders.Stop())
         thread.join(PATIENCE_S)
         faults = found.faults()
+        reused = worker.ledger.serial > worker.ledger.high
+        asked, answered = sum(row.requests for row in found.rows()), sum(found.answers().values())
         ours.close()
         os.close(fd)
         assert not thread.is_alive(), "the worker did not stop"
         assert found.forgiving or not faults, faults[0]
+        assert reused or answered == asked, "a request was not counted once, with its status"
 
 
 def _listening() -> socket.socket:

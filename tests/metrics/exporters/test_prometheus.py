@@ -33,7 +33,8 @@ def node():
     node = StandIn()
     row = node.pen.open(listener=1)
     node.pen.aim(row, 1, 2)
-    node.pen.move(row, 1_000, 2_000, 2_000, 1_000, 1)
+    node.pen.move(row, 1_000, 2_000, 2_000, 1_000)
+    node.pen.answer(row, 404, 3_000_000)
     node.pen.end(node.pen.open(listener=2), Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS))
     node.tick(0.5)
     yield node
@@ -64,7 +65,12 @@ def test_both_forms_say_the_same(node, form, parse):
     assert value(found, "penstock_connections_active", listener="egress", route="out") == 0
     assert value(found, "penstock_bytes_total", direction="in", **web) == 1_000
     assert value(found, "penstock_bytes_total", direction="out", **web) == 2_000
-    assert value(found, "penstock_requests_total", **web) == 1
+    assert value(found, "penstock_requests_total", code="404", **web) == 1
+    assert value(found, "penstock_requests_total", code="-", **web) == 0
+    assert value(found, "penstock_request_duration_seconds_bucket", le="0.0025", **web) == 0
+    assert value(found, "penstock_request_duration_seconds_bucket", le="0.005", **web) == 1
+    assert value(found, "penstock_request_duration_seconds_sum", **web) == 0.003
+    assert value(found, "penstock_request_duration_seconds_count", listener="egress", route="out") == 0
     assert value(found, "penstock_throughput_bytes_per_second", direction="out", window="1s") == 4_000
     assert value(found, "penstock_refused_total", reason="access") == 1
     assert value(found, "penstock_outcomes_total", ended_by="proxy", phase="decide") == 1

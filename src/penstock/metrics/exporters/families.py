@@ -177,6 +177,11 @@ def _throughput(snapshot: Snapshot) -> Samples:
             yield (direction, window), rate
 
 
+def _requests(snapshot: Snapshot) -> Samples:
+    for listener, route, code, count in snapshot.requests.codes:
+        yield (listener, route, code), count
+
+
 def _workers(snapshot: Snapshot) -> Samples:
     return [(("configured",), snapshot.workers.configured), (("alive",), snapshot.workers.alive)]
 
@@ -186,7 +191,7 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.ACTIVE.name: _by_pair(lambda view: view.active),
     catalog.BYTES.name: _bytes,
     catalog.THROUGHPUT.name: _throughput,
-    catalog.REQUESTS.name: _by_pair(lambda view: view.requests),
+    catalog.REQUESTS.name: _requests,
     catalog.REFUSED.name: lambda snapshot: (((reason,), count) for reason, count in snapshot.refused.items()),
     catalog.OUTCOMES.name: lambda snapshot: (((o.ended_by, o.phase), o.count) for o in snapshot.outcomes),
     catalog.TARGET_CONNECTIONS.name: _by_target(lambda view: view.connections),
@@ -203,6 +208,9 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
 
 _DISTRIBUTIONS: dict[str, Callable[[Snapshot], Distributions]] = {
     catalog.DURATION.name: lambda snapshot: [((), snapshot.endings.durations)],
+    catalog.REQUEST_DURATION.name: lambda snapshot: (
+        ((listener, route), found) for listener, route, found in snapshot.requests.durations
+    ),
     catalog.DIAL.name: lambda snapshot: (((route, target), found) for route, target, found in snapshot.endings.dials),
 }
 
