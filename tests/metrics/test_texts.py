@@ -15,6 +15,11 @@ from penstock.testing.standin import EGRESS, WEB
 TARGETS = Scopes((WEB, EGRESS)).targets
 
 
+def said(told):
+    """The key of each row."""
+    return [told.keys[number] for number in told.each.tolist()]
+
+
 class Scene:
     """A ledger, its reader, and who watches its texts."""
 
@@ -27,7 +32,7 @@ class Scene:
         self.growth = self.reader.fold()
         self.users, self.destinations = self.watch.told(self.growth)
         rows = self.growth.rows.position[self.users.rows].tolist()
-        pairs = zip(self.users.keys, self.destinations.keys, strict=True)
+        pairs = zip(said(self.users), said(self.destinations), strict=True)
         return dict(zip(rows, pairs, strict=True))
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from penstock.base.addresses import is_ip, pack_ip, unpack_ip
 from penstock.metrics.fold import Growth
-from penstock.metrics.keyed import Told
+from penstock.metrics.keyed import Told, distinct
 from penstock.metrics.keys import Kind
 from penstock.metrics.ledger import IP_HIGH, IP_LOW
 
@@ -30,4 +30,4 @@ def told(growth: Growth, everyone: bool) -> Told:
         return packed.view("V16").ravel().tolist()
 
     news = np.arange(len(growth.fresh)) if everyone else np.flatnonzero(growth.fresh)
-    return Told(news, ask(news), None, ask)
+    return Told(news, *distinct(ask(news)), None, ask)

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from penstock.base.outcomes import Phase
 from penstock.metrics.fold import Growth, Words, parse_texts
-from penstock.metrics.keyed import Told
+from penstock.metrics.keyed import Told, distinct
 from penstock.metrics.keys import Kind
 from penstock.metrics.ledger import PHASE, SCOPE, TARGET_SHIFT, TEXT
 from penstock.metrics.scopes import NO_TARGET, TargetScope
 
 _SILENT = b"\0\0"
 """A text that says nothing."""
+
+Said = tuple[list[str], NDArray[np.intp]]
+"""Texts, and which of them each row says."""
 
 _TARGET_BITS = np.uint64(16)
 _TARGET = np.uint64(0xFFFF)
@@ -59,18 +62,19 @@ class TextWatch:
         marks = words[:, TEXT] << _TARGET_BITS | targets
         known = self._known(rows.position)
         known[np.flatnonzero(growth.fresh)] = 0
-        news, users, destinations = self._read(growth, np.flatnonzero(marks != known), targets)
+        news, *said = self._read(growth, np.flatnonzero(marks != known), targets)
         known[news] = marks[news]
         self._marks[rows.position] = known
 
         def ask(asked: NDArray[np.intp], which: int) -> list[str | None]:
-            found, *keys = self._read(growth, asked, targets)
-            answers = dict(zip(found.tolist(), keys[which], strict=True))
+            found, *said = self._read(growth, asked, targets)
+            keys, each = said[which]
+            answers = {row: keys[number] for row, number in zip(found.tolist(), each.tolist(), strict=True)}
             return [answers.get(row) for row in asked.tolist()]
 
         return (
-            Told(news, users, undecided, lambda asked: ask(asked, 0)),
-            Told(news, destinations, undecided, lambda asked: ask(asked, 1)),
+            Told(news, *said[0], undecided, lambda asked: ask(asked, 0)),
+            Told(news, *said[1], undecided, lambda asked: ask(asked, 1)),
         )
 
     def _known(self, position: NDArray[np.intp]) -> Words:
@@ -79,19 +83,29 @@ class TextWatch:
             self._marks = np.pad(self._marks, (0, missing))
         return self._marks[position]
 
-    def _read(
-        self, growth: Growth, rows: NDArray[np.intp], targets: Words
-    ) -> tuple[NDArray[np.intp], list[str], list[str]]:
-        """Return which rows could be read, their users and their destinations."""
+    def _read(self, growth: Growth, rows: NDArray[np.intp], targets: Words) -> tuple[NDArray[np.intp], Said, Said]:
+        """Return which rows could be read, and what they say of their users and destinations."""
         raws, whole = growth.reader.raw_texts(growth.rows.position[rows], growth.rows.serial[rows])
         whole |= growth.rows.words[rows, TEXT] == 0  # nothing was written yet, and nothing is what is read
         if not whole.all():
             raws, rows = [raw for raw, good in zip(raws, whole.tolist(), strict=True) if good], rows[whole]
-        users, destinations = split([raw or _SILENT for raw in raws])
-        if "" in destinations:
-            named = [self._targets.get(target, NO_TARGET).address for target in targets[rows].tolist()]
-            destinations = [asked or name.lower() for asked, name in zip(destinations, named, strict=True)]
-        return rows, users, destinations
+        texts, each = distinct([raw or _SILENT for raw in raws])
+        users, destinations = split(texts)
+        return rows, (users, each), self._served(destinations, each, targets[rows])
+
+    def _served(self, destinations: list[str], each: NDArray[np.intp], targets: Words) -> Said:
+        """Return destinations; where none was asked for, those are the targets that serve."""
+        if "" not in destinations:
+            return destinations, each
+        silent = np.flatnonzero(np.array([not asked for asked in destinations])[each])
+        serving = targets[silent].astype(np.intp)
+        there = np.flatnonzero(np.bincount(serving))
+        number = np.zeros(int(there.max(initial=0)) + 1, np.intp)
+        number[there] = np.arange(len(destinations), len(destinations) + len(there))
+        each = each.copy()
+        each[silent] = number[serving]
+        named = [self._targets.get(target, NO_TARGET).address.lower() for target in there.tolist()]
+        return destinations + named, each
 
 
 def split(raws: list[bytes]) -> tuple[list[str], list[str]]:
