@@ -223,7 +223,7 @@ class Keyed:
             raise SavedError("SavedKeys: more than the node has counted")
         for i in np.argsort(-totals[C_IN : C_OUT + 1].sum(axis=0), kind="stable").tolist():
             key = self.kind.nobody if saved.names[i] == NOBODY_NAME else self.kind.parse(saved.names[i])
-            place = OTHER if key is None else self._places_of([key])[0]
+            place = OTHER if key is None else int(self._places_of([key], np.zeros(1, np.intp))[0])
             for numbers in (self._totals, self._sealed, self._drained):
                 numbers[:, OTHER] -= totals[:, i]
                 numbers[:, place] += totals[:, i]
