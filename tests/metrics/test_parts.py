@@ -1,9 +1,14 @@
 """Parts of a registry as bytes."""
 
+from time import process_time
+
+from msgspec.structs import replace
+
 from penstock.config.plan import MetricsPlan
 from penstock.metrics import parts
 from penstock.metrics.parts import PARTS, Kept
 from penstock.metrics.registry import Registry
+from penstock.testing.pen import Pen
 from penstock.testing.standin import PLAN, StandIn
 
 
@@ -60,4 +65,26 @@ def test_a_damaged_part_takes_no_other_with_it():
     assert fault.startswith("endings: SavedEndings: ")
     assert registry.listeners.whole().bytes_in == 5
     assert parts.restore(Registry(PLAN, 0), Kept({})) == []
+    node.close()
+
+
+def test_a_checkpoint_costs_little():
+    """With 1,000 clients that all moved something it takes the event loop less than 1 % of five seconds."""
+    node = StandIn(plan=replace(PLAN, metrics=MetricsPlan(users=0, destinations=0)))
+    registry, pen = node.sampler.registry, Pen(rows=2_048)
+    parts.keep(registry)
+    node.sampler.attach(2, pen.fd)
+    rows = [pen.open(client=(f"10.0.{number // 250}.{number % 250}", 1)) for number in range(1_000)]
+    took = []
+    for _ in range(5):
+        for _ in range(5):
+            for row in rows:
+                pen.move(row, 1_000, 2_000)
+            node.tick()
+        begin = process_time()
+        taken, exported = parts.take(registry), parts.export(registry)
+        took.append(process_time() - begin)
+    assert min(took) < 0.05
+    assert sum(map(len, (*taken.samples.values(), *exported.values()))) < 200_000
+    pen.close()
     node.close()

@@ -55,6 +55,7 @@ class Keeper:
         self._flusher: asyncio.Task[None] | None = None
         self._filled = False
         self._waiting: Checkpoint | None = None
+        self._sent: dict[str, bytes] = {}
         self._told_ns: int | None = None
 
     async def open(self) -> None:
@@ -139,8 +140,14 @@ class Keeper:
 
     def _checkpoint(self, registry: Registry) -> Checkpoint:
         """Return everything that is to be written."""
-        pages, oldest = self._export(self._archive) if self._archive is not None else ((), 0)
-        return replace(self._sampled(registry), parts=parts.export(registry), pages=pages, oldest=oldest)
+        lost, self._lost = self._lost, False
+        if lost:
+            self._sent = {}
+        pages, oldest = self._export(self._archive, lost=lost) if self._archive is not None else ((), 0)
+        sampled, exported = self._sampled(registry), parts.export(registry)
+        changed = {name: body for name, body in exported.items() if self._sent.get(name) != body}
+        self._sent = exported
+        return replace(sampled, parts=changed, pages=pages, oldest=oldest)
 
     def _sampled(self, registry: Registry) -> Checkpoint:
         """Return what was sampled since the last checkpoint, and what waits from before it."""
@@ -153,10 +160,10 @@ class Keeper:
         )
         return merge(self._waiting, checkpoint) if self._waiting else checkpoint
 
-    def _export(self, archive: Archive) -> tuple[tuple[tables.Page, ...], int]:
-        """Return pages of records, and which is the oldest record still wanted."""
-        if self._lost:
-            self._lost = False
+    @staticmethod
+    def _export(archive: Archive, *, lost: bool) -> tuple[tuple[tables.Page, ...], int]:
+        """Return pages of records, all of them if some were lost, and which is the oldest record still wanted."""
+        if lost:
             archive.forget()
         pages, oldest = archive.export()
         return tuple(tables.Page(*page) for page in pages), oldest

@@ -21,8 +21,8 @@ MAGIC = b"SQLite format 3\0"
 """How every SQLite file begins (https://www.sqlite.org/fileformat.html section 1.3)."""
 
 CHECK_S = 1.0
-"""How long the check at start may take; unit s. It reads 300 MB and more in it, which is more than a usual file has;
-what it does not get to is told by SQLite when it is read."""
+"""How long the check at start may take; unit s. It reads 100 MB and more in it; what it does not get to is told by
+SQLite when it is read."""
 
 BUSY_S = 1.0
 """How long SQLite waits for another program that has the file open, as the sqlite3 shell; unit s."""
