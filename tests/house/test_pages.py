@@ -8,7 +8,9 @@ from penstock.base.outcomes import Reason
 from penstock.cli.main import COMMANDS
 from penstock.config.load import load
 from penstock.metrics.catalog import FAMILIES, LABELLED
+from penstock.metrics.endings import PercentilesView
 from penstock.metrics.exporters.compat import COMPAT
+from penstock.metrics.exporters.otlp import exact_name
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,12 @@ def test_every_metric_is_on_the_page(words):
     listed = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([\w, ]*?) ?\| .+ \|$", words, re.M)
     served = [*FAMILIES, *COMPAT, *(family for families in LABELLED.values() for family in families)]
     assert sorted(listed) == sorted((each.name, each.kind, ", ".join(each.labels)) for each in served)
+
+
+def test_every_exponential_histogram_is_on_the_page(words):
+    """docs/words.md names what OTLP is told besides the families."""
+    names = {exact_name(measured)[0] for measured in PercentilesView.__struct_fields__}
+    assert {name for name in names if f"`{name}`" not in words} == set()
 
 
 def test_every_reason_is_on_the_page(words):
