@@ -1,5 +1,5 @@
 """
-Totals since the node started: of the node, by listener, by route and by target.
+Totals since counting began: of the node, by listener, by route and by target.
 
 They are made of growth, so they outlive the workers that counted. A total only grows; a rate is the growth between the
 last two ticks over the time that really passed, and is zero again when traffic stops.

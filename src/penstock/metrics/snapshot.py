@@ -79,7 +79,7 @@ class Throughput(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """Totals since the node started; `active` as of the tick. See `registry.Count`."""
+    """Totals since counting began; `active` as of the tick. See `registry.Count`."""
 
     connections: int
     active: int

@@ -41,7 +41,7 @@ class Connections(Struct, frozen=True, kw_only=True):
 
     Args:
         active: Open now.
-        total: Accepted since the start.
+        total: Accepted since counting began.
         by_route: The same of each route.
         by_ip, by_user, by_destination: The same of the busiest client addresses, users and destinations, all others
             as `other`; empty where the kind is switched off.
@@ -80,7 +80,7 @@ class Throughputs(Struct, frozen=True, kw_only=True):
 
 
 class Requests(Struct, frozen=True):
-    """Requests in the last second; in the last minute, told from what of it is covered; since the start."""
+    """Requests in the last second; in the last minute, told from what of it is covered; since counting began."""
 
     per_second: float
     per_minute: float
@@ -88,7 +88,7 @@ class Requests(Struct, frozen=True):
 
 
 class Sums(Struct, frozen=True):
-    """Totals of the node since the start."""
+    """Totals of the node since counting began: with the store, or with the start of a node without one."""
 
     bytes_in: int
     bytes_out: int
@@ -202,7 +202,7 @@ class Metrics:
 
     @property
     def totals(self) -> Sums:
-        """Return what was moved since the start."""
+        """Return what was moved since counting began."""
         totals = self._snapshot.totals
         return Sums(totals.bytes_in, totals.bytes_out, totals.connections)
 
