@@ -10,7 +10,7 @@ from penstock.base import bounds
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
 from penstock.config.plan import ListenerPlan
-from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Relay
+from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login, Relay
 from penstock.connection.http import LOGINS, http_forward
 from penstock.protocols.http1 import answers
 from penstock.protocols.http1.credentials import serialize_basic
@@ -40,6 +40,7 @@ CONNECT = b"CONNECT b.example:443 HTTP/1.1\r\nHost: b.example:443\r\n\r\n"
 FORWARDED = b"GET /x HTTP/1.1\r\nHost: a.example\r\nVia: 1.1 penstock\r\n\r\n"
 RIGHT = b"Proxy-Authorization: " + serialize_basic("ann", "secret") + b"\r\n\r\n"
 WRONG = b"Proxy-Authorization: " + serialize_basic("ann", "guess") + b"\r\n\r\n"
+BEARER = b"Proxy-Authorization: Bearer x\r\n\r\n"
 
 PROTOCOL = (EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
 AUTH = (EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)
@@ -307,3 +308,22 @@ def test_any_bytes(pieces, cuts, closed):
     assert heads[0] == heads[1]
     if isinstance(whole.last_word, Close):
         assert whole.last_word.outcome.ended_by in (EndedBy.PROXY, EndedBy.CLIENT, COMPLETE.ended_by)
+
+
+def logins(*said):
+    """Return what was counted of the logins of one connection, with the answers of an exchange for each right one."""
+    stage = Stage(http_forward(FACTS, CLOSED))
+    for each in said:
+        stage.feed(each)
+        if isinstance(stage.pending, Exchange):
+            stage.answer(True)
+    return [command.right for command in stage.history if isinstance(command, Login)]
+
+
+def test_logins_are_counted():
+    """A right login counts once for each connection, and again after a change; a wrong one each time; none is none."""
+    right, wrong, bearer = with_line(GET, RIGHT), with_line(GET, WRONG), with_line(GET, BEARER)
+    assert logins(GET, GET) == []
+    assert logins(right, right, GET, right) == [True]
+    assert logins(wrong, wrong, bearer) == [False, False, False]
+    assert logins(right, wrong, right) == [True, False, True]

@@ -4,10 +4,12 @@ import pytest
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
 from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan, TargetPlan
-from penstock.connection.commands import DialError, DialFailed, Exchange, Facts
+from penstock.connection.commands import DialError, DialFailed, Exchange, Facts, Login
 from penstock.connection.reverse import http_reverse
 from penstock.policy.routes import rules_of
+from penstock.protocols.http1.credentials import serialize_basic
 from penstock.testing.playbook import asks, closes, describes, hangs_up, hears, perform, says, takes
+from penstock.testing.stage import Stage
 
 TARGET = TargetPlan(id=1, host="192.0.2.10", port=80)
 OWN = RoutePlan(id=1, name="own", targets=(TARGET,))
@@ -99,3 +101,15 @@ def test_targets_that_cannot_be_reached(error, status):
         ),
         closes(EndedBy.TARGET_TIMEOUT if error is DialError.TIMEOUT else EndedBy.TARGET, Phase.DIAL),
     )  # fmt: skip
+
+
+def test_logins_of_routes_are_counted():
+    """Where a route has users, a right login counts once a connection, a wrong one each time, and none is none."""
+    right, wrong = (b"Authorization: " + serialize_basic("ann", password) for password in ("secret", "guess"))
+    listener = ListenerPlan(id=1, name="web", protocol="http", host="::", port=80, route=OWN, reverse=True)
+    stage = Stage(http_reverse(Facts("198.51.100.7", 5_000, rules_of((LOGIN,), listener)), listener))
+    for fields in ((), (right,), (right,), (wrong,), (wrong,), (), (right,)):
+        stage.feed(get(b"/private", *fields).data)
+        while not stage.waits_for_client:
+            stage.answer(True if isinstance(stage.pending, Exchange) else None)
+    assert [command.right for command in stage.history if isinstance(command, Login)] == [True, False, False]

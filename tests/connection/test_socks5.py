@@ -18,6 +18,7 @@ from penstock.connection.commands import (
     DialError,
     DialFailed,
     Facts,
+    Login,
     Relay,
 )
 from penstock.connection.socks5 import socks5
@@ -368,3 +369,16 @@ def test_short_connections_build_few_commands():
     fresh = [one for one, other in zip(first.history, second.history, strict=True) if one is not other]
     assert [type(command).__name__ for command in fresh] == ["Describe", "Dial", "Answer"]
     assert isinstance(fresh[-1], Answer)
+
+
+def test_logins_are_counted():
+    """A login counts as right or wrong; a client that offers none, or one that is no login at all, has not tried."""
+    wrong = (says(b"\x05\x01\x02"), hears(b"\x05\x02"), says(b"\x01\x03ann\x05guess"), hears(b"\x01\x01"))
+    for script, found in (
+        ((*LOGS_IN, hangs_up(), closes(EndedBy.CLIENT, Phase.NEGOTIATE)), [True]),
+        ((*wrong, closes(*AUTH)), [False]),
+        ((says(b"\x05\x01\0"), hears(b"\x05\xff"), closes(*AUTH)), []),
+        ((says(b"\x05\x01\x02"), hears(b"\x05\x02"), says(b"\x02\0"), closes(*PROTOCOL)), []),
+    ):
+        stage = play(*script, listener=CLOSED)
+        assert [command.right for command in stage.history if isinstance(command, Login)] == found

@@ -30,7 +30,19 @@ from penstock.metrics.fold import (
     parse_texts,
     went_wrong,
 )
-from penstock.metrics.ledger import H_HIGH, H_MAGIC, H_PAUSES, H_TICK, HEADER_WORDS, OPEN, ROW_WORDS, STATE, TEXT
+from penstock.metrics.ledger import (
+    H_FAILED_LOGINS,
+    H_HIGH,
+    H_LOGINS,
+    H_MAGIC,
+    H_PAUSES,
+    H_TICK,
+    HEADER_WORDS,
+    OPEN,
+    ROW_WORDS,
+    STATE,
+    TEXT,
+)
 from penstock.testing.pen import Pen
 
 REFUSED = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS)
@@ -75,6 +87,15 @@ def test_a_connection_between_two_folds_is_not_missed(pen, reader):
     growth = reader.fold()
     assert growth.listeners[:, 1].tolist() == [1, 1, 5, 6, 0, 0, 0]
     assert growth.outcomes == {COMPLETE: 1}
+
+
+def test_logins_are_counted_once(pen, reader):
+    """Each fold returns the logins since the one before, right and wrong; a word that falls adds nothing."""
+    pen.ledger.words[H_LOGINS] += 3
+    pen.ledger.words[H_FAILED_LOGINS] += 1
+    assert [reader.fold().logins, reader.fold().logins] == [(3, 1), (0, 0)]
+    pen.ledger.words[H_LOGINS] -= 1
+    assert reader.fold(dead=True).logins == (0, 0)
 
 
 def test_an_ended_row_is_read_once(pen, reader):

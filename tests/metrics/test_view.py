@@ -67,6 +67,7 @@ def test_requests_and_totals(node, metrics):
     assert (metrics.requests.per_second, metrics.requests.per_minute, metrics.requests.total) == (3, 180, 3)
     assert (metrics.totals.bytes_in, metrics.totals.bytes_out, metrics.totals.connections) == (600, 1_200, 3)
     assert metrics.blocked["auth"] == 0
+    assert (metrics.auth.success, metrics.auth.failure) == (0, 0)
 
 
 def test_percentiles(node):

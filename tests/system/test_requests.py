@@ -1,6 +1,7 @@
 """Requests by status and duration, through real processes: what curl and wrk counted is what the node says."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -158,3 +159,27 @@ def test_a_kill_leaves_requests_counted():
         seen.append(codes(node))
     assert [before["200"] for before in seen] == sorted(before["200"] for before in seen)
     assert answers.total() - 2 <= seen[-1]["200"] <= answers.total() + 2 * len(clients)
+
+
+@pytest.mark.needs("curl")
+def test_logins_of_curl():
+    """curl's right logins count once a connection, wrong ones each, and asking without one is no attempt."""
+
+    def curl(*words):
+        command = ["curl", "-s", "-o", "/dev/null", "-o", "/dev/null", *words, url, url]
+        subprocess.run(command, check=False, timeout=SECONDS)
+
+    login = "ann:secret"
+    with (
+        http_peers.origin(by_path) as origin,
+        running(table("http", "http", auth=login), table("socks", "socks5", auth=login)) as node,
+    ):
+        url, proxy, socks = origin.url("/200"), ":".join(map(str, node.address("http"))), node.address("socks")
+        curl("-x", proxy, "-U", "ann:secret")
+        curl("-x", proxy, "-U", "ann:guess")
+        curl("-x", proxy)
+        curl("-x", f"socks5://ann:secret@{socks[0]}:{socks[1]}")
+        curl("-x", f"socks5://{socks[0]}:{socks[1]}")
+        node.until(lambda stats: stats["totals"]["connections"] >= 5 and not stats["totals"]["active"])
+        assert json.loads(node.fetch("/api/v1/metrics"))["auth"] == {"success": 2, "failure": 2}
+        assert codes(node) == {"200": 2, "407": 4}

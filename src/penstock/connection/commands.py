@@ -192,6 +192,23 @@ class Describe(Struct, frozen=True):
     user: str = ""
 
 
+class Login(Struct, frozen=True):
+    """
+    Tell the ledger that the client tried to log in. Answered with None at once.
+
+    A client that shows nothing has not tried. One that shows the same right login again and again, as HTTP wants it
+    with each request, has tried once.
+
+    Args:
+        right: Whether it may.
+    """
+
+    right: bool
+
+
+RIGHT_LOGIN, WRONG_LOGIN = Login(True), Login(False)
+
+
 class Close(Struct, frozen=True):
     """
     End the connection, after what was sent has gone out.
@@ -207,7 +224,7 @@ class Close(Struct, frozen=True):
 
 Command = (
     Need | Until | Peek | Send | Answer | Take | Secure | Dial | DialAny | Relay | Bind | Await | Associate
-    | Datagrams | Exchange | Describe | Close
+    | Datagrams | Exchange | Describe | Login | Close
 )  # fmt: skip
 
 Conversation = Generator[Command, Any, None]

@@ -16,6 +16,8 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import (
+    RIGHT_LOGIN,
+    WRONG_LOGIN,
     Answer,
     ClientClosed,
     Close,
@@ -68,7 +70,7 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
         listener: Where it has users, every request needs a login.
     """
     served = failures = 0
-    user, described = "", None
+    user, described, shown = "", None, b""
     while True:
         try:
             request = parse_request((yield HEAD))
@@ -77,6 +79,9 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
             raise AssertionError from None  # nobody resumes a conversation after its last word
         if listener.users:
             found = _user(request, listener)
+            if request.credentials is not None and (found is None or request.credentials != shown):
+                shown = request.credentials
+                yield WRONG_LOGIN if found is None else RIGHT_LOGIN
             failures = failures + 1 if found is None else 0
             if found is None:
                 if not (yield from _challenge(request, failures)):

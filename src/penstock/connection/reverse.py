@@ -13,6 +13,8 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
+    RIGHT_LOGIN,
+    WRONG_LOGIN,
     Answer,
     ClientClosed,
     Close,
@@ -57,6 +59,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
     served = 0
     taken, described = listener.route, ""
     rewriters: dict[int, Rewriter] = {}
+    shown: dict[int, bytes] = {}
     secure = facts.tls_version > 0
     while True:
         try:
@@ -77,7 +80,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
                 rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
             again = yield from _forward(request, rewriter)
         else:
-            again = yield from _unusual(request, route, facts, listener, secure)
+            again = yield from _unusual(request, route, facts, listener, secure, shown)
         if not again:
             yield _COMPLETE
         served += 1
@@ -113,11 +116,16 @@ def _forward(request: OriginRequest, rewriter: Rewriter) -> Generator[Command, A
 
 
 def _unusual(
-    request: OriginRequest, route: RoutePlan, facts: Facts, listener: ListenerPlan, secure: bool
+    request: OriginRequest,
+    route: RoutePlan,
+    facts: Facts,
+    listener: ListenerPlan,
+    secure: bool,
+    shown: dict[int, bytes],
 ) -> Generator[Command, Any, bool]:
     """Ask for a login, answer here, redirect, or refuse."""
     if route.users:
-        user = _user(request, route)
+        user = yield from _login(request, route, shown)
         if user is None:
             return (yield from _refused(request, 401, "a login is needed", _AUTH))
         yield Describe(request.host or "-", user)
@@ -139,10 +147,19 @@ def _unusual(
     return (yield from _refused(request, 404, "nothing is served here", _DESTINATION))
 
 
-def _user(request: OriginRequest, route: RoutePlan) -> str | None:
+def _login(request: OriginRequest, route: RoutePlan, shown: dict[int, bytes]) -> Generator[Command, Any, str | None]:
+    """Return the user, None without a right login; what was shown for this route before is no new attempt."""
     found = _AUTHORIZATION.findall(request.lines)
+    if not found:
+        return None
     login = parse_basic(found[0].rstrip(b" \t")) if len(found) == 1 else None
-    return None if login is None else verify(route.users, *login)
+    user = None if login is None else verify(route.users, *login)
+    if user is None:
+        yield WRONG_LOGIN
+    elif shown.get(route.id) != found[0]:
+        shown[route.id] = found[0]
+        yield RIGHT_LOGIN
+    return user
 
 
 def _refused(request: OriginRequest, status: int, detail: str, outcome: Outcome) -> Generator[Command, Any, bool]:

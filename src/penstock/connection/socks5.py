@@ -18,6 +18,8 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
+    RIGHT_LOGIN,
+    WRONG_LOGIN,
     Answer,
     Associate,
     Await,
@@ -171,7 +173,9 @@ def _login(methods: bytes, users: Mapping[str, str]) -> Generator[Command, Any, 
     password = (yield _NEEDS[name[-1]]) if name[-1] else b""
     user = verify(users, name[:-1], password)
     if user is None:
+        yield WRONG_LOGIN
         yield from _refuse(_LOGIN_WRONG, _AUTH, "wrong user or password")
+    yield RIGHT_LOGIN
     yield _LOGIN_RIGHT
     return cast(str, user)
 

@@ -34,6 +34,7 @@ from penstock.connection.commands import (
     DialError,
     DialFailed,
     Exchange,
+    Login,
     Need,
     Peek,
     Relay,
@@ -64,6 +65,8 @@ from penstock.metrics.ledger import (
     CLIENT_TX,
     DIALED,
     H_DOUBT,
+    H_FAILED_LOGINS,
+    H_LOGINS,
     PHASE,
     SCOPE,
     TARGET_RX,
@@ -198,6 +201,8 @@ class Connection(Deadlines):
                         return
                 elif kind is Describe:
                     self._describe(command)
+                elif kind is Login:
+                    self.worker.words[H_LOGINS if command.right else H_FAILED_LOGINS] += 1
                 elif kind is Take:
                     self._take(command.route)
                 else:

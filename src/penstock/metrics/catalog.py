@@ -96,6 +96,7 @@ REQUEST_DURATION = Family(
     ("listener", "route"),
 )
 REFUSED = Family(PREFIX + "refused_total", "counter", "Refusals by reason", ("reason",))
+AUTH = Family(PREFIX + "auth_total", "counter", "Logins by result", ("result",))
 OUTCOMES = Family(
     PREFIX + "outcomes_total",
     "counter",
@@ -141,7 +142,7 @@ PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker 
 BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its Python; always 1", ("version", "python"))
 
 NODE = (
-    CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, OUTCOMES,
+    CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, AUTH, OUTCOMES,
     TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, DIAL, AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""

@@ -39,7 +39,9 @@ from penstock.metrics.ledger import (
     DOUBT_SHIFT,
     ENDED,
     H_DOUBT,
+    H_FAILED_LOGINS,
     H_HIGH,
+    H_LOGINS,
     H_MAGIC,
     H_OVERFLOWS,
     H_PAUSES,
@@ -179,6 +181,7 @@ class Growth(NamedTuple):
         outcomes: How many ended with each outcome.
         pauses: How often accepting paused.
         overflows: Connections that found no free row.
+        logins: Logins that were right, and that were wrong.
         rows: What was read, for views of live connections.
         fresh: Which of the rows hold a connection that no fold has seen before; shape (n,).
         moved: Growth of the counters of each row; shape (n, COUNTERS), each >= 0.
@@ -197,6 +200,7 @@ class Growth(NamedTuple):
     outcomes: dict[Outcome, int]
     pauses: int
     overflows: int
+    logins: tuple[int, int]
     rows: Rows
     fresh: Mask
     moved: Numbers
@@ -239,7 +243,7 @@ class LedgerReader:
         self._routed: Mask = np.zeros(self.rows, np.bool_)
         self._pairs = PairIndex()
         self._tallies = TallyReader(np.frombuffer(self._map, np.uint64, TALLY_BYTES // 8, size - TALLY_BYTES))
-        self._pauses = self._overflows = 0
+        self._counted: dict[int, int] = {}
 
     @property
     def pid(self) -> int:
@@ -269,8 +273,9 @@ class LedgerReader:
             targets=self._by_target(rows, scopes, fresh, closed, counters),
             tallied=self._tallies.fold(self._used(H_TALLIES), dead=dead),
             outcomes=outcomes,
-            pauses=self._pauses_grown(),
-            overflows=self._overflows_grown(),
+            pauses=self._grown(H_PAUSES),
+            overflows=self._grown(H_OVERFLOWS),
+            logins=(self._grown(H_LOGINS), self._grown(H_FAILED_LOGINS)),
             rows=rows,
             fresh=fresh,
             moved=counters.growth,
@@ -440,13 +445,11 @@ class LedgerReader:
         lengths[self._rows[position, STATE] >> _SERIAL != rows.serial[chosen]] = 0
         return TextBlock(lengths, area)
 
-    def _pauses_grown(self) -> int:
-        before, self._pauses = self._pauses, max(self._pauses, int(self._header[H_PAUSES]))
-        return self._pauses - before
-
-    def _overflows_grown(self) -> int:
-        before, self._overflows = self._overflows, max(self._overflows, int(self._header[H_OVERFLOWS]))
-        return self._overflows - before
+    def _grown(self, word: int) -> int:
+        """Return by how much a counter of the header has grown."""
+        before = self._counted.get(word, 0)
+        now = self._counted[word] = max(before, int(self._header[word]))
+        return now - before
 
 
 class _Counters(NamedTuple):

@@ -36,7 +36,8 @@ TALLY_BYTES = SLOTS * SLOT_WORDS * 8
 """All tallies together."""
 
 # Words of the header. The supervisor writes TICK, the worker all others.
-H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS, H_DOUBT, H_TALLIES = range(10)
+H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS = range(8)
+H_DOUBT, H_TALLIES, H_LOGINS, H_FAILED_LOGINS = range(8, 12)
 
 # Words of a row.
 STATE, CLIENT_RX, CLIENT_TX, TARGET_RX, TARGET_TX, REQUESTS, PHASE, TEXT = range(8)

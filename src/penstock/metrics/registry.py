@@ -193,6 +193,7 @@ class Registry:
         witnessed: What it found when it asked the kernel last; set by who asks.
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
+        logins, failed_logins: Right and wrong ones.
         pauses: How often a worker paused accepting.
         respawns: How often a dead worker was replaced.
         since_ns: When all of this was zero, on the wall clock; unit ns since the epoch, 0 for nobody knows.
@@ -216,7 +217,7 @@ class Registry:
         self.records.wanted = self.collection.records
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
-        self.pauses = self.respawns = self.since_ns = 0
+        self.pauses = self.respawns = self.since_ns = self.logins = self.failed_logins = 0
         self._ticked_ns = now_ns
 
     def add(self, growth: Growth, generation: int = 0) -> None:
@@ -235,6 +236,8 @@ class Registry:
         if growth.overflows:  # closed unserved: no row was free, so nothing else tells of them
             self.refused[Reason.OVERLOAD] += growth.overflows
         self.pauses += growth.pauses
+        self.logins += growth.logins[0]
+        self.failed_logins += growth.logins[1]
 
     def _end(self, outcome: Outcome, count: int) -> None:
         self.outcomes[outcome.ended_by, outcome.phase] += count
@@ -306,6 +309,7 @@ class Registry:
             outcomes=tuple((who, phase, count) for (who, phase), count in self.outcomes.items()),
             refused=dict(self.refused),
             pauses=self.pauses,
+            logins=(self.logins, self.failed_logins),
             respawns=self.respawns,
             since_ns=self.since_ns,
         )
@@ -331,6 +335,8 @@ class Registry:
             self._end(LOST, found.lost)
         self.refused.update(saved.refused)
         self.pauses += saved.pauses
+        self.logins += saved.logins[0]
+        self.failed_logins += saved.logins[1]
         self.since_ns = min(filter(None, (saved.since_ns, self.since_ns)), default=0)
         self.respawns += saved.respawns
         self.audited = self._audit()

@@ -131,6 +131,13 @@ class TargetView(Totals, frozen=True, kw_only=True):
     throughput: Throughput
 
 
+class AuthView(Struct, frozen=True):
+    """Logins since the start, right and wrong; what is no attempt and what is one is said in docs/words.md."""
+
+    success: int
+    failure: int
+
+
 class OutcomeCount(Struct, frozen=True):
     """How many connections ended this way."""
 
@@ -180,6 +187,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         node, workers, totals, throughput, listeners, routes, targets: As their types say.
         pairs: Every listener with every route that it has or had.
         outcomes: Every pair of who and phase, those that never happened included.
+        auth: Logins.
         refused: Every reason, those that never were one included.
         taken_at: RFC 3339, UTC.
         live: The open connections.
@@ -207,6 +215,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     targets: tuple[TargetView, ...]
     outcomes: tuple[OutcomeCount, ...]
     refused: Mapping[str, int]
+    auth: AuthView
     taken_at: str
     live: Live
     scopes: Scopes
@@ -295,6 +304,7 @@ def picture(
             for who in EndedBy
             for phase in Phase
         ),
+        auth=AuthView(registry.logins, registry.failed_logins),
         refused={str(reason): registry.refused[reason] for reason in Reason},
         taken_at=rfc3339(wall_ns),
         live=live,

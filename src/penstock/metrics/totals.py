@@ -31,6 +31,7 @@ class SavedTotals(Struct, frozen=True, kw_only=True):
         outcomes: Ended connections by who and phase.
         refused: Refusals by reason.
         pauses: How often a worker paused accepting.
+        logins: Right and wrong ones.
         respawns: How often a dead worker was replaced.
         since_ns: When they were zero; unit ns since the epoch, 0 for nobody knows.
     """
@@ -44,6 +45,7 @@ class SavedTotals(Struct, frozen=True, kw_only=True):
     outcomes: tuple[tuple[EndedBy, Phase, Whole], ...]
     refused: dict[Reason, Whole]
     pauses: Whole
+    logins: tuple[Whole, Whole] = (0, 0)
     respawns: Whole
     since_ns: Whole = 0
 

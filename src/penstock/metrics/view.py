@@ -10,7 +10,7 @@ from penstock.metrics.endings import PercentilesView
 from penstock.metrics.keys import Picture
 from penstock.metrics.kinds import KINDS
 from penstock.metrics.rings import History
-from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.snapshot import AuthView, Snapshot
 from penstock.metrics.tops import ConnectionCount, KeyRates, TopDestination, TopIp, TopUser
 from penstock.metrics.tracker import MINUTE, NODE, WINDOWS, Rates
 
@@ -103,6 +103,7 @@ class MetricsView(Struct, frozen=True, kw_only=True):
         taken_at: RFC 3339, UTC.
         connections, throughput, requests, totals, percentiles: As their types say.
         blocked: Refusals by reason.
+        auth: Logins that were right, and that were wrong.
     """
 
     taken_at: str
@@ -112,6 +113,7 @@ class MetricsView(Struct, frozen=True, kw_only=True):
     totals: Sums
     percentiles: PercentilesView
     blocked: dict[str, int]
+    auth: AuthView
 
 
 class WindowView(Struct, frozen=True):
@@ -216,6 +218,11 @@ class Metrics:
         """Return refusals by reason."""
         return dict(self._snapshot.refused)
 
+    @property
+    def auth(self) -> AuthView:
+        """Return how many logins were right, and how many wrong."""
+        return self._snapshot.auth
+
     def everything(self) -> MetricsView:
         """Return all of it, as `GET /api/v1/metrics` answers."""
         return MetricsView(
@@ -226,6 +233,7 @@ class Metrics:
             totals=self.totals,
             percentiles=self.percentiles,
             blocked=self.blocked,
+            auth=self.auth,
         )
 
     def window(self, seconds: int, scope: str = NODE) -> Rates:

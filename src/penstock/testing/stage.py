@@ -24,6 +24,7 @@ from penstock.connection.commands import (
     DialAny,
     Dialed,
     Exchange,
+    Login,
     Need,
     Peek,
     Relay,
@@ -156,6 +157,8 @@ class Stage:
             elif isinstance(command, Send):
                 _check_status(command)
                 self.sent += command.data
+                self._resume(self._conversation.send, None)
+            elif isinstance(command, Login):
                 self._resume(self._conversation.send, None)
             elif isinstance(command, Describe):
                 self.described = command

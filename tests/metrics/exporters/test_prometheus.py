@@ -73,6 +73,7 @@ def test_both_forms_say_the_same(node, form, parse):
     assert value(found, "penstock_request_duration_seconds_count", listener="egress", route="out") == 0
     assert value(found, "penstock_throughput_bytes_per_second", direction="out", window="1s") == 4_000
     assert value(found, "penstock_refused_total", reason="access") == 1
+    assert value(found, "penstock_auth_total", result="failure") == 0
     assert value(found, "penstock_outcomes_total", ended_by="proxy", phase="decide") == 1
     target = {"route": "default", "target": "[2001:db8::2]:80"}
     assert value(found, "penstock_target_connections_total", **target) == 1

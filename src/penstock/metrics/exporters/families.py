@@ -193,6 +193,7 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.THROUGHPUT.name: _throughput,
     catalog.REQUESTS.name: _requests,
     catalog.REFUSED.name: lambda snapshot: (((reason,), count) for reason, count in snapshot.refused.items()),
+    catalog.AUTH.name: lambda snapshot: [(("success",), snapshot.auth.success), (("failure",), snapshot.auth.failure)],
     catalog.OUTCOMES.name: lambda snapshot: (((o.ended_by, o.phase), o.count) for o in snapshot.outcomes),
     catalog.TARGET_CONNECTIONS.name: _by_target(lambda view: view.connections),
     catalog.TARGET_ACTIVE.name: _by_target(lambda view: view.active),
