@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from penstock.base.addresses import unpack_ip
-from penstock.config.plan import TargetPlan
+from penstock.config.plan import TargetPlan, WorkerPlan
+from penstock.dataplane.equipment import prepare
 from penstock.dataplane.listener import Listener
 from penstock.metrics import ledger
 from penstock.testing.peers import echo, read_all, saying, serving
@@ -27,7 +28,8 @@ def listening(*address, family=socket.AF_INET):
 def door(plane, sock, target):
     """Open another listener of a running worker on this socket."""
     plan = listener("extra", "tcp", target.port, id=9)
-    plane.worker.reactor.post(lambda: Listener(plane.worker, plan, sock.detach()).listen())
+    equipment = prepare(WorkerPlan(listeners=(plan,))).equipment[9]
+    plane.worker.reactor.post(lambda: Listener(plane.worker, equipment, sock.detach()).listen())
     yield
 
 

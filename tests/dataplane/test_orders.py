@@ -1,5 +1,9 @@
 """Orders and reports: each comes back as it went, each is one packet, and anything else is refused."""
 
+import os
+import socket
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -51,3 +55,20 @@ def test_packets_stay_whole():
         received = [theirs.recv(orders.PACKET_BYTES) for _ in range(3)]
     assert [orders.parse_order(packet) for packet in received[:2]] == [Stop(), Drain(5)]
     assert received[2] == b""
+
+
+def test_descriptors_travel_with_a_packet_and_nobody_waits():
+    """A packet brings copies of its descriptors; where there is none, the reader is told at once; the end is empty."""
+    one, two = orders.pair()
+    with Path(os.devnull).open("rb") as null:
+        socket.send_fds(one, [orders.serialize(orders.Reload(1, (2, 3)))], [null.fileno(), null.fileno()])
+    packet, fds = orders.receive(two)
+    assert orders.parse_order(packet) == orders.Reload(1, (2, 3))
+    assert len(set(fds)) == 2
+    for fd in fds:
+        os.close(fd)
+    with pytest.raises(BlockingIOError):
+        orders.receive(two)
+    one.close()
+    assert orders.receive(two) == (b"", [])
+    two.close()

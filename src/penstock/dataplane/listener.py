@@ -12,13 +12,12 @@ from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Facts
 from penstock.connection.registry import CONVERSATIONS
 from penstock.dataplane.connection import Connection
-from penstock.dataplane.contexts import Contexts
+from penstock.dataplane.equipment import Equipment
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
+from penstock.dataplane.route import Route
 from penstock.metrics.ledger import pack_scope
-from penstock.policy.networks import Networks
-from penstock.policy.routes import rules_of
 from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
@@ -36,30 +35,34 @@ class Listener:
 
     Args:
         worker: Who owns it.
-        plan: What it serves.
+        equipment: What it serves, and with what.
         fd: A socket that is bound, listens and does not block.
 
     Attributes:
+        plan: What it serves.
         route: What its connections take.
         contexts: Its certificates; None where it has none.
     """
 
-    def __init__(self, worker: "Worker", plan: ListenerPlan, fd: int) -> None:
-        self.worker, self.plan, self.fd = worker, plan, fd
+    def __init__(self, worker: "Worker", equipment: Equipment, fd: int) -> None:
+        self.worker, self.fd = worker, fd
         self.sock = RawSocket(fileno=fd)
         self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
+        self._batch = 1
+        self.equip(equipment)
+
+    def equip(self, equipment: Equipment) -> None:
+        """Serve this from the next connection on; those that are open keep what they began with."""
+        self.plan = plan = equipment.plan
+        self.contexts, self._rules, self._trusted = equipment.contexts, equipment.rules, equipment.trusted
+        self.route: Route = self.worker.routes.of(plan.route)
         self._scope = pack_scope(plan.id, route=plan.route.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
-        self.route = worker.routes.of(plan.route)
-        self.contexts = Contexts(plan.tls) if plan.tls is not None else None
-        self._rules = rules_of(worker.plan.routes, plan)
         self._routed = plan.protocol == "tls"  # the client's hello decides what becomes of it
         self._shakes = self.contexts is not None and not self._routed
         self._plain = plan.protocol == "tcp" and self._rules is None
-        self._trusted = Networks(plan.trusted_proxies) if plan.accept_proxy != "off" else None
         self._ordinary = self._plain and not self._shakes and self._trusted is None
-        self._batch = 1
 
     def _serve(self, connection: Connection, facts: Facts) -> None:
         """Begin what the listener is for."""

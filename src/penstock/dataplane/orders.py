@@ -6,6 +6,7 @@ for the other.
 """
 
 import socket
+from array import array
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +28,20 @@ class CloseConnection(Struct, frozen=True, tag="close"):
     serial: int
 
 
+class Reload(Struct, frozen=True, tag="reload"):
+    """
+    Serve another plan from the next connection on; answered with `Reloaded`. The packet carries descriptors: the plan
+    as JSON in memory, then the listening sockets of listeners that are new.
+
+    Args:
+        number: Of this reload, for the answer.
+        listeners: Ids of the new listeners, in the order of their descriptors.
+    """
+
+    number: int
+    listeners: tuple[int, ...] = ()
+
+
 class Ready(Struct, frozen=True, tag="ready"):
     """The worker accepts."""
 
@@ -38,6 +53,19 @@ class Closed(Struct, frozen=True, tag="closed"):
 
     serial: int
     found: bool
+
+
+class Reloaded(Struct, frozen=True, tag="reloaded"):
+    """
+    The answer to `Reload`.
+
+    Args:
+        number: Of the reload.
+        error: Why the worker goes on as before; empty if it serves the new plan.
+    """
+
+    number: int
+    error: str = ""
 
 
 class Drained(Struct, frozen=True, tag="drained"):
@@ -59,8 +87,11 @@ class Notice(Struct, frozen=True, tag="notice"):
     detail: str = ""
 
 
-Order = Drain | Stop | CloseConnection
-Report = Ready | Closed | Drained | Notice
+Order = Drain | Stop | CloseConnection | Reload
+Report = Ready | Closed | Reloaded | Drained | Notice
+
+DESCRIPTORS = 250
+"""Most that one packet carries; Linux takes 253 (SCM_MAX_FD)."""
 
 PACKET_BYTES = 65_536
 """Longest packet; the longest that is sent, a notice with a traceback, is cut at a quarter of it."""
@@ -78,6 +109,23 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def serialize(message: Order | Report) -> bytes:
     """Return the packet of a message."""
     return _encode(message)
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """
+    Return the next packet and the descriptors that came with it; an empty one at the end.
+
+    `socket.recv_fds` of Python 3.11 forgets its flags, and would wait.
+
+    Raises:
+        BlockingIOError: If there is none.
+    """
+    packet, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, socket.CMSG_LEN(DESCRIPTORS * 4), socket.MSG_DONTWAIT)
+    fds = array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) // fds.itemsize * fds.itemsize])
+    return packet, fds.tolist()
 
 
 def parse_order(packet: bytes) -> Order:

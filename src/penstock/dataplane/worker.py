@@ -20,12 +20,13 @@ from penstock.base.outcomes import EndedBy
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
+from penstock.dataplane.equipment import Prepared, prepare
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.pool import Pool
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
+from penstock.dataplane.reloading import Reloading
 from penstock.dataplane.resolver import Resolver
-from penstock.dataplane.route import Routes
 from penstock.dataplane.splice import Pipes
 from penstock.dataplane.tls import Detour
 from penstock.metrics.ledger import H_ACCEPTED, H_PAUSES, STATE, Ledger
@@ -58,6 +59,7 @@ class Worker:
         self, plan: WorkerPlan, ledger_fd: int, control: socket.socket, listeners: dict[int, int], number: int
     ) -> None:
         self.plan, self.number, self._control = plan, number, control
+        self.listeners: list[Listener] = []
         self.reactor = Reactor(self.crashed)
         self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
         self.words, self.tallies = self.ledger.words, self.ledger.tallies
@@ -67,16 +69,21 @@ class Worker:
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle or FOREVER)
         self.pipes = Pipes(plan.splice)
         self.detour = Detour()
-        self.own = OwnAddresses(plan.own_addresses)
-        timeouts = plan.timeouts
+        self.draining = self._paused = self._attentive = False
+        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
+        prepared = prepare(plan)
+        self._adopt(prepared)
+        self.listeners = [Listener(self, each, listeners[each.plan.id]) for each in prepared.equipment.values()]
+
+    def _adopt(self, prepared: Prepared) -> None:
+        """Take what a plan says of everything but listeners."""
+        self.plan, self.routes = prepared.plan, prepared.routes
+        timeouts = self.plan.timeouts
+        self.own = OwnAddresses(self.plan.own_addresses)
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
         self.idle, self.half_closed_idle = timeouts.idle or FOREVER, timeouts.half_closed or FOREVER
         self.keep_alive = timeouts.http_keep_alive or FOREVER
-        self.draining = self._paused = self._attentive = False
-        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
         self._limit = self._fair_share()
-        self.routes = Routes([*(each.route for each in plan.listeners), *plan.routes])
-        self.listeners = [Listener(self, each, listeners[each.id]) for each in plan.listeners]
 
     def _fair_share(self) -> int:
         share = -(-self.plan.connections // max(self.plan.workers, 1))
@@ -121,11 +128,11 @@ class Worker:
         """Read what the supervisor says; its end of file is its death."""
         while True:
             try:
-                packet = self._control.recv(orders.PACKET_BYTES, socket.MSG_DONTWAIT)
+                packet, fds = orders.receive(self._control)
             except BlockingIOError:
                 return
             except OSError:
-                packet = b""
+                packet, fds = b"", []
             if not packet:
                 self.reactor.stop()
                 return
@@ -134,13 +141,15 @@ class Worker:
             except msgspec.MsgspecError as error:
                 self.report(orders.Notice("error", "order not understood", str(error)))
             else:
-                self._obey(order)
+                self._obey(order, fds)
 
-    def _obey(self, order: orders.Order) -> None:
+    def _obey(self, order: orders.Order, fds: list[int]) -> None:
         if isinstance(order, orders.Stop):
             self.reactor.stop()
         elif isinstance(order, orders.Drain):
             self._drain(order.deadline_ns)
+        elif isinstance(order, orders.Reload):
+            Reloading(self, order, fds).start()
         else:
             self.report(orders.Closed(order.serial, self._cut(order.serial)))
 
@@ -151,6 +160,31 @@ class Worker:
                 connection.abort(EndedBy.ADMIN)
                 return True
         return False
+
+    def serve(self, prepared: Prepared, fds: dict[int, int]) -> None:
+        """
+        Serve another plan from the next connection on.
+
+        Args:
+            prepared: Built from it.
+            fds: Descriptors of its new listeners by id; each is bound, listens and does not block.
+        """
+        self._adopt(prepared)
+        kept: list[Listener] = []
+        for listener in self.listeners:
+            equipment = prepared.equipment.get(listener.plan.id)
+            if equipment is None:
+                listener.close()
+            else:
+                listener.equip(equipment)
+                kept.append(listener)
+        for number, fd in fds.items():
+            listener = Listener(self, prepared.equipment[number], fd)
+            listener.listen()
+            if self._paused:
+                listener.pause()
+            kept.append(listener)
+        self.listeners = kept
 
     def report(self, report: orders.Report) -> None:
         """Tell the supervisor; what it does not read in time is not worth waiting for."""

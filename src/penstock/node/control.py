@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -35,12 +35,15 @@ class Control:
         """Return whether nothing can be said or heard any more."""
         return self._sock.fileno() < 0
 
-    def send(self, order: orders.Order) -> bool:
-        """Give an order; returns whether it is on its way (a worker that is stuck or gone takes none)."""
+    def send(self, order: orders.Order, fds: Sequence[int] = ()) -> bool:
+        """Give an order, with copies of descriptors; returns whether it is on its way (a stuck worker takes none)."""
         if self.closed:
             return False
         try:
-            self._sock.send(orders.serialize(order))
+            if fds:
+                socket.send_fds(self._sock, [orders.serialize(order)], fds)
+            else:
+                self._sock.send(orders.serialize(order))
         except OSError:
             return False
         return True

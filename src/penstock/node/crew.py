@@ -1,16 +1,20 @@
 """Keeps every worker's seat taken: starts them, replaces the dead, and sees them out at the end."""
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
+
+import msgspec
 
 from penstock.base.clock import NS, Clock
 from penstock.base.errors import StartError
 from penstock.dataplane import orders
 from penstock.node.backoff import Backoff, Respawn
 from penstock.node.log import NOTICE_LINES, Allowance, Log
-from penstock.node.processes import Life, NoticeSink, Outfit, ProcessLife
+from penstock.node.processes import Life, NoticeSink, Outfit, ProcessLife, in_memory
+from penstock.node.sockets import OpenListener
 from penstock.node.threads import ThreadLife
 
 READY_SECONDS = 10.0
@@ -90,6 +94,26 @@ class Crew:
         """Close a connection of the worker of this generation; returns whether there was one."""
         life = self._lives.get(generation)
         return life is not None and await life.close_connection(serial)
+
+    async def reload(self, outfit: Outfit, new: Sequence[OpenListener]) -> list[str]:
+        """
+        Let every worker serve another plan from the next connection on; those that begin later begin with it.
+
+        Args:
+            outfit: What workers are given from now on.
+            new: Those of its listeners that the one before had not.
+
+        Returns:
+            For each worker that goes on as before, which it is and why.
+        """
+        self._outfit = outfit
+        plan = in_memory(msgspec.json.encode(outfit.plan))
+        try:
+            lives = [life for life in self.lives if not life.ended.done()]
+            answers = await asyncio.gather(*(life.reload(plan, new) for life in lives))
+        finally:
+            os.close(plan)
+        return [f"worker {life.number}: {why}" for life, why in zip(lives, answers, strict=True) if why]
 
     # Beginning -------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -34,6 +34,9 @@ DEAF_SECONDS = 2.0
 
 CLOSE_SECONDS = 2.0
 """Longest wait for a worker's answer to an order to close a connection; it takes orders between two events."""
+
+RELOAD_SECONDS = 10.0
+"""Longest wait for a worker to take another plan; ten thousand routes take it a second."""
 
 CLOSES = 1_024
 """Orders to close that may wait for their answers in one worker."""
@@ -87,6 +90,8 @@ class Life:
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._closes: dict[int, asyncio.Future[bool]] = {}
+        self._reloading: dict[int, asyncio.Future[str]] = {}
+        self._reloads = 0
         self._control: Control | None = None
         self.ledger = ledger.create(rows)
 
@@ -95,9 +100,9 @@ class Life:
         """Return whether it accepts connections."""
         return self.ready.done() and not self.ended.done()
 
-    def send(self, order: orders.Order) -> bool:
-        """Give it an order; returns whether it is on its way."""
-        return self._control is not None and self._control.send(order)
+    def send(self, order: orders.Order, fds: Sequence[int] = ()) -> bool:
+        """Give it an order, with copies of descriptors; returns whether it is on its way."""
+        return self._control is not None and self._control.send(order, fds)
 
     async def close_connection(self, serial: int) -> bool:
         """Return whether it had a connection of this serial number; the connection is closed then."""
@@ -112,6 +117,30 @@ class Life:
             return False
         finally:
             self._closes.pop(serial, None)
+
+    async def reload(self, plan: int, new: Sequence[OpenListener]) -> str:
+        """
+        Let it serve another plan from the next connection on.
+
+        Args:
+            plan: Descriptor of the plan as JSON.
+            new: Listeners that the plan before had not.
+
+        Returns:
+            Why it goes on as before; empty if it serves the new plan.
+        """
+        self._reloads += 1
+        number = self._reloads
+        answer = self._reloading[number] = self._loop.create_future()
+        order = orders.Reload(number, tuple(each.plan.id for each in new))
+        if not self.send(order, (plan, *(each.of_worker(self.number).fileno() for each in new))):
+            return "it takes no orders"
+        try:
+            return await asyncio.wait_for(answer, RELOAD_SECONDS)
+        except TimeoutError:
+            return f"no answer within {RELOAD_SECONDS:g} s"
+        finally:
+            del self._reloading[number]
 
     def kill(self) -> None:
         """End it without asking."""
@@ -134,6 +163,10 @@ class Life:
             answer = self._closes.pop(report.serial, None)
             if answer is not None and not answer.done():
                 answer.set_result(report.found)
+        elif isinstance(report, orders.Reloaded):
+            taken = self._reloading.get(report.number)
+            if taken is not None and not taken.done():
+                taken.set_result(report.error)
         elif isinstance(report, orders.Drained):
             self.drained = True
         else:
@@ -154,6 +187,9 @@ class Life:
             if not answer.done():
                 answer.set_result(True)  # gone with its worker
         self._closes.clear()
+        for taken in self._reloading.values():
+            if not taken.done():
+                taken.set_result("")  # its successor begins with the new plan
         if not self.ended.done():
             self.ended.set_result(how)
 
@@ -179,7 +215,7 @@ class ProcessLife(Life):
 
     def _spawn(self, outfit: Outfit) -> subprocess.Popen[bytes]:
         ours, theirs = orders.pair()
-        plan = _in_memory(msgspec.json.encode(outfit.plan))
+        plan = in_memory(msgspec.json.encode(outfit.plan))
         listeners = {each.plan.id: each.of_worker(self.number).fileno() for each in outfit.listeners}
         arguments = {
             "--plan": plan,
@@ -225,7 +261,8 @@ def how_it_ended(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def _in_memory(data: bytes) -> int:
+def in_memory(data: bytes) -> int:
+    """Return the descriptor of a file in memory that holds these bytes, to be read from its beginning."""
     fd = os.memfd_create("penstock-plan", os.MFD_CLOEXEC)
     with open(fd, "wb", closefd=False) as file:
         file.write(data)

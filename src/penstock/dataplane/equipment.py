@@ -1,0 +1,69 @@
+"""
+What a plan means to a worker, built ahead: routes, and for each listener its rules, certificates and trusted peers.
+
+Building reads files and compiles rules, which may take a second: a reload does it in a thread, and the reactor only
+takes what is ready.
+"""
+
+from typing import NamedTuple
+
+from penstock.config.plan import ListenerPlan, WorkerPlan
+from penstock.dataplane.contexts import Contexts
+from penstock.dataplane.route import Routes
+from penstock.policy.networks import Networks
+from penstock.policy.routes import Ruleset, rules_of
+
+
+class Equipment(NamedTuple):
+    """
+    What a listener needs.
+
+    Args:
+        plan: Its own.
+        contexts: Its certificates; None where it has none.
+        rules: What decides the route; None where none but its own can match.
+        trusted: Whose PROXY headers are believed; None where none are read.
+    """
+
+    plan: ListenerPlan
+    contexts: Contexts | None
+    rules: Ruleset | None
+    trusted: Networks | None
+
+
+class Prepared(NamedTuple):
+    """
+    A plan, ready to be served.
+
+    Args:
+        plan: The same.
+        routes: Every route of it.
+        equipment: By listener id.
+    """
+
+    plan: WorkerPlan
+    routes: Routes
+    equipment: dict[int, Equipment]
+
+
+def prepare(plan: WorkerPlan) -> Prepared:
+    """
+    Build what a plan needs. Touches nothing of a running worker, so any thread may call it.
+
+    Args:
+        plan: What to serve.
+
+    Raises:
+        StartError: If a certificate cannot be used.
+    """
+    routes = Routes([*(each.route for each in plan.listeners), *plan.routes])
+    return Prepared(plan, routes, {each.id: _equip(plan, each) for each in plan.listeners})
+
+
+def _equip(plan: WorkerPlan, listener: ListenerPlan) -> Equipment:
+    return Equipment(
+        plan=listener,
+        contexts=None if listener.tls is None else Contexts(listener.tls),
+        rules=rules_of(plan.routes, listener),
+        trusted=None if listener.accept_proxy == "off" else Networks(listener.trusted_proxies),
+    )

@@ -1,0 +1,114 @@
+"""A worker takes another plan between two turns, and goes on as before where it cannot."""
+
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from penstock.config.plan import CertificatePlan, RoutePlan, TargetPlan, TlsPlan, WorkerPlan
+from penstock.dataplane.orders import Reload, Reloaded, serialize
+from penstock.testing.peers import echo, read_all, saying, serving
+from penstock.testing.workbench import bench, listener, wait_for
+
+
+def told(plane, plan, number, new=()):
+    """Order a reload and return the answer."""
+    fd = os.memfd_create("plan")
+    os.write(fd, msgspec.json.encode(plan) if isinstance(plan, WorkerPlan) else plan)
+    socket.send_fds(plane.control, [serialize(Reload(number, tuple(i for i, _ in new)))], [fd, *(s for _, s in new)])
+    os.close(fd)
+    return plane.report(Reloaded)
+
+
+def listening():
+    """Return a socket that listens on loopback."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    return sock
+
+
+def at(port, route_id=1):
+    """Return a route to this port."""
+    return RoutePlan(id=route_id, name="default", targets=(TargetPlan(id=1, host="127.0.0.1", port=port),))
+
+
+def test_new_connections_take_the_new_plan_and_old_ones_keep_theirs():
+    """Another target from the next connection on; what is open goes on where it was."""
+    with (
+        serving(echo) as old,
+        serving(saying(b"new")) as new,
+        bench(listener("main", "tcp", old.port)) as plane,
+        plane.connect() as before,
+    ):
+        before.sendall(b"a")
+        assert before.recv(1) == b"a"
+        plan = plane.worker.plan
+        changed = replace(plan, listeners=(replace(plan.listeners[0], route=at(new.port)),))
+        assert told(plane, changed, 1) == Reloaded(1)
+        with plane.connect() as after:
+            assert after.recv(10) == b"new"
+        before.sendall(b"b")
+        assert before.recv(1) == b"b"
+
+
+def test_listeners_come_and_go():
+    """A new listener serves at once; one that the plan no longer has takes no more, and its connections go on."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, listening() as extra:
+        plan = plane.worker.plan
+        other = replace(plan.listeners[0], id=2, name="extra", port=extra.getsockname()[1])
+        assert told(plane, replace(plan, listeners=(*plan.listeners, other)), 1, [(2, extra.fileno())]).error == ""
+        address = extra.getsockname()
+        with socket.create_connection(address, timeout=5) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            extra.close()
+            assert told(plane, plan, 2).error == ""
+            wait_for(lambda: _refused(address), "the listener to close")
+            client.sendall(b"y")
+            assert client.recv(1) == b"y"
+        with plane.connect() as client:
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b""
+
+
+def _refused(address):
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kind", ["certificate", "nonsense", "descriptors"])
+def test_what_cannot_be_taken_changes_nothing(kind):
+    """A vanished certificate, bytes that are no plan and missing descriptors: told, and served as before."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane:
+        plan = plane.worker.plan
+        broken = replace(
+            plan.listeners[0], tls=TlsPlan(certificates=(CertificatePlan(cert="gone.pem", key="gone.pem"),))
+        )
+        if kind == "certificate":
+            answer = told(plane, replace(plan, listeners=(broken,)), 7)
+        elif kind == "nonsense":
+            answer = told(plane, b"{]", 7)
+        else:
+            plane.order(Reload(7, (5,)))
+            answer = plane.report(Reloaded)
+        assert answer.number == 7
+        assert answer.error
+        with plane.connect() as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+
+
+def test_a_hundred_reloads_leave_nothing_behind():
+    """Descriptors are the same after a hundred reloads as before."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane:
+        told(plane, plane.worker.plan, 0)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for number in range(1, 101):
+            assert told(plane, plane.worker.plan, number) == Reloaded(number)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
