@@ -5,9 +5,10 @@ from pydantic import ValidationError
 
 from penstock.base.addresses import Endpoint
 from penstock.config.compile import compile_plan, this_machine
-from penstock.config.model import HOLE, Config, known
+from penstock.config.model import Config
 from penstock.config.plan import MetricsPlan, TimeoutPlan, WorkerPlan
 from penstock.config.settle import Settled
+from penstock.config.table import HOLE, known
 
 LISTENER = {"listen": ":80", "protocol": "http", "users": {"bob": "hunter2"}, "auth": "al:hunter2"}
 

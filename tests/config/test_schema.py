@@ -7,13 +7,27 @@ from pathlib import Path
 import pytest
 
 from penstock.config.layers import FLAGS
-from penstock.config.model import Config, Retention, Target
+from penstock.config.listener import Certificate, ListenerTls
+from penstock.config.model import Config, Retention
+from penstock.config.route import Match, Rewrite
 from penstock.config.schema import json_schema
 from penstock.config.translate import table_of
+from penstock.config.way import HealthCheck, Parent, Passive, Target, TargetTls
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 
-TABLES = {"targets": Target, "retention": Retention}
+TABLES = {
+    "targets": Target,
+    "retention": Retention,
+    "certificates": Certificate,
+    "tls": ListenerTls,
+    "match": Match,
+    "health_check": HealthCheck,
+    "passive": Passive,
+    "target_tls": TargetTls,
+    "parent": Parent,
+    "rewrite": Rewrite,
+}
 
 KEYS = [f"{section}.{key}" for section in Config.model_fields for key in table_of((section,)).model_fields]
 
@@ -42,8 +56,11 @@ def test_the_schema_has_every_key():
 
 
 def test_targets_may_be_text_in_the_schema():
-    """A target is text or a table, for listeners and for routes."""
+    """A target is text or a table, for listeners and for routes; so are a certificate and a parent."""
     schema = json_schema()
+    files = schema["$defs"]["Listener"]["properties"]["certificates"]["items"]["anyOf"]
+    for text, table in (files, schema["$defs"]["Route"]["properties"]["parent"]["anyOf"]):
+        assert (text["type"], "$ref" in table) == ("string", True)
     for holder in ("Listener", "Route"):
         text, table = schema["$defs"][holder]["properties"]["targets"]["items"]["anyOf"]
         assert text["type"] == "string"
@@ -62,11 +79,11 @@ def test_nothing_else_is_described():
     assert described == {*KEYS, *NESTED}
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", [*KEYS, *NESTED])
 def test_described_defaults_are_true(key):
     """A default that the page gives as a value is the model's own."""
     section, name = key.split(".")
-    default = table_of((section,)).model_fields[name].default
+    default = (TABLES.get(section) or table_of((section,))).model_fields[name].default
     if isinstance(default, str | int) and default:
         assert re.search(rf"\| `{key}` \| `{re.escape(json.dumps(default))}`", PAGE)
 

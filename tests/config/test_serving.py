@@ -2,8 +2,9 @@
 
 import pytest
 
-from penstock.config.model import HOLE, Config
+from penstock.config.model import Config
 from penstock.config.serving import listener_names, services
+from penstock.config.table import HOLE
 
 TCP = {"protocol": "tcp", "listen": ":1"}
 AUTO = {"protocol": "auto", "listen": ":2"}

@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.config.mistakes import Assign, Mistake
-from penstock.config.model import Config, Listener, Target
+from penstock.config.model import Config, Listener
 from penstock.config.translate import FINDINGS, LATER, near, table_of, translate
+from penstock.config.way import Target
 
 LISTENER = {"listen": ":1", "protocol": "http"}
 
@@ -34,18 +35,31 @@ def mistakes(tree):
         ),
         ({"listener": [LISTENER | {"listn": "x"}]}, Mistake(("listener", 0, "listn"), "unknown key", "listen")),
         ({"manager": {"address": "x"}}, Mistake(("manager",), LATER)),
-        ({"limits": {"rate_per_ip": "1/m"}}, Mistake(("limits", "rate_per_ip"), LATER)),
-        ({"listener": [LISTENER | {"certificates": []}]}, Mistake(("listener", 0, "certificates"), LATER)),
         (
-            {"listener": [LISTENER | {"protocol": "tls"}]},
-            Mistake(("listener", 0, "protocol"), f"{LATER}, which has tcp, http, socks5 or auto"),
+            {"route": [{"name": "r", "match": {"domain": "x"}}]},
+            Mistake(("route", 0, "match", "domain"), "unknown key", "domains"),
+        ),
+        (
+            {"route": [{"name": "r", "match": {"ports": ["x"]}}]},
+            Mistake(
+                ("route", 0, "match", "ports", 0), 'must be a port from 1 to 65535, or a range such as "8000-8010"'
+            ),
+        ),
+        ({"limits": {"rate_per_ip": "1/m"}}, Mistake(("limits", "rate_per_ip"), LATER)),
+        ({"listener": [LISTENER | {"users_file": "x"}]}, Mistake(("listener", 0, "users_file"), LATER)),
+        (
+            {"listener": [LISTENER | {"detect": ["tls"]}]},
+            Mistake(("listener", 0, "detect", 0), f"{LATER}, which has http, socks5 or tcp"),
         ),
         (
             {"listener": [LISTENER | {"protocol": "socks"}]},
-            Mistake(("listener", 0, "protocol"), "must be tcp, http, socks5 or auto", '"socks5"'),
+            Mistake(("listener", 0, "protocol"), "must be tcp, http, socks5, tls or auto", '"socks5"'),
         ),
         ({"log": {"level": 5}}, Mistake(("log", "level"), "must be debug, info, warning or error")),
-        ({"route": [{"name": "r", "action": "x"}]}, Mistake(("route", 0, "action"), "must be forward")),
+        (
+            {"route": [{"name": "r", "action": "x"}]},
+            Mistake(("route", 0, "action"), "must be forward, redirect, answer, block or handler"),
+        ),
         (
             {"listener": [{"protocol": "tcp"}]},
             Mistake(("listener", 0, "listen"), "missing", Assign("listen", '":8080"'), present=False),

@@ -140,6 +140,10 @@ WORKERS = 256
 LISTENERS = 1_024
 """Listeners of one node: each costs a descriptor in every worker."""
 
+ROUTES = 16_384
+"""Routes of one node. A decision costs the same for ten as for ten thousand (`policy.routes`); the ledger has 65,535
+numbers."""
+
 TRACKER_BYTES = 1 << 30
 """Memory of all full trackers; 1,024 of them with an hour of seconds and a day of minutes take 84 MB."""
 

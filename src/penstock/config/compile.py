@@ -7,24 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
-from penstock.config.model import Config, Listener, Metrics, Target
-from penstock.config.plan import (
-    ListenerPlan,
-    MetricsPlan,
-    NodePlan,
-    RoutePlan,
-    StorePlan,
-    TargetPlan,
-    TimeoutPlan,
-    WorkerPlan,
-)
+from penstock.config.attached import Attached
+from penstock.config.compile_routes import compile_served
+from penstock.config.model import Config, Metrics
+from penstock.config.plan import MetricsPlan, NodePlan, StorePlan, TimeoutPlan, WorkerPlan
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
-from penstock.config.serving import Service, services
 from penstock.config.settle import Settled
 from penstock.config.units import DURATION_UNITS
 
@@ -87,7 +77,7 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
         state_dir=str((settled.state_dir or machine.state).absolute()),
         log_level=config.log.level,
         log_format=config.log.format,
-        worker=_worker(config, workers),
+        worker=_worker(config, settled.attached, workers),
         metrics=_metrics(config.metrics),
         store=StorePlan(path=_store(settled, machine), flush=config.store.flush),
         notices=settled.notices,
@@ -110,9 +100,11 @@ def _pair(endpoint: Endpoint | None) -> tuple[str, int] | None:
     return (endpoint.host, endpoint.port) if endpoint else None
 
 
-def _worker(config: Config, workers: int) -> WorkerPlan:
+def _worker(config: Config, attached: Attached, workers: int) -> WorkerPlan:
+    served = compile_served(config, attached)
     return WorkerPlan(
-        listeners=tuple(_listeners(config)),
+        listeners=served.listeners,
+        routes=served.routes,
         timeouts=TimeoutPlan(**config.timeouts.model_dump()),
         connections=config.limits.connections,
         workers=workers,
@@ -136,52 +128,6 @@ def _metrics(metrics: Metrics) -> MetricsPlan:
         push=metrics.push.get_secret_value() if metrics.push else None,
         otlp=metrics.otlp.get_secret_value() if metrics.otlp else None,
     )
-
-
-def _listeners(config: Config) -> Iterator[ListenerPlan]:
-    served = services(config)
-    names = dict.fromkeys(service.route for service in served)
-    routes = {name: RoutePlan(id=number, name=name) for number, name in enumerate(names, 1)}
-    for number, (service, first) in enumerate(zip(served, _first_targets(config, served), strict=True), 1):
-        listener = service.listener
-        yield ListenerPlan(
-            id=number,
-            name=service.name,
-            protocol=listener.protocol,
-            host=listener.listen.host,
-            port=listener.listen.port,
-            route=replace(routes[service.route], targets=_targets(service, first)),
-            users=_users(listener),
-            detect=service.detect,
-        )
-
-
-def _first_targets(config: Config, served: list[Service]) -> Iterator[int]:
-    """Yield the number of each listener's first target; listeners that take the same route share its numbers."""
-    numbers: dict[tuple[str, int], int] = {}
-    free = 1
-    for place, service in enumerate(served):
-        owner = ("route", config.route.index(service.routes[0])) if service.routes else ("listener", place)
-        if owner not in numbers:
-            numbers[owner] = free
-            free += len(service.targets)
-        yield numbers[owner]
-
-
-def _targets(service: Service, first: int) -> tuple[TargetPlan, ...]:
-    return tuple(_target(number, target) for number, target in enumerate(service.targets, first))
-
-
-def _target(number: int, target: Target) -> TargetPlan:
-    return TargetPlan(id=number, host=target.address.host, port=target.address.port, weight=target.weight)
-
-
-def _users(listener: Listener) -> dict[str, str]:
-    users = {user: password.get_secret_value() for user, password in listener.users.items()}
-    if listener.auth:
-        user, _, password = listener.auth.get_secret_value().partition(":")
-        users[user] = password
-    return users
 
 
 def _own_addresses(config: Config) -> Iterator[tuple[str, int]]:

@@ -145,7 +145,7 @@ class Name(Kind):
     def parse(self, value: Any) -> str:
         """Return the name."""
         if not isinstance(value, str) or not _NAME.fullmatch(value):
-            near = re.sub(r"[^A-Za-z0-9._-]+", "-", value[:63], flags=re.ASCII).lstrip("._-") if _is_text(value) else ""
+            near = re.sub(r"[^A-Za-z0-9._-]+", "-", value[:63], flags=re.ASCII).lstrip("._-") if is_text(value) else ""
             what = "a name is 1 to 63 letters, digits, dots, dashes or underscores, and begins with a letter or digit"
             raise Wrong(what, f'"{near}"' if near else "")
         return value
@@ -217,7 +217,7 @@ class UrlText(Kind):
         """Return the URL as written."""
         if value == "off":
             return None
-        if not _is_text(value):
+        if not is_text(value):
             raise Wrong('must be a URL as text, or "off"')
         parse_url(value)
         return SecretStr(value)
@@ -232,7 +232,7 @@ class FilePath(Kind):
 
     def parse(self, value: Any) -> str:
         """Return the path as written."""
-        if not _is_text(value) or not value or "\0" in value or len(value) > PATH_BYTES:
+        if not is_text(value) or not value or "\0" in value or len(value) > PATH_BYTES:
             raise Wrong("must be a path")
         return str(value)
 
@@ -274,7 +274,7 @@ class Login(Kind):
 
     def parse(self, value: Any) -> SecretStr:
         """Return the login, sealed."""
-        if not _is_text(value) or ":" not in value:
+        if not is_text(value) or ":" not in value:
             raise Wrong("a login is user:password")
         user, _, password = value.partition(":")
         UserName().parse(user)
@@ -293,10 +293,11 @@ def _canonical(endpoint: Endpoint) -> Endpoint:
 
 
 def _is_address(value: Any) -> bool:
-    return _is_text(value) and len(value) <= ADDRESS_CHARACTERS
+    return is_text(value) and len(value) <= ADDRESS_CHARACTERS
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Return whether a value is text that UTF-8 can write."""
     if not isinstance(value, str):
         return False
     try:
@@ -307,4 +308,4 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_login(value: Any) -> bool:
-    return _is_text(value) and 1 <= len(value.encode()) <= LOGIN_BYTES and not _CONTROL.search(value)
+    return is_text(value) and 1 <= len(value.encode()) <= LOGIN_BYTES and not _CONTROL.search(value)

@@ -7,19 +7,15 @@ KEYS = frozenset(
         ("manager",), ("access",), ("guard",), ("alert",),
         ("limits", "connections_per_ip"), ("limits", "rate_per_ip"), ("limits", "rate"), ("limits", "bandwidth"),
         ("limits", "quota"), ("timeouts", "keep_alive"),
-        ("listener", "certificates"), ("listener", "accept_proxy"), ("listener", "trusted_proxies"),
-        ("listener", "users_file"), ("listener", "tls"), ("listener", "limits"), ("listener", "timeouts"),
-        ("route", "priority"), ("route", "match"), ("route", "balance"), ("route", "tls"), ("route", "send_proxy"),
-        ("route", "health_check"), ("route", "limits"), ("route", "handler"), ("route", "timeouts"),
+        ("listener", "users_file"), ("listener", "limits"), ("listener", "timeouts"),
+        ("route", "users_file"), ("route", "limits"), ("route", "timeouts"),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
     }
 )  # fmt: skip
 """Keys, without the numbers of list items."""
 
 VALUES: dict[tuple[str, ...], frozenset[str]] = {
-    ("listener", "protocol"): frozenset(("tls",)),
     ("listener", "detect"): frozenset(("tls",)),
-    ("route", "action"): frozenset(("redirect", "block", "handler")),
 }
 """Values by key."""
 

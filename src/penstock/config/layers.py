@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from penstock.config.kinds import Whole
 from penstock.config.mistakes import Assign, Key, printable, spelled
-from penstock.config.model import Config, Table
+from penstock.config.model import Config
+from penstock.config.table import Table
 
 PREFIX = "PENSTOCK__"
 

@@ -5,12 +5,17 @@ from collections.abc import Iterator, Sequence
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint, is_loopback
 from penstock.base.clock import NS
-from penstock.config.mistakes import Assign, Key, Mistake, quoted
-from penstock.config.model import Config, Listener, Metrics, Route, Target, known
-from penstock.config.serving import Service, sends, services
+from penstock.config.listener import Listener
+from penstock.config.listener_rules import listener_mistakes, served_mistakes
+from penstock.config.mistakes import Assign, Mistake
+from penstock.config.model import Config, Metrics
+from penstock.config.route import Route, is_own
+from penstock.config.route_rules import route_mistakes
+from penstock.config.serving import OWN_ROUTE, Service, services, serving
+from penstock.config.speaks import Speaks, Unfit, unfit
+from penstock.config.table import known
 from penstock.config.translate import near
 
-_EXAMPLE = Assign("targets", '["example.com:80"]')
 _WILDCARDS = ("::", "0.0.0.0")
 
 SAMPLE_BYTES = 16
@@ -27,11 +32,12 @@ def check(config: Config) -> list[Mistake]:
     mistakes, crowded = [*_admin(config), *_limits(config), *_metrics(config.metrics)], list(_counts(config))
     if known(config.listener) and not crowded:
         served = services(config)
-        mistakes += [*_same_names(served), *_same_addresses(config), *_routes(config, served)]
+        mistakes += [*_same_names(served), *_same_addresses(config)]
         for number, service in enumerate(served):
-            mistakes += [*_login(number, service.listener), *_detect(number, service), *_targets(number, service)]
-        if known(config.route) and known(*(route.listeners for route in config.route)):
-            mistakes += [each for number, service in enumerate(served) for each in _taken(number, service)]
+            mistakes += listener_mistakes(number, service)
+        if known(config.route):
+            found = list(_routes(config, served))
+            mistakes += [*found, *_served(config, served, _lacking(config, found))]
         mistakes += _loops(config)
     return mistakes + crowded
 
@@ -77,10 +83,9 @@ def _counts(config: Config) -> Iterator[Mistake]:
     for section, items in lists.items():
         if known(items):
             targets += sum(len(each.targets) for each in items if known(each.targets))
-            if len(items) > bounds.LISTENERS:
-                yield Mistake(
-                    (section,), f"{len(items)} of them; a node takes at most {bounds.LISTENERS}", present=False
-                )
+            most = bounds.LISTENERS if section == "listener" else bounds.ROUTES
+            if len(items) > most:
+                yield Mistake((section,), f"{len(items)} of them; a node takes at most {most}", present=False)
     if targets > bounds.TARGETS:
         yield Mistake(("listener",), f"{targets} targets; a node has at most {bounds.TARGETS}", present=False)
 
@@ -119,98 +124,89 @@ def _overlap(one: str, other: str) -> bool:
     return "0.0.0.0" in (one, other) and ":" not in one + other
 
 
-def _login(number: int, listener: Listener) -> Iterator[Mistake]:
-    if not known(listener.protocol, listener.users, listener.auth):
-        return
-    user = listener.auth.get_secret_value().partition(":")[0] if listener.auth else ""
-    if listener.protocol == "tcp" and (listener.users or listener.auth):
-        key = "users" if listener.users else "auth"
-        yield Mistake(("listener", number, key), "a tcp listener asks nobody for a login")
-    elif user in listener.users:
-        yield Mistake(("listener", number, "auth"), f"{quoted(user)} stands among the users as well")
-
-
-def _detect(number: int, service: Service) -> Iterator[Mistake]:
-    listener, key = service.listener, ("listener", number, "detect")
-    if listener.detect is None or not known(listener.detect, listener.protocol, listener.targets):
-        return
-    if listener.protocol != "auto":
-        yield Mistake(key, f"only an auto listener detects, and this one is {listener.protocol}")
-    elif not listener.detect:
-        yield Mistake(key, "names nothing to detect", '["http", "socks5"]')
-    elif len(set(listener.detect)) < len(listener.detect):
-        yield Mistake(key, "names a protocol twice")
-    elif "tcp" not in listener.detect and listener.targets:
-        yield Mistake(("listener", number, "targets"), "detect does not name tcp, so nothing would go there")
-
-
-def _targets(number: int, service: Service) -> Iterator[Mistake]:
-    listener, key = service.listener, ("listener", number, "targets")
-    if known(listener.protocol, listener.targets):
-        if listener.protocol in ("http", "socks5") and listener.targets:
-            yield Mistake(key, f"the clients of {listener.protocol} say where they go; targets are for tcp and auto")
-        yield from _twice(key, listener.targets)
-
-
-def _taken(number: int, service: Service) -> Iterator[Mistake]:
-    """Yield what is wrong with where a listener takes its targets from; all routes' listeners must be known."""
-    listener, key = service.listener, ("listener", number, "targets")
-    if len(service.routes) > 1:
-        names = " and ".join(route.name for route in service.routes[:2] if known(route.name))
-        yield Mistake(key, f"routes {names} both serve it; this release takes one route for a listener", present=False)
-    if listener.targets or service.routes or not known(listener.name, listener.detect):
-        return
-    if listener.protocol == "tcp":
-        yield Mistake(key, "missing: a tcp listener sends somewhere", _EXAMPLE, present=False)
-    elif listener.protocol == "auto" and listener.detect and "tcp" in listener.detect:
-        yield Mistake(key, "missing: detect names tcp", _EXAMPLE, present=False)
-
-
-def _twice(key: Key, targets: list[Target]) -> Iterator[Mistake]:
-    first: set[Endpoint] = set()
-    for number, target in enumerate(targets):
-        if known(target.address) and target.address in first:
-            yield Mistake((*key, number, "address"), "is there twice; give it a weight instead")
-        first.add(target.address)
-
-
 def _routes(config: Config, served: list[Service]) -> Iterator[Mistake]:
-    if not known(config.route):
-        return
     by_name = {service.name: service for service in served if service.name}
+    taken = {id(route) for service in served for route in service.routes}
+    kinds = _kinds(served)
     first: dict[str, int] = {}
     for number, route in enumerate(config.route):
         if known(route.name) and first.setdefault(route.name, number) != number:
             yield Mistake(("route", number, "name"), f"is the name of route {first[route.name] + 1} too")
-        if not route.targets:
-            yield Mistake(("route", number, "targets"), "missing", _EXAMPLE, present=False)
-        elif known(route.targets):
-            yield from _twice(("route", number, "targets"), route.targets)
+        elif known(route.name) and route.name == OWN_ROUTE and not is_own(route):
+            what = "is what a listener's own route is called, and this one has something to match"
+            yield Mistake(("route", number, "name"), what)
+        yield from route_mistakes(number, route)
         if known(route.listeners):
-            for place, name in enumerate(route.listeners):
-                yield from _served(("route", number, "listeners", place), name, by_name, len(by_name) == len(served))
-            if not route.listeners and all(_idle(route, service) for service in served):
-                yield Mistake(("route", number), "no listener needs it", present=False)
+            for place in range(len(route.listeners)):
+                yield from _named(number, place, route, by_name, len(by_name) == len(served))
+            if not route.listeners:
+                yield from _for_all(number, route, kinds, taken)
 
 
-def _idle(route: Route, service: Service) -> bool:
-    """Return whether a route surely serves nothing here."""
-    listener = service.listener
-    return known(listener.protocol, listener.targets, listener.detect) and route not in service.routes
+def _kinds(served: list[Service]) -> list[Speaks] | None:
+    """Return what the listeners speak, each once; None if that is not known of all of them."""
+    kinds = [service.speaks for service in served if service.speaks is not None and known(service.listener.targets)]
+    return list(dict.fromkeys(kinds)) if len(kinds) == len(served) else None
 
 
-def _served(key: Key, name: str, by_name: dict[str, Service], all_known: bool) -> Iterator[Mistake]:
+def _named(number: int, place: int, route: Route, by_name: dict[str, Service], all_known: bool) -> Iterator[Mistake]:
+    """Yield what is wrong with one of the listeners that a route names."""
+    name, key = route.listeners[place], ("route", number, "listeners", place)
+    if name in route.listeners[:place]:
+        yield Mistake(key, "is there twice")
+        return
     service = by_name.get(name)
     if service is None:
         if all_known:
             match = near(name, by_name)
             yield Mistake(key, "there is no such listener", f'"{match}"' if match else "")
-    elif not known(service.listener.protocol, service.listener.targets, service.listener.detect):
+    elif service.speaks is not None and (why := unfit(route, service.speaks)):
+        yield _unfit(number, why)
+    elif known(service.listener.targets) and service.listener.targets and is_own(route):
+        yield Mistake(key, "that listener has targets of its own, and the route has nothing to match")
+
+
+def _for_all(number: int, route: Route, kinds: list[Speaks] | None, taken: set[int]) -> Iterator[Mistake]:
+    """
+    Yield what is wrong with a route that names no listener: that none can have it.
+
+    Args:
+        number: Its place in the list.
+        route: The route.
+        kinds: What the listeners speak; None if that is not known of all of them.
+        taken: The own routes of listeners, by identity.
+    """
+    if kinds is None or id(route) in taken or not known(route.match):
         return
-    elif service.listener.targets:
-        yield Mistake(key, "that listener has targets of its own")
-    elif not sends(service.listener):
-        yield Mistake(key, f"that listener speaks {service.listener.protocol} and sends to no target")
+    whys = dict.fromkeys(unfit(route, each) for each in kinds)
+    first = next(iter(whys), None)
+    if first is not None and None not in whys and (not is_own(route) or len(whys) == 1):
+        yield _unfit(number, first)
+    elif is_own(route):
+        yield Mistake(("route", number), "no listener needs it", present=False)
+
+
+def _unfit(number: int, why: Unfit) -> Mistake:
+    return Mistake(("route", number, *why.key), why.what, why.write, present=why.present)
+
+
+def _lacking(config: Config, found: list[Mistake]) -> list[Route]:
+    """Return the routes that were found to lack targets: their listeners are not blamed for it once more."""
+    return [config.route[int(each.key[1])] for each in found if each.key[2:] == ("targets",) and not each.present]
+
+
+def _served(config: Config, served: list[Service], lacking: list[Route]) -> Iterator[Mistake]:
+    """Yield what is wrong between listeners and routes; nothing where routes are not known well enough."""
+    if not all(known(route.listeners, route.match, route.action, route.targets) for route in config.route):
+        return
+    matched: list[list[Route]] = [[] for _ in served]
+    for route in config.route:
+        if not is_own(route):
+            for place in serving(route, served):
+                matched[place].append(route)
+    for number, service in enumerate(served):
+        blamed = any(not route.listeners or service.name in route.listeners for route in lacking)
+        yield from served_mistakes(number, service, matched[number], blamed=blamed)
 
 
 def _loops(config: Config) -> Iterator[Mistake]:
@@ -224,6 +220,9 @@ def _loops(config: Config) -> Iterator[Mistake]:
             for place, target in enumerate(item.targets if known(item.targets) else ()):
                 if known(target.address) and _is_own(target.address, own):
                     yield Mistake((section, number, "targets", place, "address"), "is this node itself: a loop")
+            parent = item.parent if isinstance(item, Route) else None
+            if parent and known(parent) and known(parent.address) and _is_own(parent.address, own):
+                yield Mistake((section, number, "parent", "address"), "is this node itself: a loop")
 
 
 def _is_own(target: Endpoint, own: dict[int, list[str]]) -> bool:

@@ -4,6 +4,9 @@ from typing import Any
 
 from penstock.config.model import Config
 
+PARENT = "^(socks5|https?)://.+:[0-9]{1,5}$"
+"""A parent as text."""
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -18,6 +21,10 @@ def json_schema() -> dict[str, Any]:
     for holder in (tables["Listener"], tables["Route"]):
         items = holder["properties"]["targets"]
         items["items"] = {"anyOf": [tables["Target"]["properties"]["address"], items["items"]]}
+    files = tables["Listener"]["properties"]["certificates"]
+    files["items"] = {"anyOf": [tables["Certificate"]["properties"]["cert"], files["items"]]}
+    parent = tables["Route"]["properties"]["parent"]
+    parent["anyOf"] = [{"type": "string", "pattern": PARENT}, {"$ref": parent.pop("$ref")}]
     return {"$schema": DIALECT, "title": "penstock.toml", **schema, "$defs": tables}
 
 
@@ -32,4 +39,6 @@ def _without_null(value: dict[str, Any]) -> dict[str, Any]:
     if len(choices) == 1:
         del value["anyOf"]
         value |= choices[0]
+    elif choices:
+        value["anyOf"] = choices
     return value

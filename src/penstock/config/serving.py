@@ -1,9 +1,14 @@
-"""Who serves what: the names of listeners, and the route from which each takes its targets."""
+"""Who serves what: the names of listeners, and the routes that their connections can take."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from penstock.config.model import Config, Listener, Route, Target, known
+from penstock.config.listener import Listener
+from penstock.config.model import Config
+from penstock.config.route import Route, is_own
+from penstock.config.speaks import Speaks, needs_targets, speaks, unfit
+from penstock.config.table import known
+from penstock.config.way import Target
 
 OWN_ROUTE = "default"
 """Name of the route of a listener that has its own targets, or none."""
@@ -16,16 +21,23 @@ class Service(NamedTuple):
     Args:
         name: As configured, or protocol and port.
         listener: The listener.
-        routes: Those that it could take its targets from: at most one, or the configuration is wrong.
+        routes: Those without a match that could be its own: at most one, or the configuration is wrong.
+        speaks: What it speaks; None where that is unknown.
     """
 
     name: str
     listener: Listener
     routes: tuple[Route, ...]
+    speaks: Speaks | None
+
+    @property
+    def own(self) -> Route | None:
+        """The route that its connections take where no other matches; None where nobody gave it one."""
+        return self.routes[0] if self.routes else None
 
     @property
     def route(self) -> str:
-        """The name of the route that its connections take."""
+        """The name of that route."""
         return self.routes[0].name if self.routes else OWN_ROUTE
 
     @property
@@ -43,29 +55,56 @@ class Service(NamedTuple):
 
 def services(config: Config) -> list[Service]:
     """
-    Return every listener with its name and its routes.
+    Return every listener with its name and its own routes.
 
     Args:
         config: May have holes where mistakes were found.
     """
     names = listener_names(config.listener)
-    routes = config.route if known(config.route) else []
-    return [Service(name, each, _routes(name, each, routes)) for name, each in zip(names, config.listener, strict=True)]
+    own = [route for route in config.route if is_own(route)] if known(config.route) else []
+    for_all = [route for route in own if not route.listeners]
+    for_some: dict[str, list[Route]] = {}
+    for route in own:
+        for name in dict.fromkeys(route.listeners if known(route.listeners) else ()):
+            for_some.setdefault(name, []).append(route)
+    served = []
+    for name, listener in zip(names, config.listener, strict=True):
+        what = speaks(listener)
+        routes = tuple(_own(listener, what, for_all, for_some.get(name, ())))
+        served.append(Service(name, listener, routes, what))
+    return served
 
 
-def sends(listener: Listener) -> bool:
-    """Return whether it needs targets, or could use them."""
-    if listener.protocol == "auto":
-        return not listener.detect or (known(listener.detect) and "tcp" in listener.detect)
-    return listener.protocol == "tcp"
+def _own(listener: Listener, what: Speaks | None, for_all: Iterable[Route], named: Iterable[Route]) -> Iterable[Route]:
+    """Return the routes that could be a listener's own; one with targets of its own takes none."""
+    if listener.targets or what is None:
+        return []
+    fitting = [route for route in named if unfit(route, what) is None]
+    return fitting + [route for route in for_all if takes(route, what)]
 
 
-def _routes(name: str, listener: Listener, routes: Sequence[Route]) -> tuple[Route, ...]:
-    if listener.targets or not sends(listener):
-        return ()
-    return tuple(
-        route for route in routes if not route.listeners or (known(route.listeners) and name in route.listeners)
-    )
+def takes(route: Route, what: Speaks) -> bool:
+    """Return whether a route that names no listener serves one that speaks like this."""
+    sends = is_own(route) and known(route.action, route.targets) and route.action == "forward" and bool(route.targets)
+    return unfit(route, what) is None and (needs_targets(what) or not sends)
+
+
+def serving(route: Route, served: Sequence[Service]) -> list[int]:
+    """
+    Return which listeners' connections can take a route that matches, by their places.
+
+    Args:
+        route: The route; without holes in its listeners.
+        served: All listeners.
+    """
+    if route.listeners:
+        names = set(route.listeners)
+        return [place for place, service in enumerate(served) if service.name in names]
+    fits: dict[Speaks | None, bool] = {None: True}
+    for service in served:
+        if service.speaks is not None and service.speaks not in fits:
+            fits[service.speaks] = takes(route, service.speaks)
+    return [place for place, service in enumerate(served) if fits[service.speaks]]
 
 
 def listener_names(listeners: Sequence[Listener]) -> list[str]:

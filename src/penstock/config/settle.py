@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from penstock.base.errors import ConfigurationError
 from penstock.config.admin_token import read_token
+from penstock.config.attached import Attached, attach
 from penstock.config.mistakes import (
     MISTAKES,
     WHAT_CHARACTERS,
@@ -20,8 +21,9 @@ from penstock.config.mistakes import (
     printable,
     shown,
 )
-from penstock.config.model import HOLE, Config, Table, known
+from penstock.config.model import Config
 from penstock.config.rules import check
+from penstock.config.table import HOLE, Table, known
 from penstock.config.translate import table_of, translate
 from penstock.config.written import Written
 
@@ -38,6 +40,7 @@ class Settled(NamedTuple):
         state_dir: Where the operator wants what outlives a restart; None for the usual place.
         store: Where the operator wants the store; None for the usual place, or for none at all.
         notices: What is right and should be written otherwise; a line for each.
+        attached: The files that listeners and routes name.
     """
 
     config: Config
@@ -45,6 +48,7 @@ class Settled(NamedTuple):
     state_dir: Path | None
     store: Path | None = None
     notices: tuple[str, ...] = ()
+    attached: Attached = Attached()
 
 
 def settle(written: Written) -> Settled:
@@ -58,15 +62,16 @@ def settle(written: Written) -> Settled:
         ConfigurationError: With every mistake, in the order in which they stand in their sources.
     """
     config, mistakes = _draft(written.tree)
-    token = None
+    token, attached = None, Attached()
     if config is not None:
         mistakes += check(config)
         token = _token(config, written, mistakes)
+        attached = attach(config, written, mistakes)
     if mistakes or written.mistakes or config is None:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
     state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
     store = _path(written, ("store", "path"), config.store.path)
-    return Settled(config, token, state_dir, store, tuple(written.notices))
+    return Settled(config, token, state_dir, store, tuple(written.notices), attached)
 
 
 def told(mistakes: Iterable[Mistake], written: Written) -> list[str]:

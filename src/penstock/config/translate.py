@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 from penstock.base.errors import AddressError
 from penstock.config.later import is_later
 from penstock.config.mistakes import Assign, Key, Mistake, Wrong, is_secret
-from penstock.config.model import Config, Table
+from penstock.config.model import Config
+from penstock.config.table import Table
 
 FINDINGS = 1_000
 """Of the validator that are looked at: 1 MiB holds 200,000 unknown keys, and each is compared with all known ones."""

@@ -1,0 +1,260 @@
+"""From the model of listeners and routes to their plans: numbers for the ledger, and what was left out filled in."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from penstock.config.attached import Attached
+from penstock.config.listener import Certificate, Listener
+from penstock.config.mistakes import Key
+from penstock.config.model import Config
+from penstock.config.plan import (
+    CertificatePlan,
+    HealthPlan,
+    ListenerPlan,
+    MatchPlan,
+    ParentPlan,
+    RewritePlan,
+    RoutePlan,
+    TargetPlan,
+    TargetTlsPlan,
+    TlsPlan,
+)
+from penstock.config.route import Match, Rewrite, Route, is_own
+from penstock.config.serving import Service, services, serving
+from penstock.config.way import Parent, Target, TargetTls
+
+STATUS = {"redirect": 302, "answer": 200}
+"""Status of an action that was given none; 302 is what no browser remembers."""
+
+TLS_VERSIONS = {"1.0": 0x0301, "1.1": 0x0302, "1.2": 0x0303, "1.3": 0x0304}
+"""RFC 8446 section 4.2.1."""
+
+
+class Served(NamedTuple):
+    """
+    What the workers serve.
+
+    Args:
+        listeners: All of them.
+        routes: Those that have something to match, in the order of the configuration.
+    """
+
+    listeners: tuple[ListenerPlan, ...]
+    routes: tuple[RoutePlan, ...]
+
+
+def compile_served(config: Config, attached: Attached) -> Served:
+    """
+    Return listeners and routes with their numbers: listeners and routes from 1, own routes before the others; targets
+    from 1 over all.
+
+    Args:
+        config: Without mistakes.
+        attached: Its files.
+    """
+    return _Numbering(config, attached).served()
+
+
+class _Numbering:
+    """One pass over a configuration; gives out the numbers of targets as it goes."""
+
+    def __init__(self, config: Config, attached: Attached) -> None:
+        self._config, self._attached = config, attached
+        self._services = services(config)
+        self._own = {name: number for number, name in enumerate(dict.fromkeys(s.route for s in self._services), 1)}
+        self._places = {id(route): place for place, route in enumerate(config.route)}
+        self._shared: dict[int, RoutePlan] = {}
+        self._next_target = 1
+
+    def served(self) -> Served:
+        """Return everything."""
+        listeners = tuple(self._listener(place, each) for place, each in enumerate(self._services))
+        matched = [(place, route) for place, route in enumerate(self._config.route) if not is_own(route)]
+        first = len(self._own) + 1
+        return Served(listeners, tuple(self._route(number, *each) for number, each in enumerate(matched, first)))
+
+    def _listener(self, place: int, service: Service) -> ListenerPlan:
+        listener, key = service.listener, ("listener", place)
+        return ListenerPlan(
+            id=place + 1,
+            name=service.name,
+            protocol=listener.protocol,
+            host=listener.listen.host,
+            port=listener.listen.port,
+            route=self._own_route(service),
+            users=_users(listener),
+            detect=service.detect,
+            tls=_tls(listener, key, self._attached) if listener.certificates else None,
+            inside=listener.inside or "tcp",
+            accept_proxy=listener.accept_proxy,
+            trusted_proxies=tuple(listener.trusted_proxies),
+        )
+
+    def _own_route(self, service: Service) -> RoutePlan:
+        """Return a listener's own route; listeners that share a route share its plan."""
+        number = self._own[service.route]
+        if service.own is None:
+            return RoutePlan(id=number, name=service.route, targets=self._targets(service.listener.targets))
+        if number not in self._shared:
+            self._shared[number] = self._route(number, self._places[id(service.own)], service.own)
+        return self._shared[number]
+
+    def _route(self, number: int, place: int, route: Route) -> RoutePlan:
+        places = [] if is_own(route) else serving(route, self._services)
+        listeners = tuple(each + 1 for each in places) if len(places) < len(self._services) else ()
+        return route_plan(number, route, ("route", place), self._attached, self._targets(route.targets), listeners)
+
+    def _targets(self, targets: Sequence[Target]) -> tuple[TargetPlan, ...]:
+        first, self._next_target = self._next_target, self._next_target + len(targets)
+        return tuple(
+            TargetPlan(id=number, host=each.address.host, port=each.address.port, weight=each.weight)
+            for number, each in enumerate(targets, first)
+        )
+
+
+def route_plan(
+    number: int,
+    route: Route,
+    key: Key,
+    attached: Attached,
+    targets: tuple[TargetPlan, ...],
+    listeners: tuple[int, ...] = (),
+) -> RoutePlan:
+    """
+    Return the plan of a route.
+
+    Args:
+        number: Its number in the ledger.
+        route: Without mistakes.
+        key: Where it stands.
+        attached: The configuration's files.
+        targets: With their numbers.
+        listeners: Numbers of the listeners that it serves; empty for all.
+    """
+    tls = _target_tls(route.target_tls, (*key, "target_tls"), attached)
+    if tls is None and route.tls == "terminate_and_reencrypt":
+        tls = TargetTlsPlan()
+    return RoutePlan(
+        id=number,
+        name=route.name,
+        priority=route.priority,
+        match=_match(route.match, listeners),
+        action=route.action,
+        targets=targets,
+        balance=route.balance,
+        health=_health(route),
+        tls="terminate" if route.tls in (None, "none") else route.tls,
+        target_tls=tls,
+        send_proxy=route.send_proxy,
+        parent=_parent(route.parent, (*key, "parent"), attached),
+        location=route.location or "",
+        status=route.status or STATUS.get(route.action, 0),
+        body=route.body or attached.bodies.get((*key, "body_file"), ""),
+        content_type=route.content_type,
+        rewrite=_rewrite(route.rewrite),
+        users={user: password.get_secret_value() for user, password in route.users.items()},
+        handler=route.handler or "",
+        handler_timeout=route.handler_timeout,
+    )
+
+
+def _match(match: Match, listeners: tuple[int, ...]) -> MatchPlan:
+    return MatchPlan(
+        listeners=listeners,
+        domains=tuple(match.domains),
+        paths=tuple(match.path),
+        clients=tuple(match.clients),
+        users=tuple(match.users),
+        ports=tuple(match.ports),
+        destinations=tuple(match.destinations),
+        tls_versions=tuple(TLS_VERSIONS[each] for each in match.tls_versions),
+        sni=match.sni,
+    )
+
+
+def _health(route: Route) -> HealthPlan:
+    passive = HealthPlan(failures=route.passive.failures, ejection=route.passive.ejection, slow_start=route.slow_start)
+    check = route.health_check
+    if check is None:
+        return passive
+    return HealthPlan(
+        kind=check.kind,
+        path=check.path or "/",
+        host=check.host or "",
+        expect=tuple(check.expect),
+        interval=check.interval,
+        timeout=check.timeout,
+        rise=check.rise,
+        fall=check.fall,
+        failures=passive.failures,
+        ejection=passive.ejection,
+        slow_start=passive.slow_start,
+    )
+
+
+def _target_tls(tls: TargetTls | None, key: Key, attached: Attached) -> TargetTlsPlan | None:
+    if tls is None:
+        return None
+    return TargetTlsPlan(
+        verify=tls.verify,
+        ca=attached.path((*key, "ca"), tls.ca),
+        server_name=tls.server_name or "",
+        alpn=tuple(tls.alpn),
+        cert=attached.path((*key, "cert"), tls.cert),
+        key=attached.path((*key, "key"), tls.key),
+    )
+
+
+def _parent(parent: Parent | None, key: Key, attached: Attached) -> ParentPlan | None:
+    if parent is None:
+        return None
+    return ParentPlan(
+        kind=parent.kind,
+        host=parent.address.host,
+        port=parent.address.port,
+        user=parent.user or "",
+        password=parent.password.get_secret_value() if parent.password else "",
+        tls=_target_tls(parent.tls, (*key, "tls"), attached) or TargetTlsPlan(),
+    )
+
+
+def _rewrite(rewrite: Rewrite) -> RewritePlan:
+    return RewritePlan(
+        strip_prefix=rewrite.strip_prefix or "",
+        add_prefix=rewrite.add_prefix or "",
+        host=rewrite.host or "",
+        set_request=tuple(rewrite.set_request.items()),
+        set_response=tuple(rewrite.set_response.items()),
+        remove_request=tuple(rewrite.remove_request),
+        remove_response=tuple(rewrite.remove_response),
+    )
+
+
+def _tls(listener: Listener, key: Key, attached: Attached) -> TlsPlan:
+    tls = listener.tls
+    alpn = tls.alpn if tls.alpn is not None else ["http/1.1"] if listener.inside == "http" else []
+    return TlsPlan(
+        certificates=tuple(
+            _certificate(each, (*key, "certificates", place), attached)
+            for place, each in enumerate(listener.certificates)
+        ),
+        min_version=tls.min_version,
+        ciphers=tls.ciphers or "",
+        alpn=tuple(alpn),
+        client_certificates=tls.client_certificates,
+        client_ca=attached.path((*key, "tls", "client_ca"), tls.client_ca),
+        tickets=tls.tickets,
+    )
+
+
+def _certificate(certificate: Certificate, key: Key, attached: Attached) -> CertificatePlan:
+    cert = attached.path((*key, "cert"), certificate.cert)
+    return CertificatePlan(cert=cert, key=attached.path((*key, "key"), certificate.key) or cert)
+
+
+def _users(listener: Listener) -> dict[str, str]:
+    users = {user: password.get_secret_value() for user, password in listener.users.items()}
+    if listener.auth:
+        user, _, password = listener.auth.get_secret_value().partition(":")
+        users[user] = password
+    return users

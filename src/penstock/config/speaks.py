@@ -1,0 +1,138 @@
+"""What a listener speaks, and which routes it can serve because of that."""
+
+from typing import NamedTuple
+
+from penstock.config.listener import Listener
+from penstock.config.mistakes import Assign
+from penstock.config.route import Route, is_own
+from penstock.config.table import known
+
+
+class Speaks(NamedTuple):
+    """
+    What matters of a listener to routes.
+
+    Args:
+        what: In words: `a tls listener`.
+        tls: Whether its clients speak TLS.
+        http: Whether HTTP is spoken.
+        asks: Whether clients say where they go, as those of forward proxies do.
+        raw: Whether there are plain bytes, which need targets.
+        logins: Whether clients prove who they are.
+    """
+
+    what: str
+    tls: bool = False
+    http: bool = False
+    asks: bool = False
+    raw: bool = False
+    logins: bool = False
+
+
+class Unfit(NamedTuple):
+    """
+    Why a listener cannot serve a route.
+
+    Args:
+        key: What of the route is in the way, below it; empty for all of it.
+        what: For the operator.
+        write: What to write instead; empty for nothing.
+        present: Whether the key is written.
+    """
+
+    key: tuple[str, ...]
+    what: str
+    write: str | Assign = ""
+    present: bool = True
+
+
+def speaks(listener: Listener) -> Speaks | None:
+    """Return what a listener speaks; None where it is unknown."""
+    protocol, detect = listener.protocol, listener.detect
+    if not known(protocol, detect, listener.inside, listener.users, listener.auth):
+        return None
+    logins = bool(listener.users or listener.auth)
+    if protocol == "tcp":
+        return Speaks("a tcp listener", raw=True)
+    if protocol == "http":
+        return Speaks("an http listener", http=True, asks=True, logins=logins)
+    if protocol == "socks5":
+        return Speaks("a socks5 listener", asks=True, logins=logins)
+    if protocol == "tls":
+        http = listener.inside == "http"
+        what = f"a tls listener with {listener.inside or 'tcp'} inside"
+        return Speaks(what, tls=True, http=http, asks=http, raw=not http, logins=logins and http)
+    told = detect or ("http", "socks5", "tcp")
+    asks = "http" in told or "socks5" in told
+    return Speaks("an auto listener", http="http" in told, asks=asks, raw="tcp" in told, logins=logins)
+
+
+def unfit(route: Route, listener: Speaks) -> Unfit | None:
+    """
+    Return why a listener cannot serve a route, or None if it can. What is unknown is no reason.
+
+    Args:
+        route: The route; may have holes.
+        listener: What the listener speaks.
+    """
+    return _tls(route, listener) or _http(route, listener) or _match(route, listener) or _targets(route, listener)
+
+
+def _tls(route: Route, listener: Speaks) -> Unfit | None:
+    if not known(route.tls):
+        return None
+    if route.tls == "none" and listener.tls:
+        return Unfit(("tls",), f"{listener.what} terminates TLS or passes it through", '"terminate"')
+    if route.tls not in (None, "none") and not listener.tls:
+        instead = 'target_tls = {} for TLS with the targets, or "none"'
+        return Unfit(("tls",), f"{listener.what} speaks no TLS", instead)
+    return None
+
+
+def _http(route: Route, listener: Speaks) -> Unfit | None:
+    if listener.http:
+        return None
+    what = f"{listener.what} speaks no HTTP"
+    instead = 'inside = "http" in the listener' if listener.tls else ""
+    if known(route.action) and route.action in ("redirect", "answer"):
+        return Unfit(("action",), what, instead)
+    if known(route.match) and route.match.path:
+        return Unfit(("match", "path"), what, instead)
+    for key in ("rewrite", "users"):
+        value = getattr(route, key)
+        if key in route.model_fields_set and known(value) and value:
+            return Unfit((key,), what, instead)
+    return None
+
+
+def _match(route: Route, listener: Speaks) -> Unfit | None:
+    match = route.match
+    if not known(match):
+        return None
+    if not listener.tls and match.tls_versions:
+        return Unfit(("match", "tls_versions"), f"{listener.what} speaks no TLS")
+    if not listener.tls and match.sni is not None:
+        return Unfit(("match", "sni"), f"{listener.what} speaks no TLS")
+    if match.domains and not (listener.tls or listener.asks):
+        return Unfit(("match", "domains"), f"the clients of {listener.what} name no host")
+    if match.destinations and not listener.asks:
+        return Unfit(("match", "destinations"), f"the clients of {listener.what} do not say where they go")
+    if match.users and not listener.logins:
+        return Unfit(("match", "users"), f"{listener.what} without users asks nobody who they are")
+    return None
+
+
+def _targets(route: Route, listener: Speaks) -> Unfit | None:
+    if not known(route.action, route.targets) or route.action != "forward":
+        return None
+    if not route.targets and not listener.asks:
+        what = f"missing: the clients of {listener.what} do not say where they go"
+        return Unfit(("targets",), what, Assign("targets", '["example.com:80"]'), present=False)
+    if route.targets and is_own(route) and not (listener.raw or listener.http):
+        return Unfit(("targets",), f"the clients of {listener.what} say where they go")
+    return None
+
+
+def needs_targets(listener: Speaks) -> bool:
+    """Return whether a listener takes the targets of a route that names no listener: it has nothing else to do."""
+    return listener.raw or (listener.tls and listener.http)

@@ -1,0 +1,92 @@
+"""Which routes a listener can serve, by what it speaks."""
+
+import pytest
+
+from penstock.config.listener import Listener
+from penstock.config.route import Route
+from penstock.config.speaks import needs_targets, speaks, unfit
+from penstock.config.table import HOLE
+
+LISTENERS = {
+    "tcp": {"protocol": "tcp"},
+    "http": {"protocol": "http"},
+    "socks5": {"protocol": "socks5"},
+    "socks5 with users": {"protocol": "socks5", "auth": "a:b"},
+    "auto": {"protocol": "auto"},
+    "auto http": {"protocol": "auto", "detect": ["http"]},
+    "tls": {"protocol": "tls"},
+    "tls http": {"protocol": "tls", "inside": "http"},
+}
+ALL = set(LISTENERS)
+FORWARD = {"http", "socks5", "socks5 with users", "auto", "auto http", "tls http"}
+HTTP = {"http", "auto", "auto http", "tls http"}
+TLS = {"tls", "tls http"}
+TO = {"targets": ["a:1"]}
+
+
+def said(listener):
+    """Return what a listener speaks."""
+    return speaks(Listener.model_validate({"listen": ":1", **LISTENERS[listener]}))
+
+
+@pytest.mark.parametrize(
+    ("route", "served"),
+    [
+        ({"action": "block"}, ALL),
+        ({"action": "handler", "handler": "a:b"}, ALL),
+        ({}, FORWARD),
+        ({"parent": "socks5://h:1"}, FORWARD),
+        ({**TO, "match": {"ports": 1}}, ALL),
+        (TO, ALL - {"socks5", "socks5 with users"}),
+        ({**TO, "tls": "passthrough"}, TLS),
+        ({**TO, "tls": "terminate"}, TLS),
+        ({**TO, "tls": "terminate_and_reencrypt"}, TLS),
+        ({**TO, "tls": "none"}, {"tcp", "http", "auto", "auto http"}),
+        ({**TO, "target_tls": {}}, ALL - {"socks5", "socks5 with users"}),
+        ({"action": "redirect", "location": "/"}, HTTP),
+        ({"action": "answer"}, HTTP),
+        ({**TO, "match": {"path": "/x"}}, HTTP),
+        ({**TO, "rewrite": {"host": "x"}}, HTTP),
+        ({**TO, "users": {"a": "b"}}, HTTP),
+        ({**TO, "match": {"domains": "a.example"}}, ALL - {"tcp"}),
+        ({"action": "block", "match": {"destinations": "*.internal"}}, FORWARD),
+        ({"action": "block", "match": {"tls_versions": "1.2"}}, TLS),
+        ({"action": "block", "match": {"sni": False}}, TLS),
+        ({"action": "block", "match": {"users": "a"}}, {"socks5 with users"}),
+        ({"action": "block", "match": {"clients": "::1"}}, ALL),
+    ],
+)
+def test_who_can_serve_what(route, served):
+    """Each route can be served by those listeners alone that know what it is about."""
+    model = Route.model_validate({"name": "r", **route})
+    assert {name for name in LISTENERS if unfit(model, said(name)) is None} == served
+
+
+def test_why_not():
+    """The answer names the key, says what is wrong with it, and what to write instead."""
+    found = unfit(Route.model_validate({"name": "r", **TO, "tls": "passthrough"}), said("tcp"))
+    assert (found.key, found.what) == (("tls",), "a tcp listener speaks no TLS")
+    found = unfit(Route.model_validate({"name": "r", "action": "answer"}), said("tls"))
+    assert found.write == 'inside = "http" in the listener'
+    found = unfit(Route.model_validate({"name": "r"}), said("tcp"))
+    assert (found.key, found.present) == (("targets",), False)
+
+
+@pytest.mark.parametrize("key", [key for key in Route.model_fields if key != "name"])
+def test_what_is_unknown_is_in_nobodys_way(key):
+    """A hole is no reason against any listener."""
+    model = Route.model_validate({"name": "r", "targets": ["a:1"], "match": {"ports": 1}, key: HOLE})
+    if key == "targets":
+        assert unfit(model, said("tcp")) is None
+    assert unfit(model, said("http")) is None
+
+
+@pytest.mark.parametrize("key", ["protocol", "detect", "inside", "users", "auth"])
+def test_what_is_unknown_of_a_listener(key):
+    """A listener with a hole in what matters speaks nobody knows what."""
+    assert speaks(Listener.model_validate({"listen": ":1", "protocol": "auto", key: HOLE})) is None
+
+
+def test_who_needs_targets():
+    """Targets that are there for all go to those that have nothing else to do."""
+    assert {name for name in LISTENERS if needs_targets(said(name))} == {"tcp", "auto", *TLS}
