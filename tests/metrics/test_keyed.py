@@ -190,8 +190,7 @@ def test_the_default_is_bounded():
 
 def test_who_moves_most_takes_the_place_of_who_moves_little(scene):
     """A key keeps its place while it is connected, but not against one that moves more in a second than it in ten."""
-    for number in (1, 2):
-        scene.open(f"192.0.2.{number}", 5)
+    early = {number: scene.open(f"192.0.2.{number}", 5) for number in (1, 2)}
     late = scene.open("192.0.2.3")
     scene.tick(RECENT - 1)
     scene.pen.move(late, 5)
@@ -204,6 +203,12 @@ def test_who_moves_most_takes_the_place_of_who_moves_little(scene):
     assert "192.0.2.3" in names(picture)
     assert picture.active.sum() == 3
     assert picture.totals[1].sum() == 10 + 5 + 2_000
+    for row in early.values():
+        scene.pen.move(row, 1)
+    picture = scene.tick()
+    assert picture.totals[:, picture.find("192.0.2.3")].tolist() == [0, 1_000, 0, 0]
+    assert picture.active.tolist() == [1, 0, 1, 1]
+    assert len(names(picture) - {"192.0.2.3"}) == 1
 
 
 def test_a_storm_does_not_take_every_place(scene):
@@ -374,3 +379,15 @@ def test_keys_that_never_were_are_one_error(scene, change):
     assert names(after.clients.picture()) == set()
     assert after.clients.sums() == scene.clients.sums()
     after.pen.close()
+
+
+def test_a_storm_leaves_those_that_are_known():
+    """Keys that come once take a tenth of the places in a tick: the list is never empty, whatever comes."""
+    scene = Scene(places=20)
+    for second in range(30):
+        for number in range(100):
+            scene.pen.end(scene.open(f"10.0.{second}.{number}", 1))
+        picture = scene.tick()
+        assert len(picture.known()) >= 18
+    assert picture.totals[0].sum() == 3_000
+    scene.pen.close()

@@ -205,7 +205,8 @@ class Oracle(RuleBasedStateMachine):
     def _check_samples(self, kind, picture):
         moved = sum((sum(grown.values(), np.zeros(4, np.int64)) for grown in self.grown[kind][-5:]), np.zeros(4))
         windows = [picture.window(5, place).sums for place in range(len(picture.keys))]
-        assert sum(windows).tolist() == pytest.approx(moved[1:3].tolist(), rel=1e-6)
+        shown = [windows[place] for place in (OTHER, *picture.known())]
+        assert sum(shown).tolist() == pytest.approx(moved[1:3].tolist(), rel=1e-6)
         assert (picture.rates(5) * min(5, len(self.grown[kind]))).ravel() == pytest.approx(
             np.array(windows).ravel(), rel=1e-6
         )
@@ -309,7 +310,7 @@ def test_any_number_of_keys_takes_the_same_memory():
     for name, picture in node.snapshot().kinds.items():
         assert picture.totals.sum(axis=1)[:2].tolist() == [totals.connections, totals.bytes_in]
         assert picture.active.sum() == totals.active
-        assert picture.evicted > 1_000
+        assert picture.evicted >= 500
         assert len(picture.known()) <= getattr(node.sampler.registry.plan.metrics, f"{name}s")
     assert grown < 8_000_000
     pen.close()

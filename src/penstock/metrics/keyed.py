@@ -55,7 +55,8 @@ RECENT = 10
 """Over how many ticks a key defends its place by what it moved; and how long it has it for certain. Unit ticks."""
 
 SHARE = 10
-"""Busier keys take at most one place of ten in a tick, and none of the tenth with the most open connections."""
+"""In one tick at most one place of ten passes on, so that a storm of keys that come once leaves those that are known.
+Of keys with open connections the tenth with the most of them stays in any case."""
 
 _MASK = 0xFFFF
 """Bits of a key's hash that are looked at first: few rows pass, and all bits of those are compared."""
@@ -383,12 +384,12 @@ class Keyed:
         idle = np.flatnonzero(taken & (self._used < end - 1) & (active == 0))
         idle = idle[np.argsort(self._used[idle], kind="stable")]
         expired = int(np.count_nonzero(self._used[idle] < end - SECONDS))
-        wanted = max(0, max(self._turned_away, int(active[OTHER])) - len(self._free))
+        wanted = min(self._share, max(0, max(self._turned_away, int(active[OTHER])) - len(self._free)))
         leaving = idle[: max(expired, wanted)]
         self._turned_away = 0
         if len(leaving) < wanted:
             taken[leaving] = False
-            leaving = np.concatenate((leaving, self._outdone(taken, active)))
+            leaving = np.concatenate((leaving, self._outdone(taken, active)[: wanted - len(leaving)]))
         self.evicted += len(leaving) - min(expired, len(leaving))
         if len(leaving):
             self._vacate(leaving)
