@@ -24,9 +24,11 @@ from penstock.metrics.scopes import Scopes
 from penstock.testing.pen import Pen
 from penstock.testing.standin import EGRESS, PLAN, WEB, StandIn
 
-BOUND = 0.040
-"""CPU time of a tick; unit s. 20 ms are asked of a quiet machine; 23 ms were measured with four busy programs to a
-core, where every access to memory waits for the others."""
+BOUND = 0.020
+"""CPU time of a tick on a quiet machine; unit s."""
+
+FOLDS = 6
+"""On a busy one, where every access to memory waits for others: so many times what reading the rows takes there."""
 
 TARGETS = Scopes((WEB, EGRESS)).targets
 NAMES = st.sampled_from(["", "-", "other", "ann", "Ann", "bob", "eve", "d\x1b\n", "ü"])
@@ -263,12 +265,19 @@ def connect(pen, number):
     return row
 
 
+def timed(work):
+    """Return the CPU time of a call."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
 def test_a_tick_with_five_thousand_new_of_fifty_thousand():
     """50,000 open connections that all move, 5,000 of new clients, users and destinations: in time."""
     node, pen = node_of(70_000)
     rows = [connect(pen, number) for number in range(50_000)]
     node.tick()
-    best, count = 1.0, 50_000
+    best, fold, count = 1.0, 1.0, 50_000
     for _ in range(8):
         for row in rows[:5_000]:
             pen.end(row)
@@ -277,14 +286,13 @@ def test_a_tick_with_five_thousand_new_of_fifty_thousand():
         count += 5_000
         for row in rows:
             pen.ledger.words[row + CLIENT_RX] += 100
-        began = time.process_time()
-        node.tick()
-        best = min(best, time.process_time() - began)
+        best = min(best, timed(node.tick))
+        fold = min(fold, timed(LedgerReader(pen.fd, 3).fold))
     totals = node.snapshot().totals
     for picture in node.snapshot().kinds.values():
         assert picture.totals.sum(axis=1)[:2].tolist() == [totals.connections, totals.bytes_in]
         assert picture.active.sum() == 50_000
-    assert best < BOUND
+    assert best < max(BOUND, FOLDS * fold)
     pen.close()
     node.close()
 
