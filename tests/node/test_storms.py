@@ -41,7 +41,8 @@ class Flood:
         first = ledger.HEADER_WORDS
         self._header = words[:first]
         self._words = words[first : first + rows * ledger.ROW_WORDS].reshape(rows, ledger.ROW_WORDS)
-        texts = np.frombuffer(self.pen.ledger._map, np.uint8, offset=(first + rows * ledger.ROW_WORDS) * 8)
+        start = (first + rows * ledger.ROW_WORDS) * 8
+        texts = np.frombuffer(self.pen.ledger._map, np.uint8, rows * ledger.TEXT_BYTES, start)
         self._texts = texts.reshape(rows, ledger.TEXT_BYTES)
 
     def wave(self, moved):
