@@ -48,6 +48,17 @@ def test_totals_are_those_of_a_plain_model(workers):
         assert_equal(requests, codes, counts, sums)
 
 
+def test_what_nobody_counted_is_no_series():
+    """A dead worker's slots are read whether it used them or not; those that counted nothing name nobody."""
+    requests = Requests(Scopes((WEB, EGRESS)))
+    before = requests.view()
+    pen = Pen(rows=1)
+    reader = LedgerReader(pen.fd, 1)
+    requests.add(reader.fold(dead=True).tallied)
+    pen.close()
+    assert requests.view() is before
+
+
 def assert_equal(requests, codes, counts, sums):
     """Compare totals with the model."""
     view = requests.view()

@@ -79,7 +79,9 @@ class Requests:
 
     def add(self, tallied: Tallied, *, timed: bool = True) -> None:
         """Add what the fold of one worker returned, durations only if they are wanted."""
-        for place, pair in enumerate(tallied.pairs):
+        grown = tallied.codes.any(axis=1) | tallied.buckets.any(axis=1)  # a dead worker's slots are read, used or not
+        for place in np.flatnonzero(grown).tolist():
+            pair = tallied.pairs[place]
             self._view = None
             self._meet(pair)
             codes, row = self._codes[pair], tallied.codes[place]

@@ -9,6 +9,7 @@ from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.metrics import catalog
 from penstock.metrics.exporters.compat import ALIASES, COMPAT, served
 from penstock.metrics.exporters.prometheus import Format, render
+from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS
 from penstock.testing.standin import StandIn
 
 REFUSALS = ((EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS), (EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH))
@@ -23,6 +24,8 @@ def node():
     for listener, refusal in zip((1, 2), REFUSALS, strict=True):
         node.pen.end(node.pen.open(listener), Outcome(*refusal))
     node.pen.end(node.pen.open(listener=1, now_ns=0), now_ns=7_500_000_000)
+    node.pen.ledger.words[H_LOGINS] += 4
+    node.pen.ledger.words[H_FAILED_LOGINS] += 3
     node.tick(0.5)
     yield node
     node.close()
@@ -47,6 +50,8 @@ def scraped(node):
         ("socks5_bytes_transferred_total", [({}, 951)]),
         ("smartproxy_throughput_bytes_per_second", [({}, 1_902)]),
         ("socks5_blocked_requests_total", [({}, 2)]),
+        ("socks5_auth_attempts_total", [({}, 7)]),
+        ("socks5_auth_success_total", [({}, 4)]),
     ],
 )
 def test_numbers_are_those_of_the_node(node, name, samples):

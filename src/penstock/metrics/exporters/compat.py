@@ -37,6 +37,10 @@ def _now(labels: Mapping[str, str]) -> bool:
     return labels["window"] == WINDOW
 
 
+def _right(labels: Mapping[str, str]) -> bool:
+    return labels["result"] == "success"
+
+
 ALIASES = (
     Alias(Family("socks5_connections_total", "counter", "Client connections accepted"), catalog.CONNECTIONS),
     Alias(Family("socks5_active_connections", "gauge", "Client connections open"), catalog.ACTIVE),
@@ -68,6 +72,8 @@ ALIASES = (
         catalog.THROUGHPUT,
         _now,
     ),
+    Alias(Family("socks5_auth_attempts_total", "counter", "Logins, right and wrong"), catalog.AUTH),
+    Alias(Family("socks5_auth_success_total", "counter", "Logins that were right"), catalog.AUTH, _right),
     Alias(Family("socks5_blocked_requests_total", "counter", "Refusals for whatever reason"), catalog.REFUSED),
 )  # fmt: skip
 """Every older family that has a source."""
