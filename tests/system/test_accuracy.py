@@ -13,7 +13,7 @@ import pytest
 from penstock.metrics.tracker import WINDOWS
 from penstock.testing.flows import Simulation
 from penstock.testing.nodes import running, table
-from penstock.testing.peers import serving, swallow
+from penstock.testing.peers import serving
 from penstock.testing.workbench import wait_for
 
 pytestmark = pytest.mark.system
@@ -49,6 +49,22 @@ def test_no_drift_over_a_day_of_ticks():
     run.close()
 
 
+class Record:
+    """How many bytes there were, and when; unit s since the epoch."""
+
+    def __init__(self):
+        self._times, self._totals = [0.0], [0]
+
+    def add(self, count):
+        """Note that so many more bytes were there by now."""
+        self._totals.append(self._totals[-1] + count)
+        self._times.append(time.time())
+
+    def by(self, moment):
+        """Return how many there were at a moment."""
+        return self._totals[bisect_right(self._times, moment) - 1]
+
+
 class Paced:
     """
     A client that sends a little every few milliseconds, evenly, and notes when.
@@ -62,21 +78,16 @@ class Paced:
     def __init__(self, address, piece, every):
         self._sock = socket.create_connection(address, 30)
         self._piece, self._every, self._stop = b"x" * piece, every, threading.Event()
-        self.times, self.sent = [time.time()], [0]
+        self.sent = Record()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
     def _send(self):
         due = time.monotonic()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
+            self.sent.add(len(self._piece))  # before it is on its way: nobody has counted more by then
             self._sock.sendall(self._piece)
-            self.sent.append(self.sent[-1] + len(self._piece))
-            self.times.append(time.time())
             due += self._every
-
-    def by(self, moment):
-        """Return what it had sent at a moment; unit s since the epoch."""
-        return self.sent[max(0, bisect_right(self.times, moment) - 1)]
 
     def leave(self):
         """Stop and close."""
@@ -88,19 +99,26 @@ class Paced:
 TICKS = 13
 """How often the node is looked at, once a tick."""
 
-SLACK_SECONDS = 0.05
-"""How far a tick and its time stamp, or a send and its reading, may be apart on a machine that does other things."""
+SLACK_SECONDS = 0.25
+"""How far a tick and its time stamp may be apart, on a machine that does other things."""
 
 
 def test_a_real_flow_is_read_as_it_was_sent():
     """
     Twelve seconds of 4 MB/s: what the client sent in a window is what the node says, within 1 % from ten seconds on.
 
-    The last second is compared with what was sent in it and up to 50 ms around it.
+    What is on its way when a window begins or ends may be in it or not: more than the client had sent by then cannot be
+    counted, and less than the target had received neither. Both are a few milliseconds apart where the machine is
+    quiet.
     """
-    with serving(swallow) as target, running(table("main", "tcp", target.port)) as node:
-        client = Paced(node.address("main"), 16_000, 0.004)
-        looks = {}
+    received = Record()
+
+    def take(sock):
+        while data := sock.recv(1 << 20):
+            received.add(len(data))
+
+    with serving(take) as target, running(table("main", "tcp", target.port)) as node:
+        client, looks = Paced(node.address("main"), 16_000, 0.004), {}
 
         def look():
             found = json.loads(node.fetch("/api/v1/metrics"))
@@ -114,15 +132,15 @@ def test_a_real_flow_is_read_as_it_was_sent():
         judged = 0
         for taken_at, windows in looks.items():
             end = datetime.fromisoformat(taken_at).timestamp()
-            for name, window in windows.items():
-                if name not in WINDOWS:
-                    continue
-                moved, begin = window["bytes_in"] * window["covered"], end - window["covered"]
-                least = client.by(end - SLACK_SECONDS) - client.by(begin + SLACK_SECONDS)
-                most = client.by(end + SLACK_SECONDS) - client.by(begin - SLACK_SECONDS)
-                assert least <= moved <= most, (name, taken_at)
-                if window["covered"] > 8:
-                    assert moved == pytest.approx(client.by(end) - client.by(begin), rel=0.01)
+            for name in WINDOWS:
+                covered, rate = windows[name]["covered"], windows[name]["bytes_in"]
+                low = [received.by(moment - SLACK_SECONDS) for moment in (end - covered, end)]
+                high = [client.sent.by(moment + SLACK_SECONDS) for moment in (end - covered, end)]
+                assert low[1] - high[0] <= rate * covered <= high[1] - low[0], (name, taken_at)
+                if covered > 8:
+                    truth = client.sent.by(end) - client.sent.by(end - covered)
+                    on_its_way = sum(client.sent.by(each) - received.by(each) for each in (end - covered, end))
+                    assert abs(rate * covered - truth) <= 0.01 * truth + on_its_way
                     judged += 1
         assert judged >= 8
-        assert node.settled("main", 1)["bytes_in"] == client.sent[-1]
+        assert node.settled("main", 1)["bytes_in"] == client.sent.by(time.time())

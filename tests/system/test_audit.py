@@ -293,6 +293,7 @@ def test_a_miscount_in_a_worker_is_found_by_the_kernel():
         for client in clients:
             client.sendall(b"x" * 1_000)
             wait_for(lambda client=client: len(client.recv(1_000, socket.MSG_PEEK)) == 1_000)
+        node.until(lambda stats: stats["totals"]["active"] == len(clients))
         assert_exact(audit(node))
         victim = clients[2]
         miscount(holder(victim, node.worker_pids()), victim, 7)
