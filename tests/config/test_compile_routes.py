@@ -53,7 +53,7 @@ FULL = {
     "send_proxy": "v2",
     "parent": "socks5://ann:pw@proxy:1080",
     "rewrite": {
-        "strip_prefix": "/a", "add_prefix": "/z", "host": "inner", "set_request": {"X-A": "1"},
+        "strip_prefix": "/a", "add_prefix": "/z", "host": "inner", "forwarded": "both", "set_request": {"X-A": "1"},
         "set_response": {"X-B": "2"}, "remove_request": "X-C", "remove_response": ["X-D"],
     },
     "users": {"ann": "secret"},
@@ -89,6 +89,7 @@ def test_every_key_of_a_route_arrives():
         strip_prefix="/a",
         add_prefix="/z",
         host="inner",
+        forwarded="both",
         set_request=(("X-A", "1"),),
         set_response=(("X-B", "2"),),
         remove_request=("X-C",),
@@ -98,7 +99,7 @@ def test_every_key_of_a_route_arrives():
 
 def test_other_actions_arrive():
     """Redirects, answers and handlers have their keys, with the usual status where none was written."""
-    http = {"listen": ":80", "protocol": "http"}
+    http = {"listen": ":80", "protocol": "http", "reverse": True}
     match = {"domains": "a.example"}
     routes = [
         {"name": "r", "match": match, "action": "redirect", "location": "https://{host}/"},
@@ -112,6 +113,7 @@ def test_other_actions_arrive():
     assert [(each.action, each.status) for each in plans] == [
         ("redirect", 302), ("redirect", 308), ("answer", 200), ("answer", 503), ("handler", 0), ("block", 0),
     ]  # fmt: skip
+    assert served([http], routes).listeners[0].reverse
     assert [each.location for each in plans[:2]] == ["https://{host}/", "/"]
     assert [(each.body, each.content_type) for each in plans[2:4]] == [
         ("hello", "text/html"), ("sorry", "text/plain; charset=utf-8"),

@@ -23,6 +23,7 @@ def wrong(listener, routes=(), matched=()):
     return [(mistake.key[2:], mistake.what) for mistake in found]
 
 
+REVERSE = {"protocol": "http", "listen": ":80", "reverse": True, "name": "web"}
 TO = {"targets": ["a:1"]}
 OWN = {"name": "own", **TO}
 
@@ -35,12 +36,13 @@ OWN = {"name": "own", **TO}
         (TLS, [{**OWN, "tls": "passthrough"}], []),
         (TLS, [], [{**TO, "tls": "passthrough"}]),
         (TLS, [], [{"action": "block"}]),
-        ({**WITH, "inside": "http", "auth": "a:b"}, [], []),
+        ({**WITH, "inside": "http"}, [OWN], []),
+        (REVERSE, [], [{"action": "answer"}]),
         (TCP, [], [TO]),
         ({**TCP, **TO, "accept_proxy": "optional", "trusted_proxies": "10.0.0.0/8"}, [], []),
         ({**TCP, **TO, "listen": "unix:/run/x", "accept_proxy": "required"}, [], []),
         ({**WITH, **TO, "tls": {"client_certificates": "optional", "client_ca": "x"}}, [], []),
-        ({"protocol": "http", "listen": ":80", **TO}, [], []),
+        ({**REVERSE, **TO}, [], []),
     ],
 )
 def test_what_is_right(listener, routes, matched):
@@ -54,7 +56,11 @@ def test_what_is_right(listener, routes, matched):
         ({**TLS, **TO}, [], [], ("certificates",), "the listener terminates TLS"),
         (TLS, [OWN], [], ("certificates",), "route own terminates TLS"),
         (TLS, [], [TO], ("certificates",), "route m terminates TLS"),
-        ({**TLS, "inside": "http"}, [], [], ("certificates",), "the listener terminates TLS"),
+        ({**WITH, "inside": "http"}, [], [], ("targets",), "missing: a tls listener with http inside sends somewhere"),
+        (REVERSE, [], [], ("targets",), "missing: a reverse http listener sends somewhere"),
+        ({**REVERSE, **TO, "auth": "a:b"}, [], [], ("auth",), "a reverse http listener asks nobody"),
+        ({**TCP, **TO, "reverse": True}, [], [], ("reverse",), "is for http listeners, and this one is tcp"),
+        ({**REVERSE, **TO, "reverse": False}, [], [], ("targets",), "the clients of http say where they go"),
         (WITH, [], [], ("targets",), "missing: a tls listener with tcp inside sends somewhere"),
         ({**TCP, **TO, "certificates": ["x"]}, [], [], ("certificates",), "this one is tcp"),
         ({**TCP, **TO, "tls": {}}, [], [], ("tls",), "this one is tcp"),
@@ -70,7 +76,7 @@ def test_what_is_right(listener, routes, matched):
             "missing: nobody could have issued",
         ),
         ({**WITH, **TO, "tls": {"client_ca": "x"}}, [], [], ("tls", "client_ca"), "asked for no certificate"),
-        ({**WITH, "inside": "http", "tls": {"alpn": "h2"}}, [], [], ("tls", "alpn", 0), "HTTP inside TLS is 1.1"),
+        ({**WITH, **TO, "inside": "http", "tls": {"alpn": "h2"}}, [], [], ("tls", "alpn", 0), "HTTP inside TLS is 1.1"),
         ({"protocol": "socks5", "listen": ":1", **TO}, [], [], ("targets",), "the clients of socks5"),
         (TCP, [OWN, {**OWN, "name": "two"}], [], ("targets",), "routes own and two both serve it"),
     ],

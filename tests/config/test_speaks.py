@@ -4,12 +4,13 @@ import pytest
 
 from penstock.config.listener import Listener
 from penstock.config.route import Route
-from penstock.config.speaks import needs_targets, speaks, unfit
+from penstock.config.speaks import speaks, unfit
 from penstock.config.table import HOLE
 
 LISTENERS = {
     "tcp": {"protocol": "tcp"},
     "http": {"protocol": "http"},
+    "reverse": {"protocol": "http", "reverse": True},
     "socks5": {"protocol": "socks5"},
     "socks5 with users": {"protocol": "socks5", "auth": "a:b"},
     "auto": {"protocol": "auto"},
@@ -18,8 +19,9 @@ LISTENERS = {
     "tls http": {"protocol": "tls", "inside": "http"},
 }
 ALL = set(LISTENERS)
-FORWARD = {"http", "socks5", "socks5 with users", "auto", "auto http", "tls http"}
-HTTP = {"http", "auto", "auto http", "tls http"}
+FORWARD = {"http", "socks5", "socks5 with users", "auto", "auto http"}
+WEB = {"reverse", "tls http"}
+SENDS = {"tcp", "reverse", "auto", "tls", "tls http"}
 TLS = {"tls", "tls http"}
 TO = {"targets": ["a:1"]}
 
@@ -37,17 +39,17 @@ def said(listener):
         ({}, FORWARD),
         ({"parent": "socks5://h:1"}, FORWARD),
         ({**TO, "match": {"ports": 1}}, ALL),
-        (TO, ALL - {"socks5", "socks5 with users"}),
+        (TO, SENDS),
         ({**TO, "tls": "passthrough"}, TLS),
         ({**TO, "tls": "terminate"}, TLS),
         ({**TO, "tls": "terminate_and_reencrypt"}, TLS),
-        ({**TO, "tls": "none"}, {"tcp", "http", "auto", "auto http"}),
-        ({**TO, "target_tls": {}}, ALL - {"socks5", "socks5 with users"}),
-        ({"action": "redirect", "location": "/"}, HTTP),
-        ({"action": "answer"}, HTTP),
-        ({**TO, "match": {"path": "/x"}}, HTTP),
-        ({**TO, "rewrite": {"host": "x"}}, HTTP),
-        ({**TO, "users": {"a": "b"}}, HTTP),
+        ({**TO, "tls": "none"}, SENDS - TLS),
+        ({**TO, "target_tls": {}}, SENDS),
+        ({"action": "redirect", "location": "/"}, WEB),
+        ({"action": "answer"}, WEB),
+        ({**TO, "match": {"path": "/x"}}, WEB),
+        ({**TO, "rewrite": {"host": "x"}}, WEB),
+        ({**TO, "users": {"a": "b"}}, WEB),
         ({**TO, "match": {"domains": "a.example"}}, ALL - {"tcp"}),
         ({"action": "block", "match": {"destinations": "*.internal"}}, FORWARD),
         ({"action": "block", "match": {"tls_versions": "1.2"}}, TLS),
@@ -68,6 +70,8 @@ def test_why_not():
     assert (found.key, found.what) == (("tls",), "a tcp listener speaks no TLS")
     found = unfit(Route.model_validate({"name": "r", "action": "answer"}), said("tls"))
     assert found.write == 'inside = "http" in the listener'
+    found = unfit(Route.model_validate({"name": "r", "action": "answer"}), said("http"))
+    assert found.write == "reverse = true in the listener"
     found = unfit(Route.model_validate({"name": "r"}), said("tcp"))
     assert (found.key, found.present) == (("targets",), False)
 
@@ -81,7 +85,7 @@ def test_what_is_unknown_is_in_nobodys_way(key):
     assert unfit(model, said("http")) is None
 
 
-@pytest.mark.parametrize("key", ["protocol", "detect", "inside", "users", "auth"])
+@pytest.mark.parametrize("key", ["protocol", "detect", "inside", "reverse", "users", "auth"])
 def test_what_is_unknown_of_a_listener(key):
     """A listener with a hole in what matters speaks nobody knows what."""
     assert speaks(Listener.model_validate({"listen": ":1", "protocol": "auto", key: HOLE})) is None
@@ -89,4 +93,4 @@ def test_what_is_unknown_of_a_listener(key):
 
 def test_who_needs_targets():
     """Targets that are there for all go to those that have nothing else to do."""
-    assert {name for name in LISTENERS if needs_targets(said(name))} == {"tcp", "auto", *TLS}
+    assert {name for name in LISTENERS if said(name).sends} == SENDS

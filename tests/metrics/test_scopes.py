@@ -2,8 +2,9 @@
 
 import pytest
 
+from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan
 from penstock.metrics.ledger import pack_scope
-from penstock.metrics.scopes import NO_ROUTE, NO_TARGET, UNKNOWN_LISTENER, RouteScope, Scopes
+from penstock.metrics.scopes import NO_ROUTE, NO_TARGET, PAIRS, UNKNOWN_LISTENER, RouteScope, Scopes, TargetScope
 from penstock.testing.standin import EGRESS, WEB
 
 
@@ -22,6 +23,22 @@ def test_a_scope_word_has_names(scopes):
         "web", "tcp", "127.0.0.1:8001", "default",
     )  # fmt: skip
     assert (target.address, target.route) == ("[2001:db8::2]:80", "default")
+
+
+def test_routes_that_match_have_names_too():
+    """A route with something to match, and its targets, have names; it makes a pair with each listener it serves."""
+    some = RoutePlan(id=7, name="app", match=MatchPlan(listeners=(2,)), targets=(TargetPlan(id=9, host="h", port=1),))
+    every = RoutePlan(id=8, name="all", match=MatchPlan(clients=("::1",)))
+    scopes = Scopes((WEB, EGRESS), (some, every))
+    assert scopes.route_of(pack_scope(2, 0, 7)).name == "app"
+    assert scopes.of(pack_scope(2, 9, 7))[1] == TargetScope(9, "app", "h:1")
+    assert scopes.pairs[2:] == [(2, 7), (1, 8), (2, 8)]
+
+
+def test_pairs_are_bounded():
+    """However many routes there are, no more pairs than PAIRS and one route's have their series from the start."""
+    routes = [RoutePlan(id=number, name=f"r{number}") for number in range(3, PAIRS + 100)]
+    assert PAIRS <= len(Scopes((WEB, EGRESS), routes).pairs) <= PAIRS + 2
 
 
 def test_unknown_numbers_are_no_error(scopes):

@@ -1,7 +1,6 @@
 """Kinds of value of what a route says in HTTP: redirects, answers, rewriting, and the statuses that are well."""
 
 import re
-import string
 from typing import Any
 
 from penstock.base.addresses import is_ip
@@ -18,6 +17,7 @@ BODY_BYTES = 65_536
 LOCATION_FIELDS = ("scheme", "host", "port", "path", "query")
 """What a location may have filled in."""
 
+_LOCATION = '"https://{host}{path}{query}"'
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 _VALUE = re.compile(r"[\t -~]*", re.ASCII)
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
@@ -70,16 +70,14 @@ class Location(Kind):
     def parse(self, value: Any) -> str:
         """Return the location as written."""
         if not is_text(value) or not _VISIBLE.fullmatch(value) or len(value) > PATH_CHARACTERS:
-            raise Wrong("a location is printable ASCII without spaces", '"https://{host}{path}"')
-        try:
-            names = [(name, spec, how) for _, name, spec, how in string.Formatter().parse(value) if name is not None]
-        except ValueError:
-            raise Wrong("a { or } stands alone", '"https://{host}{path}"') from None
-        for name, spec, how in names:
-            if name not in LOCATION_FIELDS or spec or how:
+            raise Wrong("a location is printable ASCII without spaces", _LOCATION)
+        for name in re.findall(r"\{([^{}]*)\}", value):
+            if name not in LOCATION_FIELDS:
                 raise Wrong(f"{quoted(name)} is nothing that can be filled in; there are {', '.join(LOCATION_FIELDS)}")
+        if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", value)):
+            raise Wrong("a { or } stands alone", _LOCATION)
         if not value.startswith(("http://", "https://", "/", "{scheme}://")):
-            raise Wrong('a location begins with "https://", "http://" or "/"', '"https://{host}{path}"')
+            raise Wrong('a location begins with "https://", "http://" or "/"', _LOCATION)
         return str(value)
 
     def json_schema(self) -> dict[str, Any]:

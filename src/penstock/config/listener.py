@@ -75,6 +75,9 @@ class Listener(Table):
     detect: list[Literal["http", "socks5", "tcp"]] | None = Field(
         default=None, description="What an auto listener tells apart; http and socks5, and tcp if it has targets."
     )
+    reverse: bool = Field(
+        default=False, description="Whether an http listener is a reverse proxy: routes say where requests go."
+    )
     certificates: list[Certificate] = Field(
         default=[],
         description="Certificates of a tls listener; the first is for names that none has.",

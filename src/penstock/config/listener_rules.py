@@ -25,19 +25,20 @@ def listener_mistakes(number: int, service: Service) -> Iterator[Mistake]:
     yield from _login(number, listener)
     yield from _detect(number, listener)
     yield from _tls(number, listener)
+    yield from _reverse(number, listener)
     yield from _proxies(number, listener)
     yield from _targets(number, listener)
 
 
 def _login(number: int, listener: Listener) -> Iterator[Mistake]:
-    if not known(listener.protocol, listener.users, listener.auth, listener.inside):
+    if not known(listener.protocol, listener.users, listener.auth, listener.inside, listener.reverse):
         return
     user = listener.auth.get_secret_value().partition(":")[0] if listener.auth else ""
-    mute = listener.protocol == "tcp" or (listener.protocol == "tls" and listener.inside != "http")
-    if mute and (listener.users or listener.auth):
-        key = "users" if listener.users else "auth"
-        write = Assign("inside", '"http"') if listener.protocol == "tls" else ""
-        yield Mistake(("listener", number, key), f"a {listener.protocol} listener asks nobody for a login", write)
+    key = "users" if listener.users else "auth"
+    if (listener.users or listener.auth) and (listener.reverse or listener.protocol in ("tcp", "tls")):
+        web = listener.reverse or listener.inside == "http"
+        what = f"a {'reverse ' if listener.reverse else ''}{listener.protocol} listener asks nobody for a login"
+        yield Mistake(("listener", number, key), what, "users in its routes" if web else "")
     elif user in listener.users:
         yield Mistake(("listener", number, "auth"), f"{quoted(user)} stands among the users as well")
 
@@ -79,6 +80,15 @@ def _tls(number: int, listener: Listener) -> Iterator[Mistake]:
                 yield Mistake((*key, "tls", "alpn", place), "HTTP inside TLS is 1.1 here", '"http/1.1"')
 
 
+def _reverse(number: int, listener: Listener) -> Iterator[Mistake]:
+    if not known(listener.protocol, listener.reverse) or not listener.reverse or listener.protocol == "http":
+        return
+    instead = Assign("inside", '"http"') if listener.protocol == "tls" else Assign("protocol", '"http"')
+    yield Mistake(
+        ("listener", number, "reverse"), f"is for http listeners, and this one is {listener.protocol}", instead
+    )
+
+
 def _proxies(number: int, listener: Listener) -> Iterator[Mistake]:
     key, accept, trusted = ("listener", number, "trusted_proxies"), listener.accept_proxy, listener.trusted_proxies
     if not known(accept, trusted, listener.listen):
@@ -93,9 +103,10 @@ def _proxies(number: int, listener: Listener) -> Iterator[Mistake]:
 def _targets(number: int, listener: Listener) -> Iterator[Mistake]:
     key = ("listener", number, "targets")
     if known(listener.protocol, listener.targets):
-        if listener.protocol == "socks5" and listener.targets:
-            what = "the clients of socks5 say where they go; targets are for tcp, tls, http and auto"
-            yield Mistake(key, what)
+        forward = listener.protocol == "socks5" or (listener.protocol == "http" and not listener.reverse)
+        if known(listener.reverse) and forward and listener.targets:
+            what = f"the clients of {listener.protocol} say where they go"
+            yield Mistake(key, what, Assign("reverse", "true") if listener.protocol == "http" else "")
         yield from twice(key, listener.targets)
 
 
@@ -122,7 +133,7 @@ def served_mistakes(
     if not (listener.targets or service.routes or matched or blamed):
         if listener.protocol == "auto" and listener.detect and "tcp" in listener.detect:
             yield Mistake(key, "missing: detect names tcp", _TARGETS, present=False)
-        elif service.speaks.raw and not service.speaks.asks:
+        elif service.speaks.sends and not service.speaks.asks:
             yield Mistake(key, f"missing: {service.speaks.what} sends somewhere", _TARGETS, present=False)
     bare = service.speaks.tls and known(listener.certificates) and not listener.certificates
     if bare and (who := _terminating(service, matched)) is not None:
@@ -135,5 +146,4 @@ def _terminating(service: Service, matched: Iterable[Route]) -> str | None:
     for route in (*service.routes, *matched):
         if known(route.tls, route.action) and route.tls != "passthrough" and route.action != "block":
             return f"route {route.name if known(route.name) else '-'} terminates TLS"
-    own = service.listener.targets or (service.speaks is not None and service.speaks.http)
-    return "the listener terminates TLS" if own and not service.routes else None
+    return "the listener terminates TLS" if service.listener.targets else None

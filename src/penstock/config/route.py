@@ -60,6 +60,9 @@ class Rewrite(Table):
         default=None, description="What the paths that they see begin with."
     )
     host: Annotated[str, HostText()] | None = Field(default=None, description="What they see as Host.")
+    forwarded: Literal["x-forwarded", "forwarded", "both", "off"] = Field(
+        default="x-forwarded", description="How they learn who asked: x-forwarded, forwarded (RFC 7239), both or off."
+    )
     set_request: dict[Annotated[str, FieldName()], Annotated[str, FieldValue()]] = Field(
         default={}, description="Fields of requests that replace what is there."
     )
@@ -106,7 +109,7 @@ class Route(Table):
     )
     parent: Parent | None = Field(default=None, description="Proxy on the way to where it sends; none.")
     location: Annotated[str, Location()] | None = Field(
-        default=None, description="Where a redirect sends.", examples=["https://{host}{path}"]
+        default=None, description="Where a redirect sends.", examples=["https://{host}{path}{query}"]
     )
     status: Annotated[int, Whole(200, 599)] | None = Field(
         default=None, description="Status of a redirect (302) or an answer (200)."

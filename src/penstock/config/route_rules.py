@@ -86,7 +86,7 @@ def _action(key: Key, route: Route) -> Iterator[Mistake]:
             yield Mistake((*key, name), f"is for {' and '.join(actions)}, and the action is {action}", _meant(meant))
     if action == "redirect" and known(route.location, route.status):
         if route.location is None:
-            yield _missing(key, "location", "a redirect sends somewhere", '"https://{host}{path}"')
+            yield _missing(key, "location", "a redirect sends somewhere", '"https://{host}{path}{query}"')
         if route.status is not None and route.status not in REDIRECTS:
             yield Mistake((*key, "status"), "a redirect is 301, 302, 303, 307 or 308", "302")
     if action == "answer" and known(route.body, route.body_file) and None not in (route.body, route.body_file):

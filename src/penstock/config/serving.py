@@ -6,7 +6,7 @@ from typing import NamedTuple
 from penstock.config.listener import Listener
 from penstock.config.model import Config
 from penstock.config.route import Route, is_own
-from penstock.config.speaks import Speaks, needs_targets, speaks, unfit
+from penstock.config.speaks import Speaks, speaks, unfit
 from penstock.config.table import known
 from penstock.config.way import Target
 
@@ -86,7 +86,7 @@ def _own(listener: Listener, what: Speaks | None, for_all: Iterable[Route], name
 def takes(route: Route, what: Speaks) -> bool:
     """Return whether a route that names no listener serves one that speaks like this."""
     sends = is_own(route) and known(route.action, route.targets) and route.action == "forward" and bool(route.targets)
-    return unfit(route, what) is None and (needs_targets(what) or not sends)
+    return unfit(route, what) is None and (what.sends or not sends)
 
 
 def serving(route: Route, served: Sequence[Service]) -> list[int]:

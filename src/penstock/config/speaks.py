@@ -15,17 +15,17 @@ class Speaks(NamedTuple):
     Args:
         what: In words: `a tls listener`.
         tls: Whether its clients speak TLS.
-        http: Whether HTTP is spoken.
+        web: Whether each request finds its own route, as in a reverse proxy.
         asks: Whether clients say where they go, as those of forward proxies do.
-        raw: Whether there are plain bytes, which need targets.
-        logins: Whether clients prove who they are.
+        sends: Whether there is something that needs targets, or another route.
+        logins: Whether clients prove who they are before a route is found.
     """
 
     what: str
     tls: bool = False
-    http: bool = False
+    web: bool = False
     asks: bool = False
-    raw: bool = False
+    sends: bool = False
     logins: bool = False
 
 
@@ -49,22 +49,23 @@ class Unfit(NamedTuple):
 def speaks(listener: Listener) -> Speaks | None:
     """Return what a listener speaks; None where it is unknown."""
     protocol, detect = listener.protocol, listener.detect
-    if not known(protocol, detect, listener.inside, listener.users, listener.auth):
+    if not known(protocol, detect, listener.inside, listener.reverse, listener.users, listener.auth):
         return None
     logins = bool(listener.users or listener.auth)
     if protocol == "tcp":
-        return Speaks("a tcp listener", raw=True)
+        return Speaks("a tcp listener", sends=True)
+    if protocol == "http" and listener.reverse:
+        return Speaks("a reverse http listener", web=True, sends=True)
     if protocol == "http":
-        return Speaks("an http listener", http=True, asks=True, logins=logins)
+        return Speaks("an http listener", asks=True, logins=logins)
     if protocol == "socks5":
         return Speaks("a socks5 listener", asks=True, logins=logins)
     if protocol == "tls":
-        http = listener.inside == "http"
-        what = f"a tls listener with {listener.inside or 'tcp'} inside"
-        return Speaks(what, tls=True, http=http, asks=http, raw=not http, logins=logins and http)
+        inside = listener.inside or "tcp"
+        return Speaks(f"a tls listener with {inside} inside", tls=True, web=inside == "http", sends=True)
     told = detect or ("http", "socks5", "tcp")
     asks = "http" in told or "socks5" in told
-    return Speaks("an auto listener", http="http" in told, asks=asks, raw="tcp" in told, logins=logins)
+    return Speaks("an auto listener", asks=asks, sends="tcp" in told, logins=logins)
 
 
 def unfit(route: Route, listener: Speaks) -> Unfit | None:
@@ -75,7 +76,7 @@ def unfit(route: Route, listener: Speaks) -> Unfit | None:
         route: The route; may have holes.
         listener: What the listener speaks.
     """
-    return _tls(route, listener) or _http(route, listener) or _match(route, listener) or _targets(route, listener)
+    return _tls(route, listener) or _web(route, listener) or _match(route, listener) or _targets(route, listener)
 
 
 def _tls(route: Route, listener: Speaks) -> Unfit | None:
@@ -89,11 +90,11 @@ def _tls(route: Route, listener: Speaks) -> Unfit | None:
     return None
 
 
-def _http(route: Route, listener: Speaks) -> Unfit | None:
-    if listener.http:
+def _web(route: Route, listener: Speaks) -> Unfit | None:
+    if listener.web:
         return None
-    what = f"{listener.what} speaks no HTTP"
-    instead = 'inside = "http" in the listener' if listener.tls else ""
+    what = f"{listener.what} looks at no single requests"
+    instead = 'inside = "http" in the listener' if listener.tls else _instead(listener)
     if known(route.action) and route.action in ("redirect", "answer"):
         return Unfit(("action",), what, instead)
     if known(route.match) and route.match.path:
@@ -113,12 +114,12 @@ def _match(route: Route, listener: Speaks) -> Unfit | None:
         return Unfit(("match", "tls_versions"), f"{listener.what} speaks no TLS")
     if not listener.tls and match.sni is not None:
         return Unfit(("match", "sni"), f"{listener.what} speaks no TLS")
-    if match.domains and not (listener.tls or listener.asks):
+    if match.domains and not (listener.tls or listener.web or listener.asks):
         return Unfit(("match", "domains"), f"the clients of {listener.what} name no host")
     if match.destinations and not listener.asks:
         return Unfit(("match", "destinations"), f"the clients of {listener.what} do not say where they go")
     if match.users and not listener.logins:
-        return Unfit(("match", "users"), f"{listener.what} without users asks nobody who they are")
+        return Unfit(("match", "users"), f"{listener.what} asks nobody who they are, without users of its own")
     return None
 
 
@@ -128,11 +129,10 @@ def _targets(route: Route, listener: Speaks) -> Unfit | None:
     if not route.targets and not listener.asks:
         what = f"missing: the clients of {listener.what} do not say where they go"
         return Unfit(("targets",), what, Assign("targets", '["example.com:80"]'), present=False)
-    if route.targets and is_own(route) and not (listener.raw or listener.http):
-        return Unfit(("targets",), f"the clients of {listener.what} say where they go")
+    if route.targets and is_own(route) and not listener.sends:
+        return Unfit(("targets",), f"the clients of {listener.what} say where they go", _instead(listener))
     return None
 
 
-def needs_targets(listener: Speaks) -> bool:
-    """Return whether a listener takes the targets of a route that names no listener: it has nothing else to do."""
-    return listener.raw or (listener.tls and listener.http)
+def _instead(listener: Speaks) -> str:
+    return "reverse = true in the listener" if listener.what == "an http listener" else ""

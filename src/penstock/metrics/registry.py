@@ -201,7 +201,7 @@ class Registry:
 
     def __init__(self, plan: NodePlan, now_ns: int) -> None:
         self.plan = plan
-        self.scopes = Scopes(plan.worker.listeners)
+        self.scopes = Scopes(plan.worker.listeners, plan.worker.routes)
         self.listeners, self.routes, self.targets = Table(), Table(), Table()
         self.pairs = PairTable(self.scopes.pairs)
         self._names = Names(self.scopes, self.pairs.places)

@@ -4,8 +4,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
+
+PAIRS = 4_096
+"""Pairs of listener and route that have their series at zero from the start; a scrape of them takes some 40 ms."""
 
 
 class ListenerScope(Struct, frozen=True):
@@ -66,22 +69,31 @@ class Scopes:
 
     Args:
         plans: Every listener of the node; with the port that it is bound to, where the kernel chose one.
+        routes: Every route that has something to match.
 
     Attributes:
-        pairs: Each listener with each route that its connections can take.
+        pairs: Each listener with each route that its connections can take, PAIRS of them at most; others are met when
+            they are taken.
     """
 
-    def __init__(self, plans: Iterable[ListenerPlan]) -> None:
+    def __init__(self, plans: Iterable[ListenerPlan], routes: Iterable[RoutePlan] = ()) -> None:
         self.listeners: dict[int, ListenerScope] = {}
         self.routes: dict[int, RouteScope] = {}
         self.targets: dict[int, TargetScope] = {}
         self.pairs: list[tuple[int, int]] = []
         for plan in plans:
             self.listeners[plan.id] = ListenerScope(plan.id, plan.name, plan.protocol, str(plan), plan.route.name)
-            self.routes[plan.route.id] = RouteScope(plan.route.id, plan.route.name)
             self.pairs.append((plan.id, plan.route.id))
-            for target in plan.targets:
-                self.targets[target.id] = TargetScope(target.id, plan.route.name, str(target))
+            self._route(plan.route)
+        for route in routes:
+            self._route(route)
+            if len(self.pairs) < PAIRS:
+                self.pairs += [(number, route.id) for number in route.match.listeners or self.listeners]
+
+    def _route(self, plan: RoutePlan) -> None:
+        self.routes[plan.id] = RouteScope(plan.id, plan.name)
+        for target in plan.targets:
+            self.targets[target.id] = TargetScope(target.id, plan.name, str(target))
 
     def of(self, scope: int) -> tuple[ListenerScope, TargetScope]:
         """Return whom a SCOPE word names; a listener that nobody knows is called `-`."""

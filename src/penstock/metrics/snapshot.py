@@ -354,8 +354,9 @@ def _routes(registry: Registry, counts: Counts) -> Iterator[RouteView]:
     active: Counter[int] = Counter()
     for (_, route), count in counts.items():
         active[route] += count.active
-    for number in registry.scopes.routes | active:
-        count, scope = registry.routes.of(number), registry.scopes.route_of(number << ROUTE_SHIFT)
+    numbers = registry.scopes.routes | active
+    for number, count in zip(numbers, registry.routes.every(numbers), strict=True):
+        scope = registry.scopes.route_of(number << ROUTE_SHIFT)
         yield RouteView(
             id=number,
             name=scope.name,
