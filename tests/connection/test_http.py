@@ -9,23 +9,27 @@ from hypothesis import strategies as st
 from penstock.base import bounds
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan, TargetPlan
 from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login, Relay
 from penstock.connection.http import LOGINS, http_forward
+from penstock.policy.routes import rules_of
 from penstock.protocols.http1 import answers
 from penstock.protocols.http1.credentials import serialize_basic
 from penstock.protocols.http1.framing import NO_BODY
 from penstock.testing.playbook import (
+    asks,
     closes,
     deadline_passes,
     describes,
     dials,
+    dials_any,
     exchanges,
     hangs_up,
     hears,
     perform,
     relays,
     says,
+    takes,
 )
 from penstock.testing.stage import Stage, improvise
 
@@ -327,3 +331,35 @@ def test_logins_are_counted():
     assert logins(right, right, GET, right) == [True]
     assert logins(wrong, wrong, bearer) == [False, False, False]
     assert logins(right, wrong, right) == [True, False, True]
+
+
+def test_routes_of_destinations():
+    """A destination takes its route: blocked ones are 403, some have targets of their own, the rest is fetched."""
+    target = TargetPlan(id=1, host="192.0.2.10", port=3_128)
+    no = RoutePlan(id=2, name="no", match=MatchPlan(domains=("*.bad.example",)), action="block")
+    other = RoutePlan(id=3, name="other", match=MatchPlan(domains=("a.example",)), targets=(target,))
+    listener = ListenerPlan(id=1, name="h", protocol="http", host="127.0.0.1", port=3_128)
+    facts = Facts("192.0.2.9", 5_000, rules_of((no, other), listener))
+
+    def play(*script):
+        perform(lambda: http_forward(facts, listener), *script)
+
+    def get(url):
+        return says(b"GET http://" + url + b"/ HTTP/1.1\r\nHost: " + url + b"\r\n\r\n")
+
+    play(
+        get(b"a.example"), takes(other), asks(Exchange, {"host": ""}, True),
+        get(b"b.example"), takes(listener.route), asks(Exchange, {"host": "b.example", "port": 80}, True),
+        hangs_up(), closes(EndedBy.COMPLETE, Phase.DONE),
+    )  # fmt: skip
+    play(
+        says(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"), takes(other), dials_any(),
+        hears(b"HTTP/1.1 200 Connection established\r\n\r\n"), relays(),
+    )  # fmt: skip
+    body = b"penstock: route no blocks it\n"
+    play(
+        says(b"CONNECT x.bad.example:443 HTTP/1.1\r\nHost: x.bad.example:443\r\n\r\n"), takes(no),
+        hears(b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=us-ascii\r\nContent-Length: %d\r\n"
+              b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%b" % (len(body), body)),
+        closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS),
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from penstock.base.bounds import HTTP_HEAD_BYTES, HTTP_REQUEST_LINE_BYTES
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.connection.commands import (
     RIGHT_LOGIN,
     WRONG_LOGIN,
@@ -26,16 +26,19 @@ from penstock.connection.commands import (
     DeadlinePassed,
     Describe,
     Dial,
+    DialAny,
     DialError,
     DialFailed,
     Exchange,
     Facts,
     Peek,
     Relay,
+    Take,
     TooLong,
     Until,
 )
 from penstock.connection.endings import ending
+from penstock.connection.routing import BLOCKED, route_of
 from penstock.policy.credentials import verify
 from penstock.protocols.http1 import answers
 from penstock.protocols.http1.credentials import parse_basic
@@ -66,11 +69,12 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
     Serve one client of the forward proxy.
 
     Args:
-        facts: Of the connection; not asked.
+        facts: Of the connection; with each destination they decide the route.
         listener: Where it has users, every request needs a login.
     """
     served = failures = 0
-    user, described, shown = "", None, b""
+    elsewhere = False
+    user, described, shown, taken = "", None, b"", listener.route
     while True:
         try:
             request = parse_request((yield HEAD))
@@ -89,22 +93,36 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
                 served += 1
                 continue
             user = found
+        if facts.rules is not None and request.host:
+            taken, elsewhere = yield from _choose(facts, listener, request, user, taken)
         if request.method == b"CONNECT" or request.final:
-            again = yield from _unusual(request, user)
+            again = yield from _unusual(request, user, elsewhere=elsewhere)
         else:
             described, before = (request.host, request.port, user), described
             if described != before:
                 yield Describe(request.destination, user)
             try:
                 again = yield Exchange(
-                    request.host, request.port, request.head, request.framing, request.method, request.keep_alive,
-                    request.http_1_0, request.retriable, request.upgrade,
+                    "" if elsewhere else request.host, request.port, request.head, request.framing, request.method,
+                    request.keep_alive, request.http_1_0, request.retriable, request.upgrade,
                 )  # fmt: skip
             except (DialFailed, RemoteError) as failed:
                 again = yield from unanswered(request, failed)
         if not again:
             yield _COMPLETE
         served += 1
+
+
+def _choose(
+    facts: Facts, listener: ListenerPlan, request: Request, user: str, taken: RoutePlan
+) -> Generator[Command, Any, tuple[RoutePlan, bool]]:
+    """Take the route of a destination, and return it and whether its targets stand for the destination."""
+    route = route_of(facts, listener, request.host, request.port, user=user, asked=True)
+    if route is not taken:
+        yield Take(route)
+    if route.action == "block":
+        yield from _refuse(403, f"route {route} blocks it", BLOCKED)
+    return route, route is not listener.route and bool(route.targets)
 
 
 def without_request(news: Exception, served: int, failures: int) -> Conversation:
@@ -148,12 +166,12 @@ def _challenge(request: Request, failures: int) -> Generator[Command, Any, bool]
     return again
 
 
-def _unusual(request: Request, user: str) -> Generator[Command, Any, bool]:
+def _unusual(request: Request, user: str, *, elsewhere: bool) -> Generator[Command, Any, bool]:
     """Serve a tunnel, or a request that asks the proxy itself."""
     if request.final:
         return (yield from _answer(request))
     yield Describe(request.destination, user)
-    yield from _tunnel(request)
+    yield from _tunnel(request, elsewhere)
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
@@ -177,9 +195,9 @@ def _answer(request: Request) -> Generator[Command, Any, bool]:
     return again
 
 
-def _tunnel(request: Request) -> Conversation:
+def _tunnel(request: Request, elsewhere: bool) -> Conversation:
     try:
-        yield Dial(request.host, request.port)
+        yield DialAny() if elsewhere else Dial(request.host, request.port)
     except DialFailed as failed:
         yield _failure(failed, close=True)
         yield Close(ending(failed, Phase.DIAL), str(failed))
