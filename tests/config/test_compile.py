@@ -37,7 +37,18 @@ def test_everything_arrives():
         "admin": {"listen": "[0:0::1]:9"},
         "limits": {"connections": 7},
         "timeouts": dict.fromkeys(
-            ("handshake", "connect", "idle", "half_closed", "http_keep_alive", "pool_idle", "drain"), "7s"
+            (
+                "handshake",
+                "connect",
+                "idle",
+                "half_closed",
+                "http_keep_alive",
+                "pool_idle",
+                "drain",
+                "half_zombie",
+                "stuck",
+            ),
+            "7s",
         ),
         "dns": {"ttl": "8s", "negative_ttl": "9s"},
         "log": {"level": "debug", "format": "json"},
@@ -62,8 +73,20 @@ def test_everything_arrives():
     assert (metrics.labels, metrics.statsd, metrics.export_interval) == (("user",), ("h", 1), 7 * S)
     assert (metrics.push, metrics.otlp) == ("http://a:b@h/", "https://h/")
     assert (worker.connections, worker.splice, worker.dns_ttl, worker.dns_negative_ttl) == (7, "never", 8 * S, 9 * S)
-    assert {getattr(worker.timeouts, field) for field in worker.timeouts.__struct_fields__} == {7 * S}
+    plain = [field for field in worker.timeouts.__struct_fields__ if not field.endswith("_tls")]
+    assert {getattr(worker.timeouts, field) for field in plain} == {7 * S}
+    assert (worker.timeouts.half_zombie_tls, worker.timeouts.stuck_tls) == (70 * S, 35 * S)
     assert worker.listeners[0].users == {"a": "b", "c": "d:e"}
+
+
+@pytest.mark.parametrize(
+    ("treatment", "idle", "stuck"), [("standard", 2, 60), ("extended", 12, 60), ("immortal", 0, 0)]
+)
+def test_how_long_quiet_connections_live(treatment, idle, stuck):
+    """Six times as long, or for ever, and then nobody looks for stuck ones."""
+    timeouts = plan({"timeouts": {"idle": "2s", "half_closed": "2s", "keep_alive": treatment}}).worker.timeouts
+    assert (timeouts.idle, timeouts.half_closed, timeouts.stuck) == (idle * S, idle * S, stuck * S)
+    assert timeouts.stuck_tls == 5 * stuck * S
 
 
 def test_off_is_zero_or_none():

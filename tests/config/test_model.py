@@ -24,7 +24,7 @@ def test_everything_has_a_default():
 def test_defaults_are_those_of_the_plan():
     """Model and plan agree on every default that both have."""
     config = Config.model_validate({})
-    assert TimeoutPlan(**config.timeouts.model_dump()) == TimeoutPlan()
+    assert compile_plan(Settled(config, None, None), this_machine({})).worker.timeouts == TimeoutPlan()
     plan = WorkerPlan(listeners=())
     assert (config.limits.connections, config.node.splice) == (plan.connections, plan.splice)
     assert (config.dns.ttl, config.dns.negative_ttl) == (plan.dns_ttl, plan.dns_negative_ttl)

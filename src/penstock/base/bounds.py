@@ -156,3 +156,9 @@ REWRITES_REMEMBERED = 8
 PROXY_OPTIONAL_WAIT_NS = 250_000_000
 """Time for a PROXY header that may come or not; a proxy sends it with its first packet, and a client that waits for its
 server to speak waits so much longer."""
+
+REAP_EVERY_NS = 10_000_000_000
+"""How often connections that are dead and do not know it are looked for."""
+
+REAP_BATCH = 100
+"""Of them, those that are looked at before others get their turn: a tenth of a millisecond."""

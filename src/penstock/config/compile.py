@@ -12,7 +12,7 @@ from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.attached import Attached
 from penstock.config.compile_routes import compile_served
-from penstock.config.model import Config, Metrics
+from penstock.config.model import Config, Metrics, Timeouts
 from penstock.config.plan import MetricsPlan, NodePlan, StorePlan, TimeoutPlan, WorkerPlan
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
 from penstock.config.settle import Settled
@@ -20,6 +20,13 @@ from penstock.config.units import DURATION_UNITS
 
 SOCKET_PATH_BYTES = 107
 """sun_path of unix(7) holds 107 bytes and a zero."""
+
+
+TREATMENTS = {"standard": 1, "extended": 6, "immortal": 0}
+"""By how much quiet connections live longer than `idle` and `half_closed` say; 0 is for ever."""
+
+TLS_HALF_ZOMBIE, TLS_STUCK = 10, 5
+"""By how much connections with TLS get more time: 5 minutes of each, where others get 30 s and 60 s."""
 
 
 class Machine(NamedTuple):
@@ -105,13 +112,25 @@ def _worker(config: Config, attached: Attached, workers: int) -> WorkerPlan:
     return WorkerPlan(
         listeners=served.listeners,
         routes=served.routes,
-        timeouts=TimeoutPlan(**config.timeouts.model_dump()),
+        timeouts=_timeouts(config.timeouts),
         connections=config.limits.connections,
         workers=workers,
         dns_ttl=config.dns.ttl,
         dns_negative_ttl=config.dns.negative_ttl,
         splice=config.node.splice,
         own_addresses=tuple(_own_addresses(config)),
+    )
+
+
+def _timeouts(timeouts: Timeouts) -> TimeoutPlan:
+    """Return the deadlines; quiet connections live as long as their treatment says."""
+    said = timeouts.model_dump(exclude={"keep_alive"})
+    for name in ("idle", "half_closed"):
+        said[name] *= TREATMENTS[timeouts.keep_alive]
+    if timeouts.keep_alive == "immortal":
+        said["stuck"] = 0
+    return TimeoutPlan(
+        **said, half_zombie_tls=TLS_HALF_ZOMBIE * said["half_zombie"], stuck_tls=TLS_STUCK * said["stuck"]
     )
 
 

@@ -6,7 +6,7 @@ KEYS = frozenset(
     {
         ("manager",), ("access",), ("guard",), ("alert",),
         ("limits", "connections_per_ip"), ("limits", "rate_per_ip"), ("limits", "rate"), ("limits", "bandwidth"),
-        ("limits", "quota"), ("timeouts", "keep_alive"),
+        ("limits", "quota"),
         ("listener", "users_file"), ("listener", "limits"), ("listener", "timeouts"),
         ("route", "users_file"), ("route", "limits"), ("route", "timeouts"),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),

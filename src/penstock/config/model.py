@@ -78,6 +78,16 @@ class Timeouts(Table):
         "15s", "For a kept target connection that nobody uses; off keeps none."
     )
     drain: Annotated[int, Duration("100ms", "30d")] = written("30s", "From the order to stop until what runs is cut.")
+    keep_alive: Literal["standard", "extended", "immortal"] = Field(
+        default="standard",
+        description="How long a quiet connection lives: idle and half_closed as they are, six times that, or for ever.",
+    )
+    half_zombie: Annotated[int, Duration("1s", "1d", off=True)] = written(
+        "30s", "Without a byte on a connection of which the kernel has closed one end; ten times that with TLS."
+    )
+    stuck: Annotated[int, Duration("1s", "1d", off=True)] = written(
+        "60s", "Without a byte on a connection whose client has spoken and whose target never has; five times with TLS."
+    )
 
 
 class Dns(Table):

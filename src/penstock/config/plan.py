@@ -316,6 +316,8 @@ class TimeoutPlan(Struct, frozen=True, kw_only=True):
         http_keep_alive: Between two HTTP requests of one client.
         pool_idle: For a target connection that waits in the pool.
         drain: From the order to stop until what still runs is cut.
+        half_zombie, half_zombie_tls: Since a byte moved on a connection of which the kernel has closed one end.
+        stuck, stuck_tls: Since a byte moved on one whose client has spoken and whose target never has.
     """
 
     handshake: int = 10 * NS
@@ -325,6 +327,10 @@ class TimeoutPlan(Struct, frozen=True, kw_only=True):
     http_keep_alive: int = 60 * NS
     pool_idle: int = 15 * NS
     drain: int = 30 * NS
+    half_zombie: int = 30 * NS
+    half_zombie_tls: int = 300 * NS
+    stuck: int = 60 * NS
+    stuck_tls: int = 300 * NS
 
 
 class WorkerPlan(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from penstock.dataplane.listener import Listener
 from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.pool import Pool
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
+from penstock.dataplane.reaper import Reaper
 from penstock.dataplane.reloading import Reloading
 from penstock.dataplane.resolver import Resolver
 from penstock.dataplane.splice import Pipes
@@ -95,6 +96,7 @@ class Worker:
         for listener in self.listeners:
             listener.listen()
         self._housekeep(self.reactor.now)
+        Reaper(self).start()
         self.report(orders.Ready(os.getpid()))
         self.reactor.run()
         self._close()
@@ -103,7 +105,7 @@ class Worker:
         if not self.draining:
             for listener in self.listeners:
                 self.reactor.bury(listener.fd, listener.sock)
-        for connection in self._connections():
+        for connection in self.connections():
             connection.abort(EndedBy.ADMIN)
         self.pool.close()
         self.pipes.close()
@@ -113,7 +115,7 @@ class Worker:
         self.ledger.close()
         self._control.close()
 
-    def _connections(self) -> list[Connection]:
+    def connections(self) -> list[Connection]:
         """Return every open connection: each has its client's descriptor in the table."""
         found = []
         for handler in list(self.reactor.table.values()):
@@ -154,7 +156,7 @@ class Worker:
             self.report(orders.Closed(order.serial, self._cut(order.serial)))
 
     def _cut(self, serial: int) -> bool:
-        for connection in self._connections():
+        for connection in self.connections():
             if self.words[connection.row + STATE] >> 2 == serial:
                 connection.detail = "closed by the operator"
                 connection.abort(EndedBy.ADMIN)
@@ -202,7 +204,7 @@ class Worker:
         self._attentive = False  # so that nobody looks before all doors are closed
         for listener in self.listeners:
             listener.close()
-        for connection in self._connections():
+        for connection in self.connections():
             if connection.between_requests:
                 connection.end(COMPLETED)
         self.reactor.at(deadline, _DrainDeadline(self))
@@ -211,7 +213,7 @@ class Worker:
 
     def cut_all(self) -> None:
         """End what still runs at the drain's deadline."""
-        for connection in self._connections():
+        for connection in self.connections():
             connection.end(CANCELLED)
 
     # Limits ----------------------------------------------------------------------------------------------------------

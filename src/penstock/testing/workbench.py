@@ -101,7 +101,7 @@ class Bench:
 
     def connections(self) -> list[Connection]:
         """Return the worker's open connections, to look into."""
-        return self.worker._connections()
+        return self.worker.connections()
 
     def answers(self) -> dict[int, int]:
         """Return how many requests are over, by the status that the client got; 0 stands for none."""

@@ -1,0 +1,103 @@
+"""Connections that are dead and do not know it."""
+
+import socket
+import ssl
+import struct
+
+import pytest
+
+from penstock.base.outcomes import COMPLETE, EndedBy
+from penstock.config.plan import TlsPlan
+from penstock.dataplane import reaper
+from penstock.testing.certificates import Authority
+from penstock.testing.peers import echo, read_all, serving, swallow
+from penstock.testing.workbench import bench, listener, quick, wait_for
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch):
+    """Looks come every 50 ms."""
+    monkeypatch.setattr(reaper, "REAP_EVERY_NS", 50_000_000)
+
+
+def test_a_stuck_connection_is_ended():
+    """A client that has spoken to a target which never says a word is ended after its time; one that waits is not."""
+    with (
+        serving(swallow) as target,
+        bench(listener("main", "tcp", target.port), timeouts=quick(stuck=0.3)) as plane,
+        plane.connect() as silent,
+        plane.connect() as client,
+    ):
+        client.sendall(b"hello?")
+        assert read_all(client) == b""
+        row = plane.ended()[0]
+        assert row.outcome.ended_by is EndedBy.REAPED
+        assert row.outcome.close_reason == "zombie"
+        assert row.texts[2].startswith("stuck: ")
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.recv(1)
+
+
+def test_whoever_has_an_answer_is_not_stuck():
+    """A connection whose target has ever answered may be quiet as long as the idle timeout says; so may one of TLS."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port), timeouts=quick(stuck=0.1)) as plane:
+        with plane.connect() as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            seen = plane.worker.reactor.now
+            wait_for(lambda: plane.worker.reactor.now > seen + 500_000_000)
+            client.sendall(b"y")
+            assert client.recv(1) == b"y"
+        assert plane.ended()[0].outcome == COMPLETE
+
+
+def test_tls_gets_more_time(tmp_path):
+    """The time of TLS counts for connections with TLS."""
+    tls = TlsPlan(certificates=(Authority(tmp_path).issue("localhost"),))
+    with (
+        serving(swallow) as target,
+        bench(listener("main", "tcp", target.port, tls=tls), timeouts=quick(stuck=0.1, stuck_tls=3_600)) as plane,
+        plane.connect() as raw,
+    ):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(raw) as client:
+            client.sendall(b"hello?")
+            seen = plane.worker.reactor.now
+            wait_for(lambda: plane.worker.reactor.now > seen + 500_000_000)
+            assert plane.rows()[0].outcome is None
+
+
+def test_an_end_that_the_kernel_has_closed_is_found():
+    """A socket that was reset is closed to the kernel, whoever has heard of it."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, plane.connect() as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        end = plane.connections()[0].client
+        assert not reaper.is_closed(end)
+        deaf = socket.socket()
+        server = socket.create_server(("127.0.0.1", 0))
+        deaf.connect(server.getsockname())
+        other, _ = server.accept()
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        other.close()
+
+        class Fake:
+            sock = deaf
+
+        assert wait_for(lambda: reaper.is_closed(Fake()))
+        deaf.close()
+        server.close()
+
+
+def test_http_clients_between_requests_are_left_alone():
+    """What waits for its next request is judged by its own timeouts."""
+    with (
+        bench(listener("main", "http"), timeouts=quick(stuck=0.05, half_zombie=0.05)) as plane,
+        plane.connect() as client,
+    ):
+        seen = plane.worker.reactor.now
+        wait_for(lambda: plane.worker.reactor.now > seen + 400_000_000)
+        client.sendall(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
