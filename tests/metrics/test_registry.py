@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import MetricsPlan
+from penstock.config.plan import MetricsPlan, RoutePlan, TargetPlan
 from penstock.metrics.collection import CollectionError
 from penstock.metrics.fold import COLUMNS, LedgerReader
 from penstock.metrics.registry import Registry, Table
@@ -174,3 +174,35 @@ def test_many_scopes_are_told_as_each_is():
     assert table.every(range(7)) == [table.of(scope) for scope in range(7)]
     assert table.every([2])[0].rate_in == 200
     assert Table().every([0, 3]) == [Table().of(0), Table().of(3)]
+
+
+MOVED = RoutePlan(id=3, name="moved", targets=(TargetPlan(id=3, host="192.0.2.30", port=80),))
+OTHER = replace(PLAN, worker=replace(PLAN.worker, listeners=(replace(PLAN.worker.listeners[0], route=MOVED),)))
+
+
+def test_another_plan_loses_nothing(pen):
+    """Through a reload the node's totals and the audit stay exact, and old names go on."""
+    registry, reader = Registry(PLAN, now_ns=0), LedgerReader(pen.fd, 1)
+    first, second = pen.open(listener=1, route=1), pen.open(listener=2, route=2)
+    pen.aim(first, 1, 1)
+    pen.move(first, 10, 20)
+    registry.add(reader.fold())
+    registry.tick(NS, NS)
+    registry.replan(OTHER)
+    pen.move(first, 1, 2)
+    pen.move(second, 5)
+    fresh = pen.open(listener=1, route=3)
+    pen.aim(fresh, 1, 3)
+    pen.move(fresh, 100)
+    registry.add(reader.fold())
+    registry.tick(2 * NS, 2 * NS)
+    assert registry.listeners.whole()[:4] == (3, 3, 116, 22)
+    assert registry.routes.of(3).bytes_in == 100
+    assert not [line for line in registry.audited if line.residual]
+    assert "listener:egress" not in registry.trackers.series().slots
+    assert registry.trackers.series().rates("route:moved", 1).bytes_in == 100
+    assert registry.trackers.series().rates("listener:web", 2).bytes_in == (10 + 101) / 2
+    registry.replan(PLAN)
+    assert registry.routes.of(1).bytes_in == 11
+    registry.tick(3 * NS, 3 * NS)
+    assert not [line for line in registry.audited if line.residual]

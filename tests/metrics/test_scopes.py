@@ -1,6 +1,7 @@
 """Names of listeners, routes and targets."""
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan
 from penstock.metrics.ledger import pack_scope
@@ -52,3 +53,19 @@ def test_listeners_are_found_by_name(scopes):
     """A name leads to its listener, any other name to none."""
     assert scopes.called("egress").id == 2
     assert scopes.called("EGRESS") is None
+
+
+def test_another_plan_keeps_the_names_of_what_went(scopes):
+    """After a reload old words are read as before, what went is marked, and what came has a name and its pairs."""
+    web, egress = scopes.listeners[1], scopes.listeners[2]
+    new = replace(WEB, id=3, name="new", route=RoutePlan(id=3, name="third", targets=(WEB.targets[0],)))
+    scopes.replan((EGRESS, new), ())
+    assert scopes.of(pack_scope(1))[0] == web
+    assert scopes.listeners[2] == egress
+    assert scopes.called("new").route == "third"
+    assert scopes.gone == ({1}, {1}, {2})
+    assert scopes.pairs == [(2, 2), (3, 3)]
+    assert scopes.serves(2, 2)
+    assert scopes.serves(2, 0)
+    assert not scopes.serves(2, 1)
+    assert not scopes.serves(1, 2)

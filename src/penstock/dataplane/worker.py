@@ -175,7 +175,7 @@ class Worker:
         kept: list[Listener] = []
         for listener in self.listeners:
             equipment = prepared.equipment.get(listener.plan.id)
-            if equipment is None:
+            if equipment is None or listener.plan.id in fds:  # gone, or moved to another address
                 listener.close()
             else:
                 listener.equip(equipment)

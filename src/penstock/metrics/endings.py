@@ -121,6 +121,15 @@ class Endings:
         self._gone: dict[Key, Bins] = {}
         self._view: EndingsView | None = None
 
+    def replan(self) -> None:
+        """Measure what the scopes name since they have changed; who comes back goes on where it was."""
+        self._by_target.grow(max(self._scopes.targets, default=0) + 1)
+        self._by_route.grow(max(self._scopes.routes, default=0) + 1)
+        for key, table, each in self._keys():
+            if key in self._gone:
+                table.carry(each, self._gone.pop(key))
+        self._view = None
+
     def add(self, growth: Growth) -> None:
         """Measure the connections and requests that ended in one fold."""
         if growth.tallied.pairs:
@@ -206,8 +215,11 @@ class Endings:
         return PercentilesView(**{name: _percentiles(h, units.get(name, 1)) for name, h in self._exact.items()})
 
     def _dials(self) -> list[tuple[str, str, Distribution]]:
-        targets = [(s.route, s.address, self._by_target.of(s.id)) for s in self._scopes.targets.values()]
-        return targets + [(s.name, "-", self._by_route.of(s.id)) for s in self._scopes.routes.values()]
+        scopes, gone = self._scopes, self._scopes.gone
+        targets = [each for each in scopes.targets.values() if each.id not in gone.targets]
+        routes = [each for each in scopes.routes.values() if each.id not in gone.routes]
+        found = [(each.route, each.address, self._by_target.of(each.id)) for each in targets]
+        return found + [(each.name, "-", self._by_route.of(each.id)) for each in routes]
 
 
 def _percentiles(histogram: Exponential, unit: int) -> Percentiles:

@@ -241,6 +241,13 @@ class Bounded:
         np.add.at(self._counts, (keys, np.searchsorted(self._bounds, values)), 1)
         np.add.at(self._sums, keys, values)
 
+    def grow(self, keys: int) -> None:
+        """Make room for so many keys; those that there are stay."""
+        missing = keys - len(self._sums)
+        if missing > 0:
+            self._counts = np.pad(self._counts, ((0, missing), (0, 0)))
+            self._sums = np.pad(self._sums, (0, missing))
+
     def carry(self, key: int, bins: Bins) -> None:
         """
         Add what was counted before.

@@ -149,6 +149,11 @@ class PairTable:
         self.table.add(table)
         self._active[generation] = dict(zip(ids, pairs.active.tolist(), strict=True))
 
+    def meet(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Give places to pairs that have none yet."""
+        for pair in pairs:
+            self.places.setdefault(pair, len(self.places))
+
     def forget(self, generation: int) -> None:
         """Let go of a worker that is no more."""
         self._active.pop(generation, None)
@@ -274,6 +279,22 @@ class Registry:
         }
         sums |= {f"{name}s": tracker.sums() for name, tracker in self.kinds.trackers.items()}
         return compare(by_quantity(self.books.total), sums)
+
+    def replan(self, plan: NodePlan) -> None:
+        """
+        Go on with another plan. Everything that was counted stays: what the plan no longer names is in the node's
+        totals, and in views for as long as it has open connections.
+
+        Args:
+            plan: By the ids of this process: see `config.renumber`.
+        """
+        self.plan = plan
+        self.scopes.replan(plan.worker.listeners, plan.worker.routes)
+        self.pairs.meet(self.scopes.pairs)
+        self._names.replan(self.scopes)
+        self.trackers.replan(self.scopes)
+        self.endings.replan()
+        self.requests.replan()
 
     def switch(self, wanted: Mapping[str, bool]) -> dict[str, bool]:
         """

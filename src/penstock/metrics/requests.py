@@ -77,6 +77,12 @@ class Requests:
             self._counts[pair] = np.zeros(len(catalog.REQUEST_BOUNDS) + 1, np.int64)
             self._sums[pair] = 0
 
+    def replan(self) -> None:
+        """Begin with the pairs that the scopes name since they have changed."""
+        for pair in self._scopes.pairs:
+            self._meet(pair)
+        self._view = None
+
     def add(self, tallied: Tallied, *, timed: bool = True) -> None:
         """Add what the fold of one worker returned, durations only if they are wanted."""
         grown = tallied.codes.any(axis=1) | tallied.buckets.any(axis=1)  # a dead worker's slots are read, used or not
@@ -101,7 +107,8 @@ class Requests:
     def view(self) -> RequestsView:
         """Return what was counted so far; the same object as long as nothing changes."""
         if self._view is None:
-            self._view = RequestsView(tuple(self._named_codes()), tuple(self._durations()))
+            served = tuple(found for pair, found in self._durations() if self._scopes.serves(*pair))
+            self._view = RequestsView(tuple(self._named_codes()), served)
         return self._view
 
     def export(self) -> SavedRequests:
@@ -109,7 +116,7 @@ class Requests:
         return SavedRequests(
             codes=tuple((*self._names(pair), code, count) for pair, code, count in self._each() if count),
             bounds=catalog.REQUEST_BOUNDS,
-            durations=tuple((one, two, Bins(found.counts, found.sum)) for one, two, found in self._durations()),
+            durations=tuple((one, two, Bins(found.counts, found.sum)) for _, (one, two, found) in self._durations()),
         )
 
     def restore(self, saved: SavedRequests) -> None:
@@ -152,13 +159,16 @@ class Requests:
         return self._scopes.of(scope)[0].name, self._scopes.route_of(scope).name
 
     def _named_codes(self) -> list[tuple[str, str, str, int]]:
-        return [(*self._names(pair), str(code) if code else NO_STATUS, count) for pair, code, count in self._each()]
-
-    def _durations(self) -> list[tuple[str, str, Distribution]]:
         return [
-            (*self._names(pair), Distribution(catalog.REQUEST_BOUNDS, tuple(counts.tolist()), self._sums[pair] / NS))
-            for pair, counts in self._counts.items()
+            (*self._names(pair), str(code) if code else NO_STATUS, count)
+            for pair, code, count in self._each()
+            if self._scopes.serves(*pair)
         ]
+
+    def _durations(self) -> Iterator[tuple[tuple[int, int], tuple[str, str, Distribution]]]:
+        for pair, counts in self._counts.items():
+            found = Distribution(catalog.REQUEST_BOUNDS, tuple(counts.tolist()), self._sums[pair] / NS)
+            yield pair, (*self._names(pair), found)
 
 
 def _places() -> Values:

@@ -7,7 +7,7 @@ graph asks for wall seconds; seconds of it that no sample ends on are gaps.
 Source: docs/decisions/0007-covered-time.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +107,20 @@ class Ring:
         slots = np.arange(self.end, self.end + len(at)) % len(self.at)
         self.samples[slots], self.at[slots], self.covered[slots] = growth, at, covered
         self.end += len(at)
+
+    def rearranged(self, places: Sequence[int]) -> "Ring":
+        """
+        Return a ring of other keys with the samples that it has of them. This one stays for whoever holds a view of it.
+
+        Args:
+            places: For each key of the new ring its place in this one; below 0 for a key that begins now.
+        """
+        ring = Ring(self.depth, len(places), self.samples.shape[2])
+        ring.at, ring.covered, ring.end = self.at.copy(), self.covered.copy(), self.end
+        found = np.array(places, np.intp)
+        kept, filled = np.flatnonzero(found >= 0), min(self.end, len(self.at))
+        ring.samples[:filled, kept] = self.samples[:filled, found[kept]]
+        return ring
 
     def view(self) -> "View":
         """Return the ring as it is now; later samples do not show in it."""

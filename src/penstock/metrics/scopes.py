@@ -1,6 +1,7 @@
 """What the numbers in a ledger stand for: names of listeners, routes and targets, by id."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -63,6 +64,14 @@ NO_ROUTE = RouteScope(0, "-")
 NO_TARGET = TargetScope(0, "-", "")
 
 
+class Gone(NamedTuple):
+    """Ids that no longer serve."""
+
+    listeners: frozenset[int] = frozenset()
+    routes: frozenset[int] = frozenset()
+    targets: frozenset[int] = frozenset()
+
+
 class Scopes:
     """
     Listeners, routes and targets by id.
@@ -74,6 +83,7 @@ class Scopes:
     Attributes:
         pairs: Each listener with each route that its connections can take, PAIRS of them at most; others are met when
             they are taken.
+        gone: What a reload has taken away. Names stay, for what was counted under them.
     """
 
     def __init__(self, plans: Iterable[ListenerPlan], routes: Iterable[RoutePlan] = ()) -> None:
@@ -81,6 +91,23 @@ class Scopes:
         self.routes: dict[int, RouteScope] = {}
         self.targets: dict[int, TargetScope] = {}
         self.pairs: list[tuple[int, int]] = []
+        self.gone = Gone()
+        self._name(plans, routes)
+
+    def replan(self, plans: Iterable[ListenerPlan], routes: Iterable[RoutePlan]) -> None:
+        """Name what another plan serves. An id never comes to stand for another name: see `config.renumber`."""
+        now = Scopes(plans, routes)
+        self.listeners.update(now.listeners)
+        self.routes.update(now.routes)
+        self.targets.update(now.targets)
+        self.pairs = now.pairs
+        self.gone = Gone(
+            frozenset(self.listeners.keys() - now.listeners),
+            frozenset(self.routes.keys() - now.routes),
+            frozenset(self.targets.keys() - now.targets),
+        )
+
+    def _name(self, plans: Iterable[ListenerPlan], routes: Iterable[RoutePlan]) -> None:
         for plan in plans:
             self.listeners[plan.id] = ListenerScope(plan.id, plan.name, plan.protocol, str(plan), plan.route.name)
             self.pairs.append((plan.id, plan.route.id))
@@ -107,3 +134,7 @@ class Scopes:
     def called(self, name: str) -> ListenerScope | None:
         """Return the listener with this name, if there is one."""
         return next((listener for listener in self.listeners.values() if listener.name == name), None)
+
+    def serves(self, listener: int, route: int) -> bool:
+        """Return whether both are served by these ids; 0, which is nobody, always is."""
+        return listener not in self.gone.listeners and route not in self.gone.routes

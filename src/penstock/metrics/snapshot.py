@@ -335,7 +335,7 @@ def switched(snapshot: Snapshot, registry: Registry) -> Snapshot:
 
 
 def _listeners(registry: Registry) -> tuple[ListenerView, ...]:
-    scopes = registry.scopes.listeners
+    scopes, gone = registry.scopes.listeners, registry.scopes.gone.listeners
     return tuple(
         ListenerView(
             id=scope.id,
@@ -347,6 +347,7 @@ def _listeners(registry: Registry) -> tuple[ListenerView, ...]:
             **_totals(count),
         )
         for scope, count in zip(scopes.values(), registry.listeners.every(scopes), strict=True)
+        if count.active or scope.id not in gone
     )
 
 
@@ -354,7 +355,8 @@ def _routes(registry: Registry, counts: Counts) -> Iterator[RouteView]:
     active: Counter[int] = Counter()
     for (_, route), count in counts.items():
         active[route] += count.active
-    numbers = registry.scopes.routes | active
+    gone = registry.scopes.gone.routes
+    numbers = [each for each in registry.scopes.routes | active if active[each] or each not in gone]
     for number, count in zip(numbers, registry.routes.every(numbers), strict=True):
         scope = registry.scopes.route_of(number << ROUTE_SHIFT)
         yield RouteView(
@@ -367,13 +369,15 @@ def _routes(registry: Registry, counts: Counts) -> Iterator[RouteView]:
 
 def _pairs(registry: Registry, counts: Counts) -> Iterator[PairView]:
     for (listener, route), count in counts.items():
+        if not (count.active or registry.scopes.serves(listener, route)):
+            continue
         scope = listener | route << ROUTE_SHIFT
         name = registry.scopes.of(scope)[0].name
         yield PairView(listener=name, route=registry.scopes.route_of(scope).name, **_totals(count))
 
 
 def _targets(registry: Registry) -> tuple[TargetView, ...]:
-    scopes = registry.scopes.targets
+    scopes, gone = registry.scopes.targets, registry.scopes.gone.targets
     return tuple(
         TargetView(
             id=scope.id,
@@ -383,6 +387,7 @@ def _targets(registry: Registry) -> tuple[TargetView, ...]:
             **_totals(count),
         )
         for scope, count in zip(scopes.values(), registry.targets.every(scopes), strict=True)
+        if count.active or scope.id not in gone
     )
 
 

@@ -81,9 +81,19 @@ class Names:
     """
 
     def __init__(self, scopes: Scopes, pairs: dict[tuple[int, int], int]) -> None:
+        self._places = pairs
+        self._name(scopes)
+
+    def replan(self, scopes: Scopes) -> None:
+        """Take the names that the scopes have now."""
+        before = self.listeners, self.routes, self.targets, self.pairs
+        self._name(scopes)
+        for now, then in zip((self.listeners, self.routes, self.targets, self.pairs), before, strict=True):
+            now.gone = then.gone
+
+    def _name(self, scopes: Scopes) -> None:
         self._listeners: dict[Key, int] = {(each.name,): each.id for each in scopes.listeners.values()}
         self._routes: dict[Key, int] = {(each.name,): each.id for each in scopes.routes.values()}
-        self._places = pairs
         self.listeners, self.routes = _simple(self._listeners, 0), _simple(self._routes, 0)
         self.targets = _simple(target_keys(scopes), None)
         self.pairs = Named(self._own_pair, self._pair, self._pair_keys)

@@ -122,24 +122,48 @@ class Trackers:
     """
 
     def __init__(self, scopes: Scopes, plan: MetricsPlan) -> None:
-        names, limit = _names(scopes), max(1, plan.trackers)
         self._plan, self.on = plan, True
-        self.left_out = len(names) - len(names[:limit])
-        self._names: list[str] = names[:limit]
-        self._slots = {name: slot for slot, name in enumerate(self._names)}
         self.keeps = False
         self._done: deque[Minute] = deque(maxlen=WAITING)
-        self._listeners = self._pairs((s.id, f"listener:{s.name}") for s in scopes.listeners.values())
-        self._routes = self._pairs((s.id, f"route:{s.name}") for s in scopes.routes.values())
-        self._targets = self._pairs((s.id, f"target:{s.address}") for s in scopes.targets.values())
+        self._name(scopes)
         self._begin()
         self._growth: Numbers = np.zeros((len(self._slots), len(COLUMNS)), np.int64)
         self._sealed: Numbers = self._growth.copy()
+
+    def _name(self, scopes: Scopes) -> None:
+        names, limit = _names(scopes), max(1, self._plan.trackers)
+        self.left_out = len(names) - len(names[:limit])
+        self._names: list[str] = names[:limit]
+        self._slots = {name: slot for slot, name in enumerate(self._names)}
+        self._listeners = self._pairs((s.id, f"listener:{s.name}") for s in scopes.listeners.values())
+        self._routes = self._pairs((s.id, f"route:{s.name}") for s in scopes.routes.values())
+        self._targets = self._pairs((s.id, f"target:{s.address}") for s in scopes.targets.values())
 
     def _begin(self) -> None:
         self._seconds = Ring(self._plan.seconds, len(self._slots), len(COLUMNS))
         self._minutes = Ring(self._plan.minutes, len(self._slots), len(COLUMNS))
         self._minute, self._covered, self._told = 0, 0.0, 0
+
+    def replan(self, scopes: Scopes) -> None:
+        """
+        Track what the scopes name now; who stays keeps its samples, and the sums are those of before.
+
+        The minute is sealed: what was counted for names that go is in it. Cost: the rings are copied, 83 KB a tracker.
+        """
+        before = self._names, self._slots
+        self._name(scopes)
+        after = self._names, self._slots
+        if after[0] == before[0]:
+            return
+        self._names, self._slots = before
+        self._seal()
+        self._names, self._slots = after
+        places = [before[1].get(name, -1) for name in self._names]
+        self._seconds, self._minutes = self._seconds.rearranged(places), self._minutes.rearranged(places)
+        self._growth = np.zeros((len(places), len(COLUMNS)), np.int64)
+        sealed = self._growth.copy()
+        sealed[0] = self._sealed[0]  # the node's own, which the audit compares; nobody asks for others
+        self._sealed = sealed
 
     def switch(self, on: bool) -> None:
         """Begin or cease to take samples; those that there are, are forgotten, and their sums are not."""
@@ -271,10 +295,11 @@ class Trackers:
 
 
 def _names(scopes: Scopes) -> list[str]:
-    """Return every name once: the node, listeners, routes, targets."""
-    listeners = [f"listener:{scope.name}" for scope in scopes.listeners.values()]
-    routes = [f"route:{scope.name}" for scope in scopes.routes.values()]
-    targets = [f"target:{scope.address}" for scope in scopes.targets.values()]
+    """Return every name that serves once: the node, listeners, routes, targets."""
+    gone = scopes.gone
+    listeners = [f"listener:{scope.name}" for scope in scopes.listeners.values() if scope.id not in gone.listeners]
+    routes = [f"route:{scope.name}" for scope in scopes.routes.values() if scope.id not in gone.routes]
+    targets = [f"target:{scope.address}" for scope in scopes.targets.values() if scope.id not in gone.targets]
     return list(dict.fromkeys([NODE, *listeners, *routes, *targets]))
 
 

@@ -1,0 +1,157 @@
+"""
+What another plan changes, in words: for the log, for `penstock reload` and for the API.
+
+Names and keys only: values of a key may be secrets.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, WorkerPlan
+
+NODE_KEYS = ("name", "workers", "admin", "admin_token", "socket_path", "state_dir", "log_level", "log_format")
+"""Of a NodePlan: what is given once, when the node starts."""
+
+WORKER_KEYS = ("dns_ttl", "dns_negative_ttl", "splice", "ledger_rows")
+"""Of a WorkerPlan: what a worker is built with."""
+
+TIMEOUT_KEYS = ("pool_idle",)
+"""Of a TimeoutPlan: the same."""
+
+_NUMBERS = frozenset(("id", "name"))
+
+What = Literal["added", "removed", "changed"]
+
+
+class Change(Struct, frozen=True):
+    """
+    One thing that is other than before.
+
+    Args:
+        kind: listener, route, target, timeouts, limits or certificate.
+        name: As configured; `ROUTE HOST:PORT` for a target, the path for a certificate's file.
+        what: added, removed or changed.
+        keys: Which keys changed; empty for what came or went.
+    """
+
+    kind: str
+    name: str
+    what: What
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        said = f"{self.kind} {self.name} {self.what}".replace("  ", " ")
+        return f"{said}: {', '.join(self.keys)}" if self.keys else said
+
+
+class Difference(Struct, frozen=True):
+    """
+    All that a plan changes.
+
+    Args:
+        changes: What a reload does.
+        needs_restart: Keys that differ and stay as they are until the node is started again.
+    """
+
+    changes: tuple[Change, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+
+def difference(old: NodePlan, new: NodePlan, old_files: Mapping[str, str], new_files: Mapping[str, str]) -> Difference:
+    """
+    Return what a plan changes.
+
+    Args:
+        old: What is served; ports as configured.
+        new: What shall be.
+        old_files, new_files: Fingerprint of each certificate and key by its path: the same path may hold another one.
+    """
+    before, after = old.worker, new.worker
+    changes = [
+        *_named("listener", {each.name: each for each in before.listeners}, {each.name: each for each in after.listeners}),
+        *_named("route", _routes(before), _routes(after)),
+        *_targets(before, after),
+        *_keys("timeouts", "", before.timeouts, after.timeouts, TIMEOUT_KEYS),
+        *([Change("limits", "", "changed", ("connections",))] if before.connections != after.connections else []),
+        *(Change("certificate", path, "changed") for path in sorted(old_files.keys() & new_files.keys())
+          if old_files[path] != new_files[path]),
+    ]  # fmt: skip
+    return Difference(tuple(changes), tuple(_fixed(old, new)))
+
+
+def _routes(worker: WorkerPlan) -> dict[str, RoutePlan]:
+    return {each.name: each for each in (*(listener.route for listener in worker.listeners), *worker.routes)}
+
+
+def _named(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    yield from (Change(kind, name, "removed") for name in old if name not in new)
+    for name, plan in new.items():
+        if name not in old:
+            yield Change(kind, name, "added")
+        else:
+            yield from _keys(kind, name, old[name], plan, ("targets",))
+
+
+def _keys(kind: str, name: str, old: Struct, new: Struct, aside: Iterable[str]) -> Iterator[Change]:
+    """Yield a change if any key differs, but for those aside."""
+    skipped = _NUMBERS | set(aside)
+    changed = []
+    for key in old.__struct_fields__:
+        one, two = getattr(old, key), getattr(new, key)
+        if isinstance(old, ListenerPlan) and key == "route":
+            one, two = one.name, two.name
+        if key not in skipped and one != two:
+            changed.append("listen" if key in ("host", "port") else key)
+    if changed:
+        yield Change(kind, name, "changed", tuple(dict.fromkeys(changed)))
+
+
+def _targets(old: WorkerPlan, new: WorkerPlan) -> Iterator[Change]:
+    before, after = _weights(old), _weights(new)
+    yield from (Change("target", name, "removed") for name in before if name not in after)
+    yield from (Change("target", name, "added") for name in after if name not in before)
+    for name in before.keys() & after.keys():
+        if before[name] != after[name]:
+            yield Change("target", name, "changed", ("weight",))
+
+
+def _weights(worker: WorkerPlan) -> dict[str, list[int]]:
+    found: dict[str, dict[int, int]] = {}
+    for route in (*(listener.route for listener in worker.listeners), *worker.routes):
+        for target in route.targets:
+            found.setdefault(f"{route.name} {target}", {})[target.id] = target.weight
+    return {name: sorted(weights.values()) for name, weights in found.items()}
+
+
+def _fixed(old: NodePlan, new: NodePlan) -> Iterator[str]:
+    """Yield the keys that cannot change while the node runs, and differ."""
+    yield from (f"node.{key}" for key in NODE_KEYS if getattr(old, key) != getattr(new, key))
+    yield from (f"node.{key}" for key in WORKER_KEYS if getattr(old.worker, key) != getattr(new.worker, key))
+    for section, one, two in (("metrics", old.metrics, new.metrics), ("store", old.store, new.store)):
+        yield from (f"{section}.{key}" for key in one.__struct_fields__ if getattr(one, key) != getattr(two, key))
+    one, two = old.worker.timeouts, new.worker.timeouts
+    yield from (f"timeouts.{key}" for key in TIMEOUT_KEYS if getattr(one, key) != getattr(two, key))
+
+
+def unchanging(old: NodePlan, new: NodePlan) -> NodePlan:
+    """Return the new plan with the old one's values where only a restart could change them."""
+    kept = {key: getattr(old, key) for key in (*NODE_KEYS, "metrics", "store")}
+    timeouts = replace(new.worker.timeouts, **{key: getattr(old.worker.timeouts, key) for key in TIMEOUT_KEYS})
+    inside = {key: getattr(old.worker, key) for key in (*WORKER_KEYS, "workers")}
+    return replace(new, **kept, worker=replace(new.worker, **inside, timeouts=timeouts))
+
+
+def tls_files(worker: WorkerPlan) -> set[str]:
+    """Return the path of every certificate, key and issuer's certificate that workers read."""
+    found: set[str] = set()
+    for listener in worker.listeners:
+        if listener.tls is not None:
+            found.add(listener.tls.client_ca)
+            found |= {path for each in listener.tls.certificates for path in (each.cert, each.key)}
+    for route in _routes(worker).values():
+        for tls in (route.target_tls, route.parent.tls if route.parent else None):
+            found |= {tls.ca, tls.cert, tls.key} if tls is not None else set()
+    return found - {""}
