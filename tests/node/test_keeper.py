@@ -5,6 +5,8 @@ import contextlib
 import sqlite3
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock.base.clock import NS
@@ -287,5 +289,58 @@ def test_graphs_are_drawn_from_the_store(tmp_path):
         with pytest.raises(UnreachableError, match="not open"):
             await kept.graph("node", 600)
         node.close()
+
+    asyncio.run(play())
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The bytes of a real file, with something in every table."""
+    path, node = tmp_path_factory.mktemp("sound") / "n.db", ended(3)
+
+    async def play():
+        kept = keeper(path, flush=3_600 * NS)
+        kept._clock = node.clock
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        row = node.pen.open(client=("192.0.2.5", 1))
+        node.pen.describe(row, "example.com:443", "ann")
+        for _ in range(70):
+            node.pen.move(row, 60)
+            node.tick()
+        await kept.close()
+
+    asyncio.run(play())
+    return path, node.clock.wall_ns()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_any_bytes_changed_in_a_real_file_let_a_node_start(sound, tmp_path, data):
+    """What is damaged is set aside or begins at zero; a node starts, counts exactly, and keeps what it counts."""
+    path, wall_ns = sound
+    raw = bytearray(path.read_bytes())
+    for place in data.draw(st.lists(st.integers(100, len(raw) - 1), min_size=1, max_size=20)):
+        raw[place] = data.draw(st.integers(0, 255))
+    for each in tmp_path.iterdir():
+        each.unlink()
+    (tmp_path / "n.db").write_bytes(raw)
+    (tmp_path / "n.db.lock").write_bytes(path.with_name("n.db.lock").read_bytes())
+
+    async def play():
+        kept, node = keeper(tmp_path / "n.db", flush=3_600 * NS), StandIn()
+        kept._clock = ManualClock(wall_ns=wall_ns)
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.run()
+        before = node.sampler.registry.listeners.whole().bytes_in
+        node.pen.move(node.pen.open(), 7)
+        totals = node.tick().totals
+        assert totals.bytes_in == before + 7
+        assert totals.active == 1
+        await kept.close()
+        node.close()
+        assert await total(tmp_path / "n.db") == totals.bytes_in
 
     asyncio.run(play())
