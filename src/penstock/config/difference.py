@@ -70,16 +70,21 @@ def difference(old: NodePlan, new: NodePlan, old_files: Mapping[str, str], new_f
         old_files, new_files: Fingerprint of each certificate and key by its path: the same path may hold another one.
     """
     before, after = old.worker, new.worker
+    files = sorted(path for path in old_files.keys() & new_files.keys() if old_files[path] != new_files[path])
     changes = [
-        *_named("listener", {each.name: each for each in before.listeners}, {each.name: each for each in after.listeners}),
+        *_named("listener", _listeners(before), _listeners(after)),
         *_named("route", _routes(before), _routes(after)),
         *_targets(before, after),
         *_keys("timeouts", "", before.timeouts, after.timeouts, TIMEOUT_KEYS),
-        *([Change("limits", "", "changed", ("connections",))] if before.connections != after.connections else []),
-        *(Change("certificate", path, "changed") for path in sorted(old_files.keys() & new_files.keys())
-          if old_files[path] != new_files[path]),
-    ]  # fmt: skip
+        *(Change("certificate", path, "changed") for path in files),
+    ]
+    if before.connections != after.connections:
+        changes.append(Change("limits", "", "changed", ("connections",)))
     return Difference(tuple(changes), tuple(_fixed(old, new)))
+
+
+def _listeners(worker: WorkerPlan) -> dict[str, ListenerPlan]:
+    return {each.name: each for each in worker.listeners}
 
 
 def _routes(worker: WorkerPlan) -> dict[str, RoutePlan]:
@@ -112,9 +117,10 @@ def _keys(kind: str, name: str, old: Struct, new: Struct, aside: Iterable[str]) 
 def _targets(old: WorkerPlan, new: WorkerPlan) -> Iterator[Change]:
     before, after = _weights(old), _weights(new)
     yield from (Change("target", name, "removed") for name in before if name not in after)
-    yield from (Change("target", name, "added") for name in after if name not in before)
-    for name in before.keys() & after.keys():
-        if before[name] != after[name]:
+    for name, weights in after.items():
+        if name not in before:
+            yield Change("target", name, "added")
+        elif weights != before[name]:
             yield Change("target", name, "changed", ("weight",))
 
 
@@ -130,10 +136,14 @@ def _fixed(old: NodePlan, new: NodePlan) -> Iterator[str]:
     """Yield the keys that cannot change while the node runs, and differ."""
     yield from (f"node.{key}" for key in NODE_KEYS if getattr(old, key) != getattr(new, key))
     yield from (f"node.{key}" for key in WORKER_KEYS if getattr(old.worker, key) != getattr(new.worker, key))
-    for section, one, two in (("metrics", old.metrics, new.metrics), ("store", old.store, new.store)):
-        yield from (f"{section}.{key}" for key in one.__struct_fields__ if getattr(one, key) != getattr(two, key))
-    one, two = old.worker.timeouts, new.worker.timeouts
-    yield from (f"timeouts.{key}" for key in TIMEOUT_KEYS if getattr(one, key) != getattr(two, key))
+    yield from (f"metrics.{key}" for key in _differing(old.metrics, new.metrics))
+    yield from (f"store.{key}" for key in _differing(old.store, new.store))
+    timeouts = _differing(old.worker.timeouts, new.worker.timeouts)
+    yield from (f"timeouts.{key}" for key in timeouts if key in TIMEOUT_KEYS)
+
+
+def _differing(old: Struct, new: Struct) -> list[str]:
+    return [key for key in old.__struct_fields__ if getattr(old, key) != getattr(new, key)]
 
 
 def unchanging(old: NodePlan, new: NodePlan) -> NodePlan:
