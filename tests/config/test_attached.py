@@ -1,5 +1,6 @@
 """Files that listeners and routes name: where they lie, and bodies that are read."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from penstock.config.http_kinds import BODY_BYTES
 from penstock.config.model import Config
 from penstock.config.table import HOLE
 from penstock.config.written import Written
+from penstock.testing.certificates import Authority
+
+NOW = int(datetime.now(UTC).timestamp())
+"""What the authority of the tests issues is valid now, whenever that is."""
 
 TEXT = """
 [[listener]]
@@ -24,17 +29,15 @@ parent = { kind = "https", address = "h:1", tls = { ca = "parent.pem" } }
 """
 
 
-def attached(text, folder, mistakes):
+def attached(text, folder, mistakes, now=NOW):
     """Return the files of a configuration in a folder."""
     file = File(folder / "a.toml", text)
-    return attach(Config.model_validate(file.tree), Written([file], file), mistakes)
+    return attach(Config.model_validate(file.tree), Written([file], file), now, mistakes)
 
 
 def test_relative_paths_start_beside_their_file():
     """Each path of each table is found by its key, and starts where the file lies that names it."""
-    mistakes = []
-    found = attached(TEXT, Path("/etc/penstock"), mistakes)
-    assert mistakes == []
+    found = attached(TEXT, Path("/etc/penstock"), [])
     assert {key: str(path) for key, path in found.paths.items()} == {
         ("listener", 0, "certificates", 0, "cert"): "/etc/penstock/one.pem",
         ("listener", 0, "certificates", 1, "cert"): "/etc/penstock/two.pem",
@@ -80,4 +83,69 @@ def test_bodies_that_cannot_be_read(tmp_path, content, what):
 def test_holes_hold_no_files():
     """Where a mistake was found, no file is looked for."""
     config = Config.model_validate({"listener": HOLE, "route": [{"name": "r", "target_tls": HOLE, "body_file": HOLE}]})
-    assert attach(config, Written([], None), []) == Attached()
+    assert attach(config, Written([], None), NOW, []) == Attached()
+
+
+SERVER = """
+[[listener]]
+name = "web"
+listen = ":443"
+protocol = "tls"
+certificates = [
+  { cert = "a.example.pem", key = "a.example.key" },
+  { cert = "b.example.pem", key = "%s" },
+]
+tls = { client_ca = "%s", ciphers = "%s" }
+[[route]]
+name = "r"
+target_tls = { cert = "a.example.pem", key = "a.example.key" }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with two certificates and their authority's own."""
+    authority = Authority(tmp_path)
+    authority.issue("a.example", "*.a.example")
+    authority.issue("b.example")
+    return Path(authority.file).parent
+
+
+def test_certificates_say_their_names(folder):
+    """What each certificate says stands beside its table."""
+    mistakes = []
+    found = attached(SERVER % ("b.example.key", "ca.pem", "ECDHE"), folder, mistakes)
+    assert mistakes == []
+    names = {key: looked.names for key, looked in found.certificates.items()}
+    assert names == {
+        ("listener", 0, "certificates", 0): ("a.example", "*.a.example"),
+        ("listener", 0, "certificates", 1): ("b.example",),
+        ("route", 0, "target_tls"): ("a.example", "*.a.example"),
+    }
+    assert found.notices == ()
+
+
+def test_files_that_cannot_be_used(folder):
+    """Each file that cannot be used is one mistake, at the key that names it."""
+    mistakes = []
+    attached(SERVER % ("a.example.key", "a.example.key", "NONSENSE"), folder, mistakes)
+    assert [(mistake.key[2:], mistake.what[:25]) for mistake in mistakes] == [
+        (("certificates", 1, "key"), "is not the key of the cer"),
+        (("tls", "client_ca"), "holds no certificates tha"),
+        (("tls", "ciphers"), "OpenSSL knows none of the"),
+    ]
+
+
+@pytest.mark.parametrize(("left", "said"), [(31, None), (29, "in 29 days"), (1, "in a day"), (0, "in less than a day")])
+def test_certificates_that_end_soon(folder, left, said):
+    """From 30 days before its end, each certificate is warned of with its place and its day."""
+    text = SERVER % ("b.example.key", "ca.pem", "ECDHE")
+    ends = min(each.not_after for each in attached(text, folder, []).certificates.values())
+    mistakes = []
+    notices = attached(text, folder, mistakes, ends - left * 86_400 - 600).notices
+    assert mistakes == []
+    if said is None:
+        assert notices == ()
+    else:
+        assert notices[0].endswith(said)
+        assert "a.toml:6: listener[web].certificates[1].cert: the certificate expires on" in notices[0]

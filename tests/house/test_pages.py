@@ -11,6 +11,8 @@ from penstock.metrics.catalog import FAMILIES, LABELLED
 from penstock.metrics.endings import PercentilesView
 from penstock.metrics.exporters.compat import COMPAT
 from penstock.metrics.exporters.otlp import exact_name
+from penstock.policy.unreachable import unreachable
+from penstock.testing.certificates import Authority
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +45,28 @@ def test_every_command_is_in_the_readme(root):
     assert [name for name in COMMANDS if not re.search(rf"\bpenstock {name}\b", readme)] == []
 
 
-def test_sample_configurations_are_sound(texts, tmp_path):
-    """Every sample configuration, in a file or on a page, passes the check that an operator's would."""
+SAMPLES = ("deploy", "docs/examples")
+"""Folders of sample configurations."""
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """Who issues what the samples name."""
+    return Authority(tmp_path)
+
+
+def test_sample_configurations_are_sound(texts, authority):
+    """Every sample configuration, in a file or on a page, passes the check that an operator's would, without warning."""
     pages = {path: text for path, text in texts.items() if path.suffix == ".md"}
     samples = [block for text in pages.values() for block in re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)]
-    samples += [text for path, text in texts.items() if path.parts[0] == "deploy" and path.suffix == ".toml"]
-    assert len(samples) >= 2
+    samples += [text for path, text in texts.items() if path.suffix == ".toml" and str(path.parent) in SAMPLES]
+    assert len(samples) >= 6
+    file = authority.folder / "penstock.toml"
     for sample in samples:
-        file = tmp_path / "penstock.toml"
+        for name in set(re.findall(r'"([\w.-]+)\.(?:pem|key)"', sample)):
+            authority.issue(name)
         file.write_text(sample)
-        assert load(str(file), environ={}).worker.listeners
+        plan = load(str(file), environ={})
+        assert plan.worker.listeners
+        assert plan.notices == ()
+        assert unreachable(plan.worker.routes) == []

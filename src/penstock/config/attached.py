@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.config.files import read_bounded, why
 from penstock.config.http_kinds import BODY_BYTES
-from penstock.config.mistakes import Key, Mistake
+from penstock.config.mistakes import Key, Mistake, Wrong
 from penstock.config.model import Config
 from penstock.config.table import Table, known
 from penstock.config.written import Written
+
+if TYPE_CHECKING:
+    from penstock.config.certificates import Looked
 
 _FILES = {
     "Certificate": ("cert", "key"),
@@ -27,10 +30,14 @@ class Attached(NamedTuple):
     Args:
         paths: Where each of them lies, by the key that names it; absolute.
         bodies: What stands in the bodies of answers, by the key of the file.
+        certificates: What the certificates say, by the key of the table that names their files.
+        notices: What is right today and will not be for long; a line for each.
     """
 
     paths: Mapping[Key, Path] = {}
     bodies: Mapping[Key, str] = {}
+    certificates: Mapping[Key, "Looked"] = {}
+    notices: tuple[str, ...] = ()
 
     def path(self, key: Key, value: str | None) -> str:
         """Return where the file lies that `value` names at `key`; empty for none."""
@@ -39,14 +46,15 @@ class Attached(NamedTuple):
         return str(self.paths.get(key, value))
 
 
-def attach(config: Config, written: Written, mistakes: list[Mistake]) -> Attached:
+def attach(config: Config, written: Written, now_s: int, mistakes: list[Mistake]) -> Attached:
     """
     Return the files of all listeners and routes.
 
     Args:
         config: May have holes.
         written: Who wrote each key: a relative path starts beside the file that names it.
-        mistakes: Gets one more for each body that cannot be read.
+        now_s: Unit s since the epoch: certificates have their time.
+        mistakes: Gets one more for each file that cannot be used.
     """
     paths: dict[Key, Path] = {}
     for section in ("listener", "route"):
@@ -58,7 +66,54 @@ def attach(config: Config, written: Written, mistakes: list[Mistake]) -> Attache
     for key, path in paths.items():
         if key[-1] == "body_file":
             _read_body(key, path, bodies, mistakes)
-    return Attached(paths, bodies)
+    certificates = _certificates(paths, now_s, mistakes)
+    _check_ciphers(config, mistakes)
+    return Attached(paths, bodies, certificates, tuple(_ending(certificates, written, now_s)))
+
+
+def _certificates(paths: Mapping[Key, Path], now_s: int, mistakes: list[Mistake]) -> dict[Key, "Looked"]:
+    """Return what all certificates say; a mistake for each that cannot be used, and for each file of authorities."""
+    concerned = {key: path for key, path in paths.items() if key[-1] in ("cert", "ca", "client_ca")}
+    if not concerned:
+        return {}
+    from penstock.config.certificates import WrongKey, check_authorities, look_at  # noqa: PLC0415 - 60 ms
+
+    found: dict[Key, Looked] = {}
+    for key, path in concerned.items():
+        pair, own_key = key[:-1], (*key[:-1], "key")
+        try:
+            if key[-1] == "cert":
+                found[pair] = look_at(path, paths.get(own_key, path), now_s, named="certificates" in key)
+            else:
+                check_authorities(path)
+        except WrongKey as wrong:
+            mistakes.append(Mistake(own_key if own_key in paths else key, wrong.what))
+        except Wrong as wrong:
+            mistakes.append(Mistake(key, wrong.what))
+    return found
+
+
+def _check_ciphers(config: Config, mistakes: list[Mistake]) -> None:
+    for number, listener in enumerate(config.listener if known(config.listener) else ()):
+        if known(listener.tls) and known(listener.tls.ciphers) and listener.tls.ciphers:
+            from penstock.config.certificates import check_ciphers  # noqa: PLC0415
+
+            try:
+                check_ciphers(listener.tls.ciphers)
+            except Wrong as wrong:
+                mistakes.append(Mistake(("listener", number, "tls", "ciphers"), wrong.what, wrong.write))
+
+
+def _ending(certificates: Mapping[Key, "Looked"], written: Written, now_s: int) -> Iterator[str]:
+    """Yield a line for each certificate that ends soon."""
+    for key, looked in certificates.items():
+        from penstock.config.certificates import DAY, SOON, on_day  # noqa: PLC0415
+
+        if looked.not_after - now_s < SOON:
+            days = (looked.not_after - now_s) // DAY
+            left = f"{days} days" if days > 1 else "a day" if days else "less than a day"
+            place, day = written.place((*key, "cert"))[2], on_day(looked.not_after)
+            yield f"{place}: the certificate expires on {day}, in {left}"
 
 
 def _named(table: Table, key: Key) -> Iterator[tuple[Key, str]]:

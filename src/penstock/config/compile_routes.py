@@ -251,7 +251,13 @@ def _tls(listener: Listener, key: Key, attached: Attached) -> TlsPlan:
 
 def _certificate(certificate: Certificate, key: Key, attached: Attached) -> CertificatePlan:
     cert = attached.path((*key, "cert"), certificate.cert)
-    return CertificatePlan(cert=cert, key=attached.path((*key, "key"), certificate.key) or cert)
+    looked = attached.certificates.get(key)
+    return CertificatePlan(
+        cert=cert,
+        key=attached.path((*key, "key"), certificate.key) or cert,
+        names=looked.names if looked else (),
+        not_after=looked.not_after if looked else 0,
+    )
 
 
 def _users(listener: Listener) -> dict[str, str]:

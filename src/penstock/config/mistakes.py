@@ -87,7 +87,7 @@ def shown(key: Key, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return quoted(value)
+        return "***" if "PRIVATE KEY" in value else quoted(value)
     if isinstance(value, int) and value.bit_length() > 128:
         return "a huge number"
     return str(value)
@@ -98,6 +98,8 @@ def is_secret(key: Key) -> bool:
     if key[:1] == ("metrics",):  # how many users are counted is no secret
         return False
     words = [part for part in key if isinstance(part, str)]
+    if words[-1:] == ["key"] and {"certificates", "target_tls", "tls"} & set(words):  # the path of a key's file
+        return False
     return any(_SECRET.search(word) and not word.endswith(("_file", "_dir")) for word in words)
 
 

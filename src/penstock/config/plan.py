@@ -226,11 +226,13 @@ class CertificatePlan(Struct, frozen=True, kw_only=True):
         cert: PEM file of the certificate and what it was issued by.
         key: PEM file of the key; may be the same.
         names: Lower-case names that it is valid for, `*.example.com` among them.
+        not_after: When it ends; unit s since the epoch, 0 for nobody knows.
     """
 
     cert: str
     key: str
     names: tuple[str, ...] = ()
+    not_after: int = 0
 
 
 class TlsPlan(Struct, frozen=True, kw_only=True):

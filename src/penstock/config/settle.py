@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from penstock.base.clock import NS, SystemClock
 from penstock.base.errors import ConfigurationError
 from penstock.config.admin_token import read_token
 from penstock.config.attached import Attached, attach
@@ -51,12 +52,13 @@ class Settled(NamedTuple):
     attached: Attached = Attached()
 
 
-def settle(written: Written) -> Settled:
+def settle(written: Written, now_ns: int | None = None) -> Settled:
     """
     Return the configuration that the layers make together.
 
     Args:
         written: All layers.
+        now_ns: Time since the epoch, by which certificates are valid or not; unit ns, None for the system's.
 
     Raises:
         ConfigurationError: With every mistake, in the order in which they stand in their sources.
@@ -66,12 +68,13 @@ def settle(written: Written) -> Settled:
     if config is not None:
         mistakes += check(config)
         token = _token(config, written, mistakes)
-        attached = attach(config, written, mistakes)
+        now_ns = SystemClock.wall_ns() if now_ns is None else now_ns
+        attached = attach(config, written, now_ns // NS, mistakes)
     if mistakes or written.mistakes or config is None:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
     state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
     store = _path(written, ("store", "path"), config.store.path)
-    return Settled(config, token, state_dir, store, tuple(written.notices), attached)
+    return Settled(config, token, state_dir, store, (*written.notices, *attached.notices), attached)
 
 
 def told(mistakes: Iterable[Mistake], written: Written) -> list[str]:
