@@ -56,7 +56,7 @@ def authority(tmp_path):
 
 
 def test_sample_configurations_are_sound(texts, authority):
-    """Every sample configuration, in a file or on a page, passes the check that an operator's would, without warning."""
+    """Every sample configuration, in a file or on a page, passes the operator's check without a warning."""
     pages = {path: text for path, text in texts.items() if path.suffix == ".md"}
     samples = [block for text in pages.values() for block in re.findall(r"^```toml\n(.*?)^```$", text, re.M | re.S)]
     samples += [text for path, text in texts.items() if path.suffix == ".toml" and str(path.parent) in SAMPLES]
