@@ -437,7 +437,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
         workers: Worker processes; 0 for all in one process.
         admin: Host and port of the admin door; None for none.
         admin_token: Bearer token that the admin door demands; None for none. Never logged.
-        socket_path: Unix socket of the command line.
+        socket_path: Unix socket of the command line; empty for none.
         state_dir: Directory of what outlives a restart.
         log_level: debug, info, warning or error.
         log_format: `console` or `json`.

@@ -50,7 +50,7 @@ class Addresses(NamedTuple):
     Args:
         listeners: Real address of each listener by name.
         admin: The admin door's; None for none.
-        socket_path: The command line's Unix socket.
+        socket_path: The command line's Unix socket; empty for none.
     """
 
     listeners: Mapping[str, Endpoint]
@@ -184,14 +184,16 @@ class Supervisor:
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
         await self._crew.start()
-        self._door = Door(self, admin, local.socket)
+        self._door = Door(self, admin, None if local is None else local.socket)
         await self._door.start()
 
-    def _open_door_sockets(self) -> tuple[socket.socket | None, UnixSocket]:
+    def _open_door_sockets(self) -> tuple[socket.socket | None, UnixSocket | None]:
         admin = None
         if self.plan.admin is not None:
             admin = open_admin(*self.plan.admin)
             self._resources.callback(admin.close)
+        if not self.plan.socket_path:
+            return admin, None
         path = Path(self.plan.socket_path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -234,7 +236,7 @@ class Supervisor:
             version=penstock.__version__,
             workers=self.plan.workers,
             admin=str(addresses.admin or "off"),
-            socket=addresses.socket_path,
+            socket=addresses.socket_path or "off",
         )
 
     # Each second -----------------------------------------------------------------------------------------------------

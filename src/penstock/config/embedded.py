@@ -1,0 +1,95 @@
+"""The plan of a node that runs within another program: what the program gives, and nothing of its environment."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from penstock.base.errors import ConfigurationError
+from penstock.config.compile import Machine, compile_plan, this_machine
+from penstock.config.files import File, read
+from penstock.config.functions import GIVEN, forget
+from penstock.config.layers import Defaults, Layer
+from penstock.config.objects import Listener, Route, table_of
+from penstock.config.plan import NodePlan
+from penstock.config.settle import settle
+from penstock.config.written import Written
+
+ASSUMED = {"node": {"workers": 0}, "admin": {"listen": "off"}}
+"""A guest opens no door that nobody asked for, and starts no process."""
+
+
+class Embedded(NamedTuple):
+    """
+    What an embedded node is told.
+
+    Args:
+        plan: Its plan.
+        given: Names of the functions that were given for it (`functions.forget`).
+    """
+
+    plan: NodePlan
+    given: list[str]
+
+
+def embedded(
+    config: str | Path | Mapping[str, Any] | None = None,
+    *,
+    listeners: Sequence[Listener] = (),
+    routes: Sequence[Route] = (),
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Embedded:
+    """
+    Return the plan of an embedded node. It has no command socket, and keeps nothing unless it is told where.
+
+    Args:
+        config: A file, its text, or its tables; None for none of them.
+        listeners, routes: More of them.
+        sections: More keys, which win over those of `config`, as tables of the file; None for what is left out.
+
+    Raises:
+        ConfigurationError: With every mistake at once.
+    """
+    given: list[str] = []
+    try:
+        base = _base(config, given)
+        more: dict[str, Any] = {
+            section: {key: table_of(value, given) for key, value in keys.items() if value is not None}
+            for section, keys in (sections or {}).items()
+        }
+        more |= {"listener": table_of(list(listeners), given), "route": table_of(list(routes), given)}
+        layer = Defaults({name: value for name, value in more.items() if value})
+        plan = compile_plan(settle(Written([Defaults(ASSUMED), base, layer], base)), _machine())
+        _refuse_functions(plan, given)
+    except BaseException:
+        forget(given)
+        raise
+    return Embedded(replace(plan, socket_path=""), given)
+
+
+def _base(config: str | Path | Mapping[str, Any] | None, given: list[str]) -> Layer:
+    if isinstance(config, Mapping):
+        return Defaults(table_of(config, given))
+    if config is None:
+        return Defaults({})
+    if isinstance(config, str) and ("\n" in config or "=" in config):
+        return File(Path("configuration"), config)
+    return read(Path(config))
+
+
+def _machine() -> Machine:
+    machine = this_machine({})
+    return machine._replace(runtime=Path("/run"), keeps=False)
+
+
+def _refuse_functions(plan: NodePlan, given: list[str]) -> None:
+    """Raise if a function of this process would have to be called in another."""
+    if not plan.workers or not given:
+        return
+    routes = [*(each.route for each in plan.worker.listeners), *plan.worker.routes]
+    what = f"a function is known in this process alone, and there are {plan.workers} worker processes"
+    names = dict.fromkeys(route.name for route in routes if route.handler.startswith(GIVEN))
+    raise ConfigurationError(
+        [f'route {name}: handler: {what}; write "module:function", or workers = 0' for name in names]
+    )
