@@ -34,6 +34,7 @@ def test_every_failed_dial_ends_in_the_dial_phase(error, phase):
         DialError.TIMEOUT: (EndedBy.TARGET_TIMEOUT, None),
         DialError.RESOURCE: (EndedBy.RESOURCE, None),
         DialError.LOOP: (EndedBy.PROXY, Reason.DESTINATION),
+        DialError.NO_TARGET: (EndedBy.PROXY, Reason.DESTINATION),
     }.get(error, (EndedBy.TARGET, None))
     assert ending(DialFailed(error), phase) == Outcome(expected[0], Phase.DIAL, expected[1])
 

@@ -5,13 +5,13 @@ import errno
 import resource
 import socket
 from socket import AF_INET, AF_INET6
-from types import SimpleNamespace
 
 import pytest
 
 from penstock.base.bounds import HAPPY_EYEBALLS_NS
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase
+from penstock.config.plan import TargetPlan
 from penstock.connection.commands import DialError
 from penstock.dataplane import dialer
 from penstock.dataplane.dialer import Dial, literal_family
@@ -259,9 +259,8 @@ def test_no_target_is_up(closed_port):
 def test_loop_of_a_tcp_listener_is_refused():
     """A listener that is its own target closes instead of dialing itself until the descriptors end."""
     with bench(listener("main", "tcp", 1)) as plane:
-        target = plane.worker.listeners[0].plan.targets[0]
-        loop = SimpleNamespace(id=target.id, host="127.0.0.1", port=plane.ports["main"])
-        plane.worker.listeners[0].route._turns = iter([loop])
+        (target,) = plane.worker.listeners[0].route._standings
+        target.plan = TargetPlan(id=1, host="127.0.0.1", port=plane.ports["main"])
         with plane.connect() as client:
             assert read_all(client) == b""
         outcome = plane.ended()[0].outcome

@@ -1,11 +1,16 @@
 """What a plan means to a worker, built ahead."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from penstock.base.errors import StartError
 from penstock.config.plan import CertificatePlan, MatchPlan, RoutePlan, TlsPlan, WorkerPlan
+from penstock.dataplane.board import Board
 from penstock.dataplane.equipment import prepare
 from penstock.testing.workbench import listener
+
+WORKER = SimpleNamespace(board=Board())
 
 
 def test_each_listener_gets_what_concerns_it():
@@ -13,7 +18,7 @@ def test_each_listener_gets_what_concerns_it():
     rule = RoutePlan(id=2, name="r", match=MatchPlan(listeners=(1,)))
     one = listener("one", "tcp", 80, accept_proxy="required", trusted_proxies=("10.0.0.0/8",))
     two = listener("two", "tcp", 81, id=2)
-    prepared = prepare(WorkerPlan(listeners=(one, two), routes=(rule,)))
+    prepared = prepare(WorkerPlan(listeners=(one, two), routes=(rule,)), WORKER)
     assert prepared.equipment[1].rules is not None
     assert prepared.equipment[2].rules is None
     assert "10.1.1.1" in prepared.equipment[1].trusted
@@ -25,4 +30,4 @@ def test_a_certificate_that_is_gone_is_told():
     """A file that has vanished since it was looked at is an error with its name."""
     broken = listener("x", "tcp", 80, tls=TlsPlan(certificates=(CertificatePlan(cert="gone.pem", key="gone.key"),)))
     with pytest.raises(StartError, match=r"gone\.pem"):
-        prepare(WorkerPlan(listeners=(broken,)))
+        prepare(WorkerPlan(listeners=(broken,)), WORKER)

@@ -28,7 +28,7 @@ def listening(*address, family=socket.AF_INET):
 def door(plane, sock, target):
     """Open another listener of a running worker on this socket."""
     plan = listener("extra", "tcp", target.port, id=9)
-    equipment = prepare(WorkerPlan(listeners=(plan,))).equipment[9]
+    equipment = prepare(WorkerPlan(listeners=(plan,)), plane.worker).equipment[9]
     plane.worker.reactor.post(lambda: Listener(plane.worker, equipment, sock.detach()).listen())
     yield
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.dataplane import orders
-from penstock.dataplane.orders import CloseConnection, Closed, Drain, Drained, Notice, Ready, Stop
+from penstock.dataplane.orders import CloseConnection, Closed, Drain, Drained, Notice, Ready, Stop, TargetFailed
 
 
 @pytest.mark.parametrize("order", [Drain(12_345_678_901_234), Stop(), CloseConnection(1 << 60)])
@@ -20,7 +20,15 @@ def test_orders_come_back(order):
 
 
 @pytest.mark.parametrize(
-    "report", [Ready(1), Closed(7, True), Closed(7, False), Drained(), Notice("warning", "accept paused", "ünïcode\n")]
+    "report",
+    [
+        Ready(1),
+        Closed(7, True),
+        Closed(7, False),
+        Drained(),
+        Notice("warning", "accept paused", "ünïcode\n"),
+        TargetFailed(9, 3, "refused"),
+    ],
 )
 def test_reports_come_back(report):
     """A report is parsed as it was serialized."""

@@ -7,6 +7,7 @@ import pytest
 
 from penstock.base.clock import NS
 from penstock.dataplane import pool as room
+from penstock.dataplane.board import DOWN, Board
 from penstock.dataplane.pool import Link, Pool
 from penstock.dataplane.reactor import EDGE_BOTH, Reactor
 from penstock.testing.clock import ManualClock
@@ -171,6 +172,20 @@ def test_nothing_is_swept_where_nothing_waits(stage):
         assert stage.pool.count == 0
         assert stage.pool._links == {}
         assert sum(map(len, stage.reactor._slots.values())) == 0
+
+
+def test_links_of_targets_that_are_out_are_closed(stage):
+    """What waits for a target that has left is closed; what waits for others, or for no target of ours, stays."""
+    links = stage.give(3)
+    for link, target in zip(links, (0, 1, 2), strict=True):
+        link.target = target
+    board = Board()
+    board.write(2, DOWN)
+    stage.pool.drop_out(board)
+    stage.turn()
+    assert [link.sock.fileno() == -1 for link in links] == [False, False, True]
+    assert stage.pool.count == 2
+    board.close()
 
 
 def test_link_that_waits_belongs_to_nobody(stage):

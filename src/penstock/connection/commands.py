@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from penstock.base.outcomes import Outcome
-from penstock.config.plan import RoutePlan, TargetPlan
+from penstock.config.plan import RoutePlan
 from penstock.policy.routes import Ruleset
 
 
@@ -92,17 +92,15 @@ REACHED = Answer(b"", timed=False)
 
 class Dial(Struct, frozen=True):
     """
-    Connect to this destination.
+    Connect to this destination, which the client chose.
 
     Args:
         host: Name or IP address.
         port: 1 to 65535.
-        target: The configured target that this is, for the ledger; None for a destination that the client chose.
     """
 
     host: str
     port: int
-    target: TargetPlan | None = None
 
 
 class Take(Struct, frozen=True):
@@ -262,6 +260,7 @@ class DialError(StrEnum):
     UNRESOLVED = "name not resolved"
     LOOP = "destination is this proxy itself"
     RESOURCE = "out of descriptors or ports"
+    NO_TARGET = "no target in service"
     FAILED = "failed"
 
 

@@ -55,4 +55,5 @@ _DIAL_ENDINGS = {
     DialError.TIMEOUT: Outcome(EndedBy.TARGET_TIMEOUT, Phase.DIAL),
     DialError.RESOURCE: Outcome(EndedBy.RESOURCE, Phase.DIAL),
     DialError.LOOP: Outcome(EndedBy.PROXY, Phase.DIAL, Reason.DESTINATION),
+    DialError.NO_TARGET: Outcome(EndedBy.PROXY, Phase.DIAL, Reason.DESTINATION),
 }

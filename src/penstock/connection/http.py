@@ -60,7 +60,12 @@ _PROTOCOL = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
 _BODY = Outcome(EndedBy.PROXY, Phase.RELAY, Reason.PROTOCOL)
 _SLOW = Outcome(EndedBy.CLIENT_TIMEOUT, Phase.NEGOTIATE)
 
-_STATUS: Mapping[DialError, int] = {DialError.TIMEOUT: 504, DialError.RESOURCE: 503, DialError.LOOP: 508}
+_STATUS: Mapping[DialError, int] = {
+    DialError.TIMEOUT: 504,
+    DialError.RESOURCE: 503,
+    DialError.LOOP: 508,
+    DialError.NO_TARGET: 503,
+}
 """What a failed dial is to the client; all others are 502."""
 
 

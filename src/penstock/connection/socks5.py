@@ -78,6 +78,7 @@ _REPLIES = {
     DialError.TIMEOUT: wire.TTL_EXPIRED,  # so that a client can tell silence from an answer of "unreachable"
     DialError.LOOP: wire.NOT_ALLOWED,
     DialError.RESOURCE: wire.FAILED,
+    DialError.NO_TARGET: wire.FAILED,
     DialError.FAILED: wire.FAILED,
 }
 

@@ -5,16 +5,13 @@ The conversation says what (connection/commands.py); this is how. Whatever happe
 outcome, and lets go of everything.
 """
 
-import struct
-from _socket import SO_LINGER, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock.base.addresses import Endpoint, pack_ip
-from penstock.base.bounds import DIAL_TARGETS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
-from penstock.config.plan import RoutePlan, TargetPlan
+from penstock.config.plan import RoutePlan
 from penstock.connection.commands import (
     REACHED,
     Answer,
@@ -46,6 +43,7 @@ from penstock.connection.commands import (
 )
 from penstock.connection.endings import DOCUMENTED, PHASES, ending
 from penstock.dataplane import dialer
+from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.bind import Binding
 from penstock.dataplane.deadlines import Deadlines
@@ -55,7 +53,7 @@ from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.inbox import Inbox
 from penstock.dataplane.preface import Preface
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
-from penstock.dataplane.relay import End
+from penstock.dataplane.relay import End, reset
 from penstock.dataplane.requests import conclude, cut_off
 from penstock.dataplane.route import Route
 from penstock.dataplane.tls import TlsSocket
@@ -71,9 +69,9 @@ from penstock.metrics.ledger import (
     SCOPE,
     TARGET_RX,
     TARGET_TX,
-    aim,
     take,
 )
+from penstock.policy.balance import Standing
 from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
@@ -85,9 +83,6 @@ TURN = 64
 
 ASLEEP: Any = object()
 """Stands for: no `step` is under way."""
-
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER on, zero seconds: the close is a reset (socket(7))."""
 
 COMPLETED = COMPLETE.pack()
 CANCELLED = Outcome(EndedBy.ADMIN, Phase.DRAIN).pack()
@@ -114,12 +109,14 @@ class Connection(Deadlines):
         proxied: The PROXY header that it began with.
         route: What it takes; the listener's own until another one is decided.
         asked: When the request that is under way had come; unit ns; 0 while there is none.
+        aimed: The target that it is sent to; None for none, or for where the client wants to go.
+        tried: Targets that could not be reached.
     """
 
     __slots__ = (
-        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told", "_tries",
-        "_waiting", "asked", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied",
-        "route", "row", "secure", "target", "worker",
+        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told", "_waiting",
+        "aimed", "asked", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied",
+        "route", "row", "secure", "target", "tried", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -140,7 +137,9 @@ class Connection(Deadlines):
         self._described: Describe | None = None
         self._farewell: Farewell | None = None
         self._dial: dialer.Dial | Approach | None = None
-        self._dial_started = self._tries = self._target_pending = self.asked = 0
+        self._dial_started = self._target_pending = self.asked = 0
+        self.aimed: Standing | None = None
+        self.tried: tuple[Standing, ...] = ()
         self._told: Any = ASLEEP
 
     def introduce(self, header: ProxyHeader, client: Endpoint) -> None:
@@ -331,23 +330,25 @@ class Connection(Deadlines):
     # Dialing ---------------------------------------------------------------------------------------------------------
 
     def _dial_target(self, command: Command | None) -> None:
-        self._tries, self.asked = min(len(self.route.plan.targets), DIAL_TARGETS), self.worker.reactor.now
-        self._dial_next()
+        self.tried, self.asked = (), self.worker.reactor.now
+        standing = self.route.next_target(self.host)
+        if standing is None:
+            self.phase = Phase.DIAL
+            self._unreached(DialError.NO_TARGET, NOBODY)
+        else:
+            self._dial_aimed(standing)
 
-    def _dial_next(self) -> None:
-        self._tries -= 1
-        target = self.route.next_target()
-        self._begin_dial(target.host, target.port, target)
+    def _dial_aimed(self, standing: Standing) -> None:
+        aim_at(self, standing)
+        self._begin_dial(standing.plan.host, standing.plan.port)
 
     def _dial_one(self, command: Dial) -> None:
-        self._tries, self.asked = 0, self.worker.reactor.now
-        self._begin_dial(command.host, command.port, command.target)
+        self.asked = self.worker.reactor.now
+        self._begin_dial(command.host, command.port)
 
-    def _begin_dial(self, host: str, port: int, target: TargetPlan | None) -> None:
+    def _begin_dial(self, host: str, port: int) -> None:
         worker, words, row = self.worker, self.worker.words, self.row
         self.phase = words[row + PHASE] = Phase.DIAL
-        if target is not None:
-            words[row + SCOPE] = aim(words[row + SCOPE], target.id)
         self._dial_started = worker.reactor.clock()
         self.arm(worker.reactor.now + worker.connect)
         self._dial = dial = self.way_to(self, host, port)
@@ -364,6 +365,8 @@ class Connection(Deadlines):
         self._dial = None
         words, row = self.worker.words, self.row
         words[row + DIALED] = self.worker.reactor.clock() - self._dial_started
+        if self.aimed is not None:
+            self.aimed.failures = 0
         self.adopt(sock, fd, mask)
         if self._conversation is None:
             conclude(self, REACHED)
@@ -383,15 +386,19 @@ class Connection(Deadlines):
     def dial_failed(self, error: DialError, detail: str) -> None:
         """No address could be reached."""
         self._dial = None
-        if self._tries > 0:
-            self._dial_next()
+        other = after_failure(self, error, detail)
+        if other is None:
+            self._unreached(error, detail)
         else:
-            self.detail = detail
-            failed = DialFailed(error, detail)
-            if self._conversation is None:
-                self.close(ending(failed, Phase.DIAL).pack())
-            else:
-                self.step(None, failed)
+            self._dial_aimed(other)
+
+    def _unreached(self, error: DialError, detail: str) -> None:
+        self.detail = detail
+        failed = DialFailed(error, detail)
+        if self._conversation is None:
+            self.close(ending(failed, Phase.DIAL).pack())
+        else:
+            self.step(None, failed)
 
     # Relaying --------------------------------------------------------------------------------------------------------
 
@@ -475,6 +482,7 @@ class Connection(Deadlines):
         return uploading or bool(self.inbox.data or self.inbox.pending)
 
     def _drop_target(self) -> None:
+        leave(self)
         if self._dial is not None:
             self._dial.cancel()
             self._dial = None
@@ -569,14 +577,6 @@ class Connection(Deadlines):
         self.extra.carry()
         if self.inbox.pending or self.client.eof:
             self.extra.client_ready(self.inbox.pending)
-
-
-def reset(end: End) -> None:
-    """Make the close of this end a reset."""
-    try:
-        end.sock.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
-    except OSError:
-        pass
 
 
 HANDLERS: dict[type, Callable[[Connection, Any], None]] = {

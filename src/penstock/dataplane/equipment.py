@@ -5,13 +5,16 @@ Building reads files and compiles rules, which may take a second: a reload does 
 takes what is ready.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.config.plan import ListenerPlan, WorkerPlan
 from penstock.dataplane.contexts import Contexts
 from penstock.dataplane.route import Routes
 from penstock.policy.networks import Networks
 from penstock.policy.routes import Ruleset, rules_of
+
+if TYPE_CHECKING:
+    from penstock.dataplane.worker import Worker
 
 
 class Equipment(NamedTuple):
@@ -46,17 +49,18 @@ class Prepared(NamedTuple):
     equipment: dict[int, Equipment]
 
 
-def prepare(plan: WorkerPlan) -> Prepared:
+def prepare(plan: WorkerPlan, worker: "Worker") -> Prepared:
     """
     Build what a plan needs. Touches nothing of a running worker, so any thread may call it.
 
     Args:
         plan: What to serve.
+        worker: Who will.
 
     Raises:
         StartError: If a certificate cannot be used.
     """
-    routes = Routes([*(each.route for each in plan.listeners), *plan.routes])
+    routes = Routes([*(each.route for each in plan.listeners), *plan.routes], worker)
     return Prepared(plan, routes, {each.id: _equip(plan, each) for each in plan.listeners})
 
 

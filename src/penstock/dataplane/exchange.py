@@ -16,17 +16,19 @@ from _socket import MSG_DONTWAIT, MSG_PEEK
 from _socket import socket as RawSocket
 from typing import TYPE_CHECKING
 
-from penstock.base.bounds import DIAL_TARGETS, EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_ROUNDS
+from penstock.base.bounds import EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_ROUNDS
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import DialError, DialFailed, Exchange
+from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave, stays
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.dialer import Dial
 from penstock.dataplane.pool import Link
 from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
 from penstock.dataplane.requests import answered
-from penstock.metrics.ledger import DIALED, SCOPE, aim
+from penstock.metrics.ledger import DIALED
+from penstock.policy.balance import Standing
 from penstock.protocols.http1.framing import UNTIL_CLOSE_BYTES
 from penstock.protocols.http1.response import ResponseReader
 
@@ -57,7 +59,6 @@ class HttpExchange:
         "_link",
         "_pending",
         "_reader",
-        "_tries",
         "_where",
         "_worker",
     )
@@ -68,7 +69,7 @@ class HttpExchange:
         self._reader: ResponseReader | None = None
         self._link: Link | None = None
         self._dial: Dial | Approach | None = None
-        self._pending = self._began = self._tries = 0
+        self._pending = self._began = 0
         self._where = "", 0
         self._heard = False
 
@@ -82,19 +83,20 @@ class HttpExchange:
         self._command, worker = command, self._worker
         self._connection.asked = worker.reactor.now
         self._where = command.host, command.port
-        self._tries = 0
+        connection = self._connection
         if not command.host:
-            self._tries = min(len(self._connection.route.plan.targets), DIAL_TARGETS)
-            self._aim()
+            connection.tried = ()
+            standing = connection.route.next_target(connection.host)
+            if standing is None:
+                connection.step(None, DialFailed(DialError.NO_TARGET, NOBODY))
+                return
+            self._aim(standing)
         self._begin()
 
-    def _aim(self) -> None:
-        """Turn to the next of the route's targets."""
-        connection, words = self._connection, self._worker.words
-        self._tries -= 1
-        target = connection.route.next_target()
-        self._where = target.host, target.port
-        words[connection.row + SCOPE] = aim(words[connection.row + SCOPE], target.id)
+    def _aim(self, standing: Standing) -> None:
+        """Turn to one of the route's targets."""
+        aim_at(self._connection, standing)
+        self._where = standing.plan.host, standing.plan.port
 
     def _begin(self) -> None:
         route = self._connection.route
@@ -116,8 +118,11 @@ class HttpExchange:
         self._dial = None
         worker, connection = self._worker, self._connection
         worker.words[connection.row + DIALED] = worker.reactor.clock() - self._began
-        route = connection.route
-        link = Link(worker.pool, (*self._where, 0 if route.direct else route.plan.id), sock, fd)
+        route, aimed = connection.route, connection.aimed
+        destination = *self._where, 0 if route.direct else route.plan.id
+        link = Link(worker.pool, destination, sock, fd, 0 if aimed is None else aimed.plan.id)
+        if aimed is not None:
+            aimed.failures = 0
         worker.reactor.table[fd] = link
         self._send_request(link)
         if mask & READABLE and self._link is link:
@@ -126,11 +131,12 @@ class HttpExchange:
     def dial_failed(self, error: DialError, detail: str) -> None:
         """No address could be reached: nothing was sent, so another target may have it."""
         self._dial = None
-        if self._tries > 0:
-            self._aim()
-            self._begin()
+        other = after_failure(self._connection, error, detail)
+        if other is None:
+            self._connection.step(None, DialFailed(error, detail))
             return
-        self._connection.step(None, DialFailed(error, detail))
+        self._aim(other)
+        self._begin()
 
     def _send_request(self, link: Link) -> None:
         connection, command, worker = self._connection, self._command, self._worker
@@ -338,11 +344,13 @@ class HttpExchange:
             and done
             and link.held is None
             and connection.route.pooled
+            and stays(connection)
             and (not self._pending or is_silent(link))
         ):
             self._worker.pool.give(link)
         else:
             self._worker.reactor.bury(link.fd, link.sock)
+        leave(connection)
         connection.step(reader.keep_alive and done and not self._worker.draining)
 
     def _upgrade(self, link: Link, reader: ResponseReader) -> None:
@@ -359,6 +367,7 @@ class HttpExchange:
         """The exchange cannot be completed: an error answer while nothing was sent, else the end."""
         connection, reader = self._connection, self._reader
         self._bury_link()
+        leave(connection)
         if reader is not None and reader.started:
             connection.detail = detail
             if reader.passthrough == UNTIL_CLOSE_BYTES:  # an orderly close would make it look complete
@@ -371,6 +380,7 @@ class HttpExchange:
         """The request's body is malformed: say so while nothing was sent, else end."""
         connection, reader = self._connection, self._reader
         self._bury_link()
+        leave(connection)
         if reader is not None and reader.started:
             connection.detail = str(error)
             connection.end(BODY_BROKE)

@@ -87,8 +87,23 @@ class Notice(Struct, frozen=True, tag="notice"):
     detail: str = ""
 
 
+class TargetFailed(Struct, frozen=True, tag="target"):
+    """
+    The worker has taken a target out for a while. Said once for each time.
+
+    Args:
+        target: Its id.
+        failures: Dials that failed in a row.
+        detail: Why the last one did.
+    """
+
+    target: int
+    failures: int
+    detail: str = ""
+
+
 Order = Drain | Stop | CloseConnection | Reload
-Report = Ready | Closed | Reloaded | Drained | Notice
+Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed
 
 DESCRIPTORS = 250
 """Most that one packet carries; Linux takes 253 (SCM_MAX_FD)."""

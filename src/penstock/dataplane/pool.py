@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.bounds import POOL_CONNECTIONS, POOL_PER_DESTINATION
 from penstock.base.clock import NS
+from penstock.dataplane.board import Board
 from penstock.dataplane.reactor import READABLE, Reactor
 from penstock.dataplane.relay import End
 from penstock.dataplane.tls import TlsSocket
@@ -29,6 +30,7 @@ class Link(End):
         destination: Whom it reaches.
         sock: Its socket, which the reactor watches already.
         fd: The socket's descriptor.
+        target: Id of the target that it is; 0 for where a client wanted to go.
 
     Attributes:
         since: When it was given back; unit ns.
@@ -36,10 +38,11 @@ class Link(End):
         idle: Whether it waits in the pool, and belongs to no connection.
     """
 
-    __slots__ = ("destination", "idle", "pool", "since", "used")
+    __slots__ = ("destination", "idle", "pool", "since", "target", "used")
 
-    def __init__(self, pool: "Pool", destination: Destination, sock: RawSocket, fd: int) -> None:
+    def __init__(self, pool: "Pool", destination: Destination, sock: RawSocket, fd: int, target: int = 0) -> None:
         super().__init__(None, sock, fd, 0, 0)  # type: ignore[arg-type]
+        self.target = target
         self.pool, self.destination, self.since, self.used = pool, destination, 0, False
         self.watches_out = self.idle = True
 
@@ -105,6 +108,12 @@ class Pool:
             links.remove(link)
             self.count -= 1
         self._reactor.bury(link.fd, link.sock)
+
+    def drop_out(self, board: Board) -> None:
+        """Close what waits of targets that are out."""
+        for link in [link for links in self._links.values() for link in links]:
+            if link.target and board.is_out(link.target):
+                self.drop(link)
 
     def wake(self, now: int) -> None:
         """Close what has waited too long; look again in a while if anything is left."""

@@ -10,7 +10,8 @@ Rules:
   the same event it was the last one (HAProxy draws the same conclusion). Urgent data may end a read early: then we ask.
 """
 
-from _socket import MSG_DONTWAIT, SHUT_WR
+import struct
+from _socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 RESUMED = IN | URGENT
 """Read until the socket would block, as after urgent data: an earlier edge was not followed at once."""
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, zero seconds: the close is a reset (socket(7))."""
 
 
 class End:
@@ -212,3 +216,11 @@ class End:
                 self.connection.finish()
             else:
                 self.shut_down()
+
+
+def reset(end: End) -> None:
+    """Make the close of this end a reset."""
+    try:
+        end.sock.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+    except OSError:
+        pass

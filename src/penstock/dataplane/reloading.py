@@ -39,7 +39,8 @@ class Reloading:
         try:
             with os.fdopen(self._fds[0], "rb", closefd=False) as file:
                 file.seek(0)
-                prepared = prepare(msgspec.json.decode(file.read(), type=WorkerPlan))
+                plan = msgspec.json.decode(file.read(), type=WorkerPlan)
+            prepared = prepare(plan, self._worker)
         except (StartError, OSError, ValueError, msgspec.MsgspecError) as error:
             self._worker.reactor.post(lambda why=str(error): self._fail(why))  # type: ignore[misc]
         else:

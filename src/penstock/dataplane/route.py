@@ -1,18 +1,38 @@
 """A route at work in one worker: which of its targets is next."""
 
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from penstock.config.plan import RoutePlan, TargetPlan
+from penstock.connection.commands import DialError
+from penstock.dataplane.board import EJECTED, GENERATION, HEADER_WORDS, ORDERED, OUT, WEIGHT_SHIFT
 from penstock.dataplane.contexts import make_target_context
-from penstock.policy.balance import round_robin
+from penstock.dataplane.orders import TargetFailed
+from penstock.policy.balance import FINE, Standing, whole
+from penstock.policy.balancers import BALANCERS
+
+if TYPE_CHECKING:
+    from penstock.dataplane.worker import Worker
+
+OURS = frozenset((DialError.RESOURCE, DialError.LOOP))
+"""Failed dials that say nothing about the target."""
+
+DETAIL_CHARS = 200
+"""Of why a target failed, as the supervisor is told."""
 
 
 class Route:
     """
-    Sends connections to targets in turn.
+    Sends connections to targets as its balancer says, and leaves out those that fail.
+
+    A target is out where the board says so, or where so many dials of this worker failed in a row: the worker need not
+    wait for anybody. When all are out, those that no operator has taken out are used: a target that is said to be
+    unwell is a better choice than none (the safety valve).
 
     Args:
         plan: Its targets.
+        worker: Whose board, time and supervisor it has.
 
     Attributes:
         plan: The same.
@@ -22,21 +42,69 @@ class Route:
         direct: Whether a TCP connection to a target is all that it needs.
     """
 
-    __slots__ = ("_turns", "direct", "parent_context", "plan", "pooled", "target_context")
+    __slots__ = (
+        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "direct",
+        "parent_context", "plan", "pooled", "target_context",
+    )  # fmt: skip
 
-    def __init__(self, plan: RoutePlan) -> None:
-        self.plan = plan
+    def __init__(self, plan: RoutePlan, worker: "Worker") -> None:
+        self.plan, self._worker, self._words = plan, worker, worker.board.words
         target_tls, parent = plan.target_tls, plan.parent
         self.target_context = None if target_tls is None else make_target_context(target_tls)
         wrapped = parent is not None and parent.kind == "https"
         self.parent_context = make_target_context(parent.tls) if parent is not None and wrapped else None
         self.direct = target_tls is None and parent is None and plan.send_proxy == "off"
         self.pooled = plan.send_proxy == "off"
-        self._turns = round_robin(plan.targets) if plan.targets else iter(())
+        self._standings = tuple(map(Standing, plan.targets))
+        # a single target is used whatever happens to it, and a parent's failures are not the targets'
+        self._patience = plan.health.failures if len(plan.targets) > 1 and parent is None else 0
+        self._weights: Sequence[int] = whole(self._standings)
+        self._balancer = BALANCERS[plan.balance](self._standings, random.random)
+        self._pick = self._balancer.pick
+        self._seen = 0
 
-    def next_target(self) -> TargetPlan:
-        """Return the target whose turn it is."""
-        return next(self._turns)
+    def next_target(self, client: str) -> Standing | None:
+        """Return the target for a connection of a client; None if operators have taken all of them out."""
+        if self._words[GENERATION] != self._seen:
+            self.look()
+        return self._pick(client)
+
+    def other_target(self, client: str, tried: Sequence[Standing]) -> Standing | None:
+        """Return one more target for a connection, after those that could not be reached; None if there is no other."""
+        return self._balancer.other(client, tried)
+
+    def failed(self, standing: Standing, error: DialError, detail: str) -> None:
+        """A dial failed: the target is out for a while when too many did in a row, and the supervisor is told."""
+        if not self._patience or error in OURS:
+            return
+        standing.failures += 1
+        now = self._worker.reactor.now
+        if standing.failures < self._patience or now < standing.ejection.until:
+            return
+        self._worker.reactor.at(standing.ejection.eject(now, self.plan.health.ejection), self)
+        self._worker.report(TargetFailed(standing.plan.id, standing.failures, f"{error}: {detail}"[:DETAIL_CHARS]))
+        self.look()
+
+    def wake(self, now: int) -> None:
+        """An ejection may be over. The first dial that fails after it begins the next one."""
+        self.look()
+
+    def look(self) -> None:
+        """Read how the targets are."""
+        words, now = self._words, self._worker.reactor.now
+        self._seen = words[GENERATION]
+        well, allowed = [], []
+        for standing in self._standings:
+            word = words[HEADER_WORDS + standing.plan.id]
+            weight = word >> WEIGHT_SHIFT or standing.plan.weight * FINE
+            allowed.append(0 if word & ORDERED else weight)
+            well.append(0 if word & OUT or now < standing.ejection.until else weight)
+            if word & EJECTED:  # by another worker: what it found out is known here, too
+                standing.failures = max(standing.failures, self._patience - 1)
+        weights = well if any(well) else allowed
+        if weights != self._weights:
+            self._weights = weights
+            self._balancer.update(weights)
 
 
 class Routes:
@@ -45,12 +113,15 @@ class Routes:
 
     Args:
         plans: The routes of all listeners, and all that have something to match.
+        worker: Whose they are.
     """
 
-    def __init__(self, plans: Iterable[RoutePlan]) -> None:
+    def __init__(self, plans: Iterable[RoutePlan], worker: "Worker") -> None:
         self._routes: dict[tuple[int, tuple[TargetPlan, ...]], Route] = {}
         for plan in plans:
-            self._routes.setdefault((plan.id, plan.targets), Route(plan))
+            key = plan.id, plan.targets
+            if key not in self._routes:
+                self._routes[key] = Route(plan, worker)
 
     def of(self, plan: RoutePlan) -> Route:
         """Return the route of a plan."""

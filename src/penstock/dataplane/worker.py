@@ -19,6 +19,7 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
+from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
 from penstock.dataplane.equipment import Prepared, prepare
 from penstock.dataplane.listener import Listener
@@ -51,19 +52,27 @@ class Worker:
         control: The worker's end of `orders.pair()`.
         listeners: Descriptor by listener id; each is bound, listens and does not block. The worker owns them.
         number: Which worker of the node this is, for notices.
+        board: Descriptor of how targets are; -1 where nobody says.
 
     Attributes:
         buffer, view: Shared by all connections of this worker: nothing stays in it between two events.
     """
 
     def __init__(
-        self, plan: WorkerPlan, ledger_fd: int, control: socket.socket, listeners: dict[int, int], number: int
+        self,
+        plan: WorkerPlan,
+        ledger_fd: int,
+        control: socket.socket,
+        listeners: dict[int, int],
+        number: int,
+        board: int = -1,
     ) -> None:
         self.plan, self.number, self._control = plan, number, control
         self.listeners: list[Listener] = []
         self.reactor = Reactor(self.crashed)
         self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
         self.words, self.tallies = self.ledger.words, self.ledger.tallies
+        self.board, self._board_seen = Board(board), 0
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
@@ -72,7 +81,7 @@ class Worker:
         self.detour = Detour()
         self.draining = self._paused = self._attentive = False
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
-        prepared = prepare(plan)
+        prepared = prepare(plan, self)
         self._adopt(prepared)
         self.listeners = [Listener(self, each, listeners[each.plan.id]) for each in prepared.equipment.values()]
 
@@ -113,6 +122,7 @@ class Worker:
         self.resolver.close()
         self.reactor.close()
         self.ledger.close()
+        self.board.close()
         self._control.close()
 
     def connections(self) -> list[Connection]:
@@ -269,6 +279,9 @@ class Worker:
         self.words[H_ACCEPTED] = self.ledger.serial
         if self._attentive and not self.draining:
             self._look()
+        if self._board_seen != self.board.words[GENERATION]:
+            self._board_seen = self.board.words[GENERATION]
+            self.pool.drop_out(self.board)
         self.reactor.at(now + HOUSEKEEPING_NS, self)
 
     def crashed(self, owner: object, error: Exception) -> None:
@@ -302,13 +315,14 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("plan", "ledger", "control", "number"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--listeners", required=True, help="ID=FD,ID=FD")
+    parser.add_argument("--board", type=int, default=-1)
     given = parser.parse_args(arguments)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)  # they reach the whole group; the supervisor decides
     plan = msgspec.json.decode(_read_all(given.plan), type=WorkerPlan)
     pairs = (pair.split("=") for pair in given.listeners.split(",") if pair)
     listeners = {int(number): int(fd) for number, fd in pairs}
-    worker = Worker(plan, given.ledger, socket.socket(fileno=given.control), listeners, given.number)
+    worker = Worker(plan, given.ledger, socket.socket(fileno=given.control), listeners, given.number, given.board)
     tune_garbage_collector()
     worker.run()
 

@@ -51,6 +51,7 @@ class Crew:
         clock: Gives the time.
         log: Where their lives are told.
         on_respawn: Called when a dead one has been replaced.
+        on_failure: Called when one has taken a target out.
         birth: How one begins; None for the usual way.
     """
 
@@ -63,6 +64,7 @@ class Crew:
         log: Log,
         *,
         on_respawn: Callable[[], None] = lambda: None,
+        on_failure: Callable[[orders.TargetFailed], None] = lambda _: None,
         birth: Birth | None = None,
     ) -> None:
         self._outfit = outfit
@@ -72,6 +74,7 @@ class Crew:
         self._clock = clock
         self._log = log
         self._on_respawn = on_respawn
+        self._on_failure = on_failure
         self._lives: dict[int, Life] = {}
         self._generation = 0
         self._keepers: list[asyncio.Task[None]] = []
@@ -224,7 +227,10 @@ class Crew:
         else:
             self._log.warning("worker died", **fields)
 
-    def _take_notice(self, life: Life, notice: orders.Notice) -> None:
+    def _take_notice(self, life: Life, notice: orders.Notice | orders.TargetFailed) -> None:
+        if isinstance(notice, orders.TargetFailed):
+            self._on_failure(notice)
+            return
         if not self._notices.take(self._clock.monotonic_ns()):
             return
         say = getattr(self._log, notice.level, self._log.info)

@@ -57,7 +57,7 @@ class Outfit(NamedTuple):
     command: tuple[str, ...] = COMMAND
 
 
-NoticeSink = Callable[["Life", orders.Notice], None]
+NoticeSink = Callable[["Life", orders.Notice | orders.TargetFailed], None]
 
 
 class Life:
