@@ -6,9 +6,11 @@ does, which bounds the rate and not the figure: what is measured is the proxy's 
 """
 
 import argparse
+import contextlib
 import json
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -63,12 +65,53 @@ def fetched(data: bytes, eof: bool) -> bool | None:
     return data.startswith(b"HTTP/1.1 200") if eof else None
 
 
+class Secure:
+    """
+    The client's end of TLS, with the calls that a crowd makes.
+
+    Args:
+        sock: Connected; goes over to this one.
+        first: Sent once both agree.
+    """
+
+    def __init__(self, sock: socket.socket, first: bytes) -> None:
+        self._sock = CONTEXT.wrap_socket(sock, do_handshake_on_connect=False)
+        self._sock.setblocking(False)
+        self._first, self._shaken = first, False
+        self.fileno, self.close, self.send = self._sock.fileno, self._sock.close, self._sock.send
+        self._shake()
+
+    def _shake(self) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._sock.do_handshake()
+            self._shaken = True
+            self._sock.send(self._first)
+
+    def recv(self, size: int) -> bytes:
+        """Return what has come; BlockingIOError if that is nothing."""
+        if not self._shaken:
+            self._shake()
+        try:
+            return self._sock.recv(size)
+        except ssl.SSLWantReadError:
+            raise BlockingIOError from None
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+CONTEXT = _context()
+
+
 def steps(protocol: str, host: str, port: int) -> tuple[Step, ...]:
     """
     Write down one connection's talk.
 
     Args:
-        protocol: `socks5` or `connect`.
+        protocol: `socks5`, `connect` or `tls`.
         host: The origin's IPv4 address.
         port: The origin's port.
 
@@ -76,6 +119,8 @@ def steps(protocol: str, host: str, port: int) -> tuple[Step, ...]:
         Its steps, each sent when the one before is answered.
     """
     page = Step(REQUEST, fetched)
+    if protocol == "tls":
+        return (page,)
     if protocol == "socks5":
         command = b"\x05\x01\x00\x01" + socket.inet_aton(host) + struct.pack(">H", port)
         return Step(b"\x05\x01\x00", method_chosen), Step(command, connected), page
@@ -88,7 +133,7 @@ class Talk:
 
     __slots__ = ("at", "received", "sock")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket | Secure) -> None:
         self.sock, self.at, self.received = sock, 0, b""
 
 
@@ -101,9 +146,13 @@ class Crowd:
         talk: What each says.
         count: How many in all, at most; unit connections.
         seconds: When no more are begun; unit s.
+        secure: Whether they speak TLS.
     """
 
-    def __init__(self, proxy: tuple[str, int], talk: tuple[Step, ...], count: int, seconds: float) -> None:
+    def __init__(
+        self, proxy: tuple[str, int], talk: tuple[Step, ...], count: int, seconds: float, *, secure: bool = False
+    ) -> None:
+        self.secure = secure
         self.proxy, self.talk, self.count, self.seconds = proxy, talk, count, seconds
         self.begun = self.done = self.failed = 0
         self.live: dict[int, Talk] = {}
@@ -143,19 +192,24 @@ class Crowd:
             sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT, which the socket module lacks
             sock.bind((source, 0))
             sock.connect(self.proxy)
-            sock.send(self.talk[0].send)
+            if not self.secure:
+                sock.send(self.talk[0].send)
             sock.setblocking(False)
+            said = Secure(sock, self.talk[0].send) if self.secure else sock
         except OSError:
             self.failed += 1
             sock.close()
             return
-        self.live[sock.fileno()] = Talk(sock)
-        self.epoll.register(sock.fileno(), select.EPOLLIN)
+        self.live[said.fileno()] = Talk(said)
+        self.epoll.register(said.fileno(), select.EPOLLIN)
 
     def on_readable(self, talk: Talk) -> None:
         """Take what arrived; go on to the next step when this one is answered."""
         try:
-            data = talk.sock.recv(65_536)
+            try:
+                data = talk.sock.recv(65_536)
+            except BlockingIOError:
+                return
             talk.received += data
             answered = self.talk[talk.at].complete(talk.received, not data)
             if answered is None:
@@ -185,14 +239,16 @@ def address(text: str) -> tuple[str, int]:
 def main(argv: list[str]) -> None:
     """Run one load and print `{"done", "failed", "seconds"}`."""
     parser = argparse.ArgumentParser(prog="bench.handshake", description=__doc__)
-    parser.add_argument("protocol", choices=("socks5", "connect"))
+    parser.add_argument("protocol", choices=("socks5", "connect", "tls"))
     parser.add_argument("proxy", type=address)
     parser.add_argument("origin", type=address)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--concurrency", type=int, required=True)
     asked = parser.parse_args(argv)
-    crowd = Crowd(asked.proxy, steps(asked.protocol, *asked.origin), asked.count, asked.seconds)
+    crowd = Crowd(
+        asked.proxy, steps(asked.protocol, *asked.origin), asked.count, asked.seconds, secure=asked.protocol == "tls"
+    )
     seconds = crowd.run(asked.concurrency)
     print(json.dumps({"done": crowd.done, "failed": crowd.failed, "seconds": seconds}))
 

@@ -68,7 +68,8 @@ def _wrk(load: Wrk, effort: Effort, proxy: int, origin: int) -> Done:
     asked = wrk.command(load, effort.seconds, f"{LOOPBACK}:{proxy}", f"{LOOPBACK}:{origin}")
     report = wrk.parse(_output(asked))
     latency = {f"p{share}": value for share, value in report.latency.items()}
-    return Done(report.requests, report.seconds, report.errors, latency, report.cuts)
+    units = report.requests * load.gigabytes if load.gigabytes else report.requests
+    return Done(units, report.seconds, report.errors, latency, report.cuts)
 
 
 def _iperf(load: Iperf, effort: Effort, proxy: int) -> Done:

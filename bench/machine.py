@@ -106,7 +106,7 @@ def _version(proxy: Proxy) -> str:
     if proxy.package:
         return _debian(proxy.package)
     try:
-        return version(proxy.name)
+        return version("penstock")
     except PackageNotFoundError:
         return "unknown"
 

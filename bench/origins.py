@@ -2,8 +2,8 @@
 
 import sys
 
-from bench.proxies import LOOPBACK, Launch, Place, nginx_command
-from bench.scenarios import Idle, Iperf, Light, Load
+from bench.proxies import LOOPBACK, PAIR, Launch, Place, nginx_command
+from bench.scenarios import BIG, PASSTHROUGH, TERMINATE, Idle, Iperf, Light, Load
 
 ANSWER = b"sixteen bytes..."
 """The body that the HTTP origin answers with: small, so that a round measures the proxy's own work per unit."""
@@ -31,6 +31,11 @@ def origin_for(load: Load, place: Place) -> Launch:
 
 def http_origin(place: Place) -> Launch:
     """Return one nginx worker that answers every request alike, for ever on one connection, and logs nothing."""
+    secure = place.kind == PASSTHROUGH
+    tls = f"ssl_certificate {PAIR}; ssl_certificate_key {PAIR};" if secure else ""
+    files = {PAIR: place.pair} if secure else {}
+    if place.kind == TERMINATE:
+        files["big"] = "x" * round(BIG * 1e9)
     config = f"""\
 daemon off;
 worker_processes 1;
@@ -47,10 +52,12 @@ http {{
     uwsgi_temp_path {place.directory};
     scgi_temp_path {place.directory};
     server {{
-        listen {LOOPBACK}:{place.port} backlog=4096;
+        listen {LOOPBACK}:{place.port} {"ssl" if secure else ""} backlog=4096;
+        {tls}
+        location = /big {{ root {place.directory}; }}
         location / {{ return 200 "{ANSWER.decode()}"; }}
         location /varied/ {{ add_header X-Request-Id $request_id; return 200 "{ANSWER.decode()}"; }}
     }}
 }}
 """
-    return Launch(nginx_command(place.directory), {"nginx.conf": config})
+    return Launch(nginx_command(place.directory), {"nginx.conf": config, **files})

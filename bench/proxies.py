@@ -5,7 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.scenarios import CHAIN, PASSTHROUGH, PLAIN, REVERSE, ROUTES, SERVED, SERVICES, TERMINATE
+
 LOOPBACK = "127.0.0.1"
+
+PAIR = "pair.pem"
+"""The file of certificate and key."""
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2, for everybody; those of TLS 1.3 are OpenSSL's own."""
 
 PIPES = 64
 """Pipes for HAProxy's splicing, more than any load has flows. Left alone it reserves two descriptors for every fourth
@@ -22,8 +30,9 @@ class Place:
         port: Where it listens, on 127.0.0.1.
         target: The port of the origin behind it.
         admin: A port for its admin door, if it has one.
-        kind: What it has to speak: `tcp`, `http` or `socks5`.
+        kind: What it has to speak: the kind of a scenario.
         connections: The most client connections it has to hold.
+        pair: Certificate and key as PEM, where the kind needs them.
     """
 
     directory: Path
@@ -32,6 +41,7 @@ class Place:
     admin: int
     kind: str
     connections: int
+    pair: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,16 +90,97 @@ def penstock_program() -> str:
 
 def penstock(place: Place) -> Launch:
     """One worker and its supervisor, all counting on, as installed."""
+    if place.kind == CHAIN:
+        return chain(place, headers=True)
+    return configured(place) if place.kind in CONFIGURED else one_shot(place)
+
+
+def penstock_plain(place: Place) -> Launch:
+    """The same as Penstock, without PROXY headers."""
+    return chain(place, headers=False)
+
+
+def one_shot(place: Place) -> Launch:
+    """Penstock by a command that needs no file."""
     listen = ["--listen", f"{LOOPBACK}:{place.port}"]
     target = ["--target", f"{LOOPBACK}:{place.target}"] if place.kind == "tcp" else []
     rest = ["--workers", "1", "--admin", f"{LOOPBACK}:{place.admin}"]
     return Launch((penstock_program(), place.kind, *listen, *target, *rest))
 
 
+CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES)
+"""Kinds that Penstock needs a configuration file for."""
+
+
+def configured(place: Place) -> Launch:
+    """Return Penstock with a configuration file; the kind of the place says what is in it."""
+    target = f'targets = ["{LOOPBACK}:{place.target}"]'
+    parts = ['[store]\npath = "off"', f'[[listener]]\nname = "bench"\nlisten = "{LOOPBACK}:{place.port}"']
+    match place.kind:
+        case "terminate":
+            parts += ['protocol = "tls"', f'certificates = ["{PAIR}"]', f'tls = {{ ciphers = "{CIPHERS}" }}', target]
+        case "passthrough":
+            rules = f'match = {{ domains = ["{SERVED}"] }}\ntls = "passthrough"'
+            parts += ['protocol = "tls"', f'[[route]]\nname = "it"\n{rules}\n{target}']
+        case "reverse":
+            parts += ['protocol = "http"', "reverse = true", target]
+        case "routes":
+            parts += ['protocol = "http"', "reverse = true"]
+            paths = (f'[[route]]\nname = "r{n}"\nmatch = {{ path = "/service-{n}/*" }}' for n in range(SERVICES))
+            parts += [f"{each}\n{target}" for each in paths]
+    files = {"penstock.toml": "\n".join(parts) + "\n", **({PAIR: place.pair} if place.pair else {})}
+    argv = (penstock_program(), "run", "--config", str(place.directory / "penstock.toml"), "--workers", "1")
+    return Launch((*argv, "--name", f"bench{place.port}", "--admin", f"{LOOPBACK}:{place.admin}"), files)
+
+
+def chain(place: Place, *, headers: bool) -> Launch:
+    """Return two nodes in a row: the second listens aside, and its process is a child of the first's."""
+    second = f"{LOOPBACK}:{place.port + PORTS_ASIDE}"
+    accept = f'accept_proxy = "required"\ntrusted_proxies = ["{LOOPBACK}"]' if headers else ""
+    send = 'send_proxy = "v2"' if headers else ""
+    kept, head = '[store]\npath = "off"', '[[listener]]\nprotocol = "tcp"\nlisten ='
+    target = f"{LOOPBACK}:{place.target}"
+    files = {
+        "second.toml": f'{kept}\n{head} "{second}"\ntargets = ["{target}"]\n{accept}\n',
+        "penstock.toml": f'{kept}\n{head} "{LOOPBACK}:{place.port}"\n'
+        f'[[route]]\nname = "on"\ntargets = ["{second}"]\n{send}\n',
+    }
+    words = [f"{penstock_program()} run --workers 1 --config {place.directory / name}" for name in files]
+    admins = [f"--name second{place.port} --admin off", f"--name bench{place.port} --admin {LOOPBACK}:{place.admin}"]
+    both = f"{words[0]} {admins[0]} & exec {words[1]} {admins[1]}"
+    return Launch(("sh", "-c", both), files)
+
+
+PORTS_ASIDE = 6_000
+"""From a server's port to that of its second listener, which nobody else is given."""
+
+
 def haproxy(place: Place) -> Launch:
     """One thread; splicing where HAProxy itself finds it worth while; no logs, no statistics."""
-    mode = "http" if place.kind == "http" else "tcp"
+    mode = "http" if place.kind in ("http", REVERSE, ROUTES) else "tcp"
     options = "http-reuse always" if mode == "http" else "option splice-auto"
+    bind, files, rules = "", {}, ""
+    if place.kind in (REVERSE, ROUTES):
+        options += "\n    option forwardfor"
+    if place.kind == TERMINATE:
+        bind = f"ssl crt {place.directory / PAIR} ssl-min-ver TLSv1.2 ciphers {CIPHERS}"
+        files = {PAIR: place.pair}
+    if place.kind == PASSTHROUGH:
+        rules = f"""\
+    tcp-request inspect-delay 5s
+    tcp-request content accept if {{ req.ssl_hello_type 1 }}
+    use_backend origin if {{ req.ssl_sni -i {SERVED} }}
+backend origin
+"""
+    if place.kind == ROUTES:
+        files = {"services.map": "".join(f"/service-{n}/ origin{n}\n" for n in range(SERVICES))}
+        rules = f"""\
+    use_backend %[path,map_beg({place.directory}/services.map)]
+"""
+        rules += "".join(
+            f"backend origin{n}\n    server origin {LOOPBACK}:{place.target}\n" for n in range(1, SERVICES)
+        )
+        rules += "backend origin0\n"
     config = f"""\
 global
     nbthread 1
@@ -101,11 +192,12 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-listen bench
-    bind {LOOPBACK}:{place.port}
-    server origin {LOOPBACK}:{place.target}
+{"frontend" if rules else "listen"} bench
+    bind {LOOPBACK}:{place.port} {bind}
+{rules}    server origin {LOOPBACK}:{place.target}
 """
-    return Launch(("haproxy", "-db", "-f", str(place.directory / "haproxy.cfg")), {"haproxy.cfg": config})
+    argv = ("haproxy", "-db", "-f", str(place.directory / "haproxy.cfg"))
+    return Launch(argv, {"haproxy.cfg": config, **files})
 
 
 def nginx(place: Place) -> Launch:
@@ -169,6 +261,7 @@ ConnectPort {place.target}
     return Launch(("tinyproxy", "-d", "-c", str(place.directory / "tinyproxy.conf")), {"tinyproxy.conf": config})
 
 
+PLAIN_NOTE = "as `penstock`, without PROXY headers"
 HAPROXY_NOTE = "`nbthread 1`; `option splice-auto` in `mode tcp`, `http-reuse always` in `mode http`"
 
 PROXIES = {
@@ -177,6 +270,7 @@ PROXIES = {
         Proxy(
             "penstock", penstock_program(), "", penstock, "one worker and the supervisor; all counting and limits on"
         ),
+        Proxy(PLAIN, penstock_program(), "", penstock_plain, PLAIN_NOTE),
         Proxy("haproxy", "haproxy", "haproxy", haproxy, HAPROXY_NOTE),
         Proxy("nginx", "nginx", "nginx", nginx, "stream module, `worker_processes 1`"),
         Proxy("microsocks", "microsocks", "microsocks", microsocks, "as packaged, output to /dev/null"),

@@ -15,7 +15,7 @@ from bench.machine import idle_connections
 from bench.origins import origin_for
 from bench.proxies import LOOPBACK, PROXIES
 from bench.running import CONNECTIONS, SETTLE_S, Run, complaints
-from bench.scenarios import DIRECT, OFF, PENSTOCK, Idle, Inside, Iperf, Load, Scenario
+from bench.scenarios import DIRECT, OFF, PENSTOCK, Idle, Inside, Iperf, Load, Scenario, Wrk
 from bench.servers import ROOT, ServerError, new_place, serving
 
 REST_S = 2.5
@@ -160,8 +160,13 @@ def loaded(blank: Sample, proxy: Standing, load: Load, run: Run, origin: int) ->
         return replace(blank, errors=done.errors or "no work done")
     values = {"rate": done.units / max(done.seconds, 1e-9), **done.latency}
     if proxy.pid:
-        values["cpu"] = used * (1e3 if isinstance(load, Iperf) else 1e6) / done.units
+        values["cpu"] = used * (1e3 if counts_gigabytes(load) else 1e6) / done.units
     return replace(blank, values=values, errors=complaints(done, proxy.name), others=max(0.0, busy - used) / length)
+
+
+def counts_gigabytes(load: Load) -> bool:
+    """Return whether the work of a load is bytes."""
+    return isinstance(load, Iperf) or (isinstance(load, Wrk) and load.gigabytes > 0)
 
 
 def clocks(pid: int, core: int | None) -> tuple[float, float, float]:

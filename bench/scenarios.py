@@ -6,6 +6,9 @@ PENSTOCK = "penstock"
 OFF = "penstock-off"
 """The same process as Penstock's, while its collection is switched off."""
 
+PLAIN = "penstock-plain"
+"""A second Penstock that differs in the one thing that a scenario is about."""
+
 DIRECT = "direct"
 """No proxy at all: the load talks to the origin. What a latency is compared with."""
 
@@ -54,12 +57,18 @@ class Wrk:
         close: Whether each request has a connection of its own.
         absolute: Whether the request line carries the whole URL, as to a forward proxy.
         varied: Whether each request has a path and each answer a field of its own, so that no head comes twice.
+        secure: Whether it speaks TLS; it resumes its sessions.
+        path: What is asked for.
+        gigabytes: Bytes of one answer, where work is counted in bytes; unit 1e9 bytes.
     """
 
     connections: int
     close: bool = False
     absolute: bool = False
     varied: bool = False
+    secure: bool = False
+    path: str = "/"
+    gigabytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Handshakes:
     Connections that ask the proxy for the origin, fetch one small page and end.
 
     Args:
-        protocol: How they ask: `socks5` or `connect`.
+        protocol: How they ask: `socks5`, `connect`, or `tls`, where nothing is asked and no session is resumed.
         concurrency: Open at a time; unit connections.
     """
 
@@ -156,7 +165,7 @@ class Scenario:
         name: The word for `--only` and for the results.
         title: The heading on the page.
         about: One paragraph: what a unit is and how the proxies are set up.
-        kind: What the proxies speak: `tcp`, `http` or `socks5`.
+        kind: What the proxies speak: `tcp`, `http` or `socks5`, or one of the kinds below.
         load: What is sent through them.
         proxies: Who takes part, Penstock first; one round visits them in this order.
         metrics: What is reported; the first is the one that ratios and bounds are about.
@@ -176,6 +185,7 @@ class Scenario:
 
 
 RATE = Metric("rate", "units/s", 0)
+PER_HANDSHAKE = Metric("cpu", "CPU us per handshake")
 PER_CONNECTION = Metric("cpu", "CPU us per connection")
 PER_REQUEST = Metric("cpu", "CPU us per request")
 PER_GIGABYTE = Metric("cpu", "CPU ms per GB", 0)
@@ -191,6 +201,32 @@ _SWITCHED = (
     "it runs. What is switched is done by the supervisor alone, whose share of the proxy's CPU time says more than the "
     "whole, which varies from round to round. What cannot be switched, totals and open connections, is in both."
 )
+TERMINATE = "terminate"
+"""TLS with clients, plain TCP behind."""
+
+PASSTHROUGH = "passthrough"
+"""TLS that goes on to the target as it came, found by the name in the client's hello."""
+
+REVERSE = "reverse"
+"""A reverse HTTP proxy with one target."""
+
+ROUTES = "routes"
+"""The same with a thousand routes."""
+
+CHAIN = "chain"
+"""Two TCP proxies in a row, with a PROXY header or without."""
+
+SERVED = "localhost"
+"""Whom TLS clients ask for."""
+
+SERVICES = 1_000
+"""Routes of the kind `routes`, each with a path of its own."""
+
+BIG = 0.016
+"""Bytes of the large answer; unit 1e9 bytes."""
+
+_SAME_TLS = "Both have the same P-256 certificate and ciphers, and carry what is inside as TCP. "
+
 TCP = (PENSTOCK, "haproxy", "nginx")
 HTTP = (PENSTOCK, "haproxy", "tinyproxy")
 
@@ -292,6 +328,88 @@ SCENARIOS = (
         (PER_CONNECTION, RATE),
         ("danted", "microsocks"),
         (Bound("danted", 1.0), Bound("microsocks", 1.3)),
+    ),
+    Scenario(
+        "tls-handshake",
+        "TLS terminated, new connections",
+        "A whole handshake of TLS 1.3 without resumption, one request and one answer, then close; 16 at a time. "
+        + _SAME_TLS,
+        TERMINATE,
+        Handshakes("tls", 16),
+        (PENSTOCK, "haproxy"),
+        (PER_HANDSHAKE, RATE),
+        ("haproxy",),
+        (Bound("haproxy", 1.05),),
+    ),
+    Scenario(
+        "tls-request",
+        "TLS terminated, kept-alive requests",
+        "wrk over 32 lasting connections. " + _SAME_TLS,
+        TERMINATE,
+        Wrk(32, secure=True),
+        (PENSTOCK, "haproxy"),
+        (PER_REQUEST, RATE),
+        ("haproxy",),
+        (Bound("haproxy", 1.35),),
+    ),
+    Scenario(
+        "tls-download",
+        "TLS terminated, bulk from target to client",
+        "wrk with 4 lasting connections that fetch 16 MB again and again. " + _SAME_TLS,
+        TERMINATE,
+        Wrk(4, secure=True, path="/big", gigabytes=BIG),
+        (PENSTOCK, "haproxy"),
+        (PER_GIGABYTE, Metric("rate", "GB/s", 2)),
+        ("haproxy",),
+        (Bound("haproxy", 0.85),),
+    ),
+    Scenario(
+        "tls-passthrough",
+        "TLS passed through by name, short connections",
+        "wrk with `Connection: close`, 32 at a time; the origin speaks TLS, the proxy reads the name in the hello. "
+        "HAProxy has `req.ssl_hello_type` and `req.ssl_sni`.",
+        PASSTHROUGH,
+        Wrk(32, close=True, secure=True),
+        (PENSTOCK, "haproxy"),
+        (PER_CONNECTION, RATE),
+        ("haproxy",),
+        (Bound("haproxy", 1.3),),
+    ),
+    Scenario(
+        "reverse-request",
+        "HTTP reverse, kept-alive requests",
+        "wrk over 32 lasting connections; HAProxy runs `mode http`. Penstock adds the fields of `X-Forwarded-For` and "
+        "its like, HAProxy adds `X-Forwarded-For` (`option forwardfor`).",
+        REVERSE,
+        Wrk(32),
+        (PENSTOCK, "haproxy"),
+        (PER_REQUEST, RATE),
+        ("haproxy",),
+        (Bound("haproxy", 1.5),),
+    ),
+    Scenario(
+        "reverse-routes",
+        "HTTP reverse, kept-alive requests, a thousand routes",
+        "As above, but with a thousand routes by path; the requests match one in the middle. HAProxy finds it by "
+        "`map_beg`.",
+        ROUTES,
+        Wrk(32, path=f"/service-{SERVICES // 2}/item"),
+        (PENSTOCK, "haproxy"),
+        (PER_REQUEST, RATE),
+        ("haproxy",),
+        (Bound("haproxy", 1.5),),
+    ),
+    Scenario(
+        "proxy-header",
+        "PROXY header, latency of a new connection",
+        "wrk with `Connection: close`, 4 at a time, through two Penstocks in a row, the second of which "
+        f"requires the PROXY header (version 2) that the first sends; `{PLAIN}` is the same without headers.",
+        CHAIN,
+        Wrk(4, close=True),
+        (PENSTOCK, PLAIN),
+        (Metric("p50", "p50 us", 0), Metric("p99", "p99 us", 0), RATE, PER_CONNECTION),
+        (PLAIN,),
+        (Bound(PLAIN, 1_000, added=True), Bound(PLAIN, 1_000, key="p99", added=True)),
     ),
     Scenario(
         "latency",

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench import proc
+from bench.certificates import pair
 from bench.proxies import LOOPBACK, Launch, Place
+from bench.scenarios import PASSTHROUGH, TERMINATE
 
 PORTS = range(5_000, 10_240)
 """Where servers listen: below the ports that clients are given (machine.SYSCTLS), so that no load is in their way."""
@@ -25,6 +27,10 @@ STOP_S = 5.0
 """The longest wait for a server to end by itself after TERM."""
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+SECURE = (TERMINATE, PASSTHROUGH)
+"""Kinds that need a certificate."""
 
 
 class ServerError(Exception):
@@ -70,7 +76,7 @@ def new_place(target: int, kind: str, connections: int) -> Iterator[Place]:
     """
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
         port, admin = free_ports(2)
-        yield Place(Path(directory), port, target, admin, kind, connections)
+        yield Place(Path(directory), port, target, admin, kind, connections, pair() if kind in SECURE else "")
 
 
 @contextmanager

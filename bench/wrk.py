@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.scenarios import Wrk
+from bench.scenarios import SERVED, Wrk
 
 ABSOLUTE = Path(__file__).with_name("absolute.lua")
 VARIED = Path(__file__).with_name("varied.lua")
@@ -53,8 +53,11 @@ def command(load: Wrk, seconds: float, proxy: str, origin: str) -> list[str]:
     script = ["-s", str(VARIED if load.varied else ABSOLUTE)] if load.absolute else []
     extra = ["--", f"http://{origin}/", origin] if load.absolute else []
     length = f"{max(1, round(seconds))}s"
+    if load.secure:
+        proxy = f"{SERVED}:{proxy.rpartition(':')[2]}"
+    url = f"{'https' if load.secure else 'http'}://{proxy}{load.path}"
     fixed = ["wrk", "-t1", f"-c{load.connections}", "-d", length, "--timeout", "5s", "--latency"]
-    return [*fixed, *close, *script, f"http://{proxy}/", *extra]
+    return [*fixed, *close, *script, url, *extra]
 
 
 def parse(text: str) -> Report:

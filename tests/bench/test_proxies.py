@@ -1,13 +1,27 @@
 """Command lines and configurations of the contestants."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
+from bench.certificates import pair
 from bench.origins import ANSWER, origin_for
-from bench.proxies import PROXIES, Place
-from bench.scenarios import Handshakes, Idle, Iperf, Wrk
+from bench.proxies import PROXIES, Place, penstock_program
+from bench.scenarios import (
+    CHAIN,
+    PASSTHROUGH,
+    PLAIN,
+    REVERSE,
+    ROUTES,
+    SERVICES,
+    TERMINATE,
+    Handshakes,
+    Idle,
+    Iperf,
+    Wrk,
+)
 
-KINDS = {"penstock": "tcp", "haproxy": "http", "nginx": "tcp", "microsocks": "socks5", "danted": "socks5"}
+KINDS = {"penstock": "tcp", "haproxy": "http", "nginx": "tcp", "microsocks": "socks5", "danted": "socks5", PLAIN: CHAIN}
 
 
 def place(kind, connections=1024):
@@ -37,6 +51,31 @@ def test_penstock_tcp_has_its_target():
     """A TCP proxy is told its target."""
     argv = PROXIES["penstock"].launch(place("tcp")).argv
     assert argv[argv.index("--target") + 1] == "127.0.0.1:2222"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(PLAIN, CHAIN), *(("penstock", kind) for kind in (TERMINATE, PASSTHROUGH, REVERSE, ROUTES, CHAIN))],
+)
+def test_penstock_files_are_right(tmp_path, kind, name):
+    """Every file that Penstock is given passes its own check."""
+    own = Place(tmp_path, 1111, 2222, 3333, kind, 1024, pair() if kind == TERMINATE else "")
+    for file, text in PROXIES[name].launch(own).files.items():
+        (tmp_path / file).write_text(text)
+    for file in tmp_path.glob("*.toml"):
+        asked = [penstock_program(), "check", "--config", str(file)]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_rivals_know_the_kinds():
+    """HAProxy terminates, looks at names, forwards HTTP, and has as many backends as we have routes."""
+    files = {kind: PROXIES["haproxy"].launch(place(kind)).files for kind in (TERMINATE, PASSTHROUGH, REVERSE, ROUTES)}
+    texts = {kind: each["haproxy.cfg"] for kind, each in files.items()}
+    assert "ssl crt /nowhere/pair.pem" in texts[TERMINATE]
+    assert "req.ssl_sni" in texts[PASSTHROUGH]
+    assert "mode http" in texts[REVERSE]
+    assert texts[ROUTES].count("\nbackend ") == files[ROUTES]["services.map"].count("\n") == SERVICES
 
 
 def test_rivals_are_set_up_for_the_connections():

@@ -71,3 +71,9 @@ def test_command_of_an_absolute_load():
     assert argv[argv.index("-H") + 1] == "Connection: close"
     assert argv[-4:] == ["http://127.0.0.1:1/", "--", "http://127.0.0.1:2/", "127.0.0.1:2"]
     assert wrk.ABSOLUTE.exists()
+
+
+def test_command_of_a_secure_load():
+    """A load in TLS asks for the name in the certificate, and for its path."""
+    argv = wrk.command(Wrk(4, secure=True, path="/big"), 3.0, "127.0.0.1:1", "127.0.0.1:2")
+    assert argv[-1] == "https://localhost:1/big"
