@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
-from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan, TargetPlan
+from penstock.config.plan import ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
 from penstock.connection.commands import DialError, DialFailed, Exchange, Facts, Login
 from penstock.connection.reverse import http_reverse
 from penstock.policy.routes import rules_of
@@ -113,3 +113,23 @@ def test_logins_of_routes_are_counted():
         while not stage.waits_for_client:
             stage.answer(True if isinstance(stage.pending, Exchange) else None)
     assert [command.right for command in stage.history if isinstance(command, Login)] == [True, False, False]
+
+
+def test_answers_of_ours_take_what_the_route_sets():
+    """A route's own answer, and ours in the place of a target that fails, carry the fields of the route."""
+    rewrite = RewritePlan(set_response=(("X-Edge", "1"), ("Content-Type", "text/html")), remove_response=("server",))
+    hello = RoutePlan(id=1, name="own", action="answer", body="hi\n", rewrite=rewrite)
+    play(
+        get(b"/"),
+        hears(b"HTTP/1.1 200 \r\nContent-Length: 3\r\nX-Edge: 1\r\nContent-Type: text/html\r\n\r\nhi\n"),
+        hangs_up(), closes_complete(), own=hello,
+    )  # fmt: skip
+    body = b"penstock: no answer from the target: failed\n"
+    play(
+        get(b"/"), exchanges(DialFailed(DialError.FAILED)),
+        hears(
+            b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\nCache-Control: no-store\r\nX-Edge: 1\r\n"
+            b"Content-Type: text/html\r\n\r\n%b" % (len(body), body)
+        ),
+        hangs_up(), closes_complete(), own=RoutePlan(id=1, name="own", targets=(TARGET,), rewrite=rewrite),
+    )  # fmt: skip

@@ -1,7 +1,7 @@
 """What targets get of a client's request."""
 
-from penstock.config.plan import RewritePlan, RoutePlan
-from penstock.connection.rewriting import Rewriter
+from penstock.config.plan import RewritePlan, RoutePlan, TargetPlan
+from penstock.connection.rewriting import Rewriter, answer_changes
 from penstock.protocols.http1.origin import parse_origin
 
 HEAD = b"GET /app/x?q=1 HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 6.6.6.6\r\nCookie: c\r\n\r\n"
@@ -55,3 +55,21 @@ def test_paths_host_and_fields():
     assert b"Cookie: c" not in said
     assert made(b"GET /app HTTP/1.1\r\nHost: a\r\n\r\n", strip_prefix="/app").startswith(b"GET / HTTP/1.1")
     assert made(b"GET /apple HTTP/1.1\r\nHost: a\r\n\r\n", strip_prefix="/app").startswith(b"GET /apple HTTP/1.1")
+
+
+def test_a_route_that_changes_no_answer_costs_nothing():
+    """Without a word on answers there is nothing to be done with them."""
+    assert answer_changes(RoutePlan(id=1, name="r", rewrite=RewritePlan(set_request=(("X-A", "1"),)))) is None
+
+
+def test_targets_are_known_by_all_their_names():
+    """Address and name, with the usual port and without, in the scheme that is spoken with them."""
+    targets = (TargetPlan(id=1, host="::1", port=80), TargetPlan(id=2, host="B.example", port=8080))
+    rewrite = RewritePlan(strip_prefix="/app", host="app.internal", set_response=(("X-A", "1"),))
+    changes = answer_changes(RoutePlan(id=1, name="r", targets=targets, rewrite=rewrite))
+    head = b"HTTP/1.1 302 Found\r\nx-a: 0\r\nLocation: %b\r\n\r\n"
+    for place in (b"[::1]", b"[::1]:80", b"b.example:8080", b"app.internal", b"app.internal:80"):
+        got = changes.of_target(head % (b"http://" + place + b"/x"))
+        assert got == b"HTTP/1.1 302 Found\r\nLocation: /app/x\r\nX-A: 1\r\n\r\n"
+    for place in (b"http://b.example/x", b"https://app.internal/x", b"http://app.internal:81/x"):
+        assert b"Location: " + place + b"\r\n" in changes.of_target(head % place)

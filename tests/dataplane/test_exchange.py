@@ -7,8 +7,10 @@ import struct
 import threading
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import RewritePlan
 from penstock.dataplane.orders import CloseConnection
 from penstock.testing.http_peers import Message, Wire, chunked, ok, origin, request
 from penstock.testing.peers import serving, swallow
@@ -558,3 +560,29 @@ def test_reverse_requests_go_to_the_targets_in_turn():
             assert got == [b"one", b"two"] * 3
             assert all(b"X-Forwarded-For: 127.0.0.1" in head for head in told)
             assert plane.settled().requests == 6
+
+
+def test_answers_are_changed_as_their_route_says():
+    """Fields are set and removed in what comes from a target, and its redirect to itself leads back to the proxy."""
+
+    def serve(sock: socket.socket) -> None:
+        while sock.recv(65_536):
+            address = b"%b:%d" % (sock.getsockname()[0].encode(), sock.getsockname()[1])
+            sock.sendall(
+                b"HTTP/1.1 302 Found\r\nServer: x\r\nLocation: http://%b/in\r\nContent-Length: 0\r\n\r\n" % address
+            )
+
+    rewrite = RewritePlan(strip_prefix="/app", set_response=(("X-Edge", "1"),), remove_response=("server",))
+    with serving(serve) as target:
+        plan = listener("main", "http", target.port, reverse=True)
+        plan = replace(plan, route=replace(plan.route, rewrite=rewrite))
+        with bench(plan) as plane, plane.connect() as client:
+            for _ in range(2):
+                client.sendall(b"GET /app/ HTTP/1.1\r\nHost: a.example\r\n\r\n")
+                answered = b""
+                while not answered.endswith(b"\r\n\r\n"):
+                    answered += client.recv(4_096)
+                assert answered == (
+                    b"HTTP/1.1 302 Found\r\nLocation: /app/in\r\nContent-Length: 0\r\nVia: 1.1 penstock\r\n"
+                    b"X-Edge: 1\r\n\r\n"
+                )

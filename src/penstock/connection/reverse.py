@@ -9,6 +9,8 @@ import re
 from collections.abc import Generator
 from typing import Any
 
+from msgspec.structs import replace
+
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, RoutePlan
@@ -29,7 +31,7 @@ from penstock.connection.commands import (
     TooLong,
 )
 from penstock.connection.http import HEAD, unanswered, without_request
-from penstock.connection.rewriting import Rewriter
+from penstock.connection.rewriting import Rewriter, answer_changes
 from penstock.policy.credentials import verify
 from penstock.policy.facts import RouteFacts
 from penstock.policy.routes import Ruleset
@@ -80,7 +82,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
                 rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
             again = yield from _forward(request, rewriter)
         else:
-            again = yield from _unusual(request, route, facts, listener, secure, shown)
+            again = yield from _changed(route, _unusual(request, route, facts, listener, secure, shown))
         if not again:
             yield _COMPLETE
         served += 1
@@ -111,8 +113,28 @@ def _forward(request: OriginRequest, rewriter: Rewriter) -> Generator[Command, A
             request.retriable, request.upgrade,
         )  # fmt: skip
     except (DialFailed, RemoteError) as failed:
-        again = yield from unanswered(request, failed)
+        again = yield from _changed(rewriter.route, unanswered(request, failed))
     return again
+
+
+def _changed(route: RoutePlan, words: Generator[Command, Any, bool]) -> Generator[Command, Any, bool]:
+    """Say these words, and in answers of ours among them what the route sets and removes."""
+    changes = answer_changes(route) if route.rewrite.set_response or route.rewrite.remove_response else None
+    if changes is None:
+        return (yield from words)
+    try:
+        command = next(words)
+        while True:
+            if isinstance(command, Answer) and command.data:
+                command = replace(command, data=changes.of_ours(command.data))
+            try:
+                told = yield command
+            except Exception as news:  # whatever the engine throws in is theirs to judge
+                command = words.throw(news)
+            else:
+                command = words.send(told)
+    except StopIteration as end:
+        return bool(end.value)
 
 
 def _unusual(

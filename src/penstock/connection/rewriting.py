@@ -1,9 +1,13 @@
-"""What a target of reverse HTTP gets: the client's request, with what the route changes and where it came from."""
+"""
+What a target of reverse HTTP gets: the client's request, with what the route changes and where it came from. And what
+the route changes in answers.
+"""
 
 from collections.abc import Iterable
 
 from penstock.base.bounds import REWRITES_REMEMBERED
 from penstock.config.plan import RoutePlan
+from penstock.protocols.http1.changes import AnswerChanges, Paths
 from penstock.protocols.http1.fields import VIA, VIA_1_0, without
 from penstock.protocols.http1.origin import OriginRequest
 
@@ -13,6 +17,38 @@ FORWARDING = frozenset(
 """Fields by which proxies say who asked: a client that says them itself is not believed."""
 
 _FOR = b"\r\nx-forwarded-for:"
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def answer_changes(route: RoutePlan) -> AnswerChanges | None:
+    """Return what a route changes in answers; None for nothing."""
+    rewrite = route.rewrite
+    removed = frozenset(
+        name.lower().encode() for name in (*rewrite.remove_response, *(name for name, _ in rewrite.set_response))
+    )
+    moves = bool(rewrite.strip_prefix or rewrite.add_prefix or rewrite.host)
+    if not removed and not moves:
+        return None
+    paths = Paths(_places(route), rewrite.strip_prefix.encode(), rewrite.add_prefix.encode()) if moves else None
+    return AnswerChanges(removed, _fields(rewrite.set_response)[2:] + b"\r\n" if rewrite.set_response else b"", paths)
+
+
+def _places(route: RoutePlan) -> frozenset[bytes]:
+    """Return how the route's targets begin URLs of their own, as they are spoken with."""
+    scheme = "http" if route.target_tls is None else "https"
+    places = {route.rewrite.host} if route.rewrite.host else set()
+    for target in route.targets:
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        places.add(f"{host}:{target.port}")
+    usual = f":{_PORTS[scheme]}"
+    places |= {place.removesuffix(usual) for place in places} | {place + usual for place in places if _portless(place)}
+    return frozenset(f"{scheme}://{place}".lower().encode() for place in places)
+
+
+def _portless(place: str) -> bool:
+    return ":" not in place.rpartition("]")[2]
 
 
 class Rewriter:

@@ -143,7 +143,7 @@ class HttpExchange:
         assert command is not None  # noqa: S101 - set by begin
         link.lend(connection)
         self._link, self._pending, self._heard = link, 0, False
-        self._reader = ResponseReader(command.method, command.keep_alive, command.http_1_0, command.upgrade)
+        self._reader = connection.route.reader(command.method, command.keep_alive, command.http_1_0, command.upgrade)
         connection.seen = worker.reactor.now
         connection.arm_idle(worker.idle)
         link.send(command.head)

@@ -1,16 +1,20 @@
 """A route at work in one worker: which of its targets is next."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.config.plan import RoutePlan, TargetPlan
 from penstock.connection.commands import DialError
+from penstock.connection.rewriting import answer_changes
 from penstock.dataplane.board import EJECTED, GENERATION, HEADER_WORDS, ORDERED, OUT, WEIGHT_SHIFT
 from penstock.dataplane.contexts import make_target_context
 from penstock.dataplane.orders import TargetFailed
 from penstock.policy.balance import FINE, Standing, whole
 from penstock.policy.balancers import BALANCERS
+from penstock.protocols.http1.changes import ChangedReader
+from penstock.protocols.http1.response import ResponseReader
 
 if TYPE_CHECKING:
     from penstock.dataplane.worker import Worker
@@ -40,11 +44,12 @@ class Route:
         parent_context: The same with the parent.
         pooled: Whether a connection to a target may serve one client after the other.
         direct: Whether a TCP connection to a target is all that it needs.
+        reader: Makes what reads an answer on it; takes what `ResponseReader` takes.
     """
 
     __slots__ = (
         "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "direct",
-        "parent_context", "plan", "pooled", "target_context",
+        "parent_context", "plan", "pooled", "reader", "target_context",
     )  # fmt: skip
 
     def __init__(self, plan: RoutePlan, worker: "Worker") -> None:
@@ -62,6 +67,9 @@ class Route:
         self._balancer = BALANCERS[plan.balance](self._standings, random.random)
         self._pick = self._balancer.pick
         self._seen = 0
+        changes = answer_changes(plan)
+        self.reader: Callable[[bytes, bool, bool, bool], ResponseReader]
+        self.reader = ResponseReader if changes is None else partial(ChangedReader, changes)
 
     def next_target(self, client: str) -> Standing | None:
         """Return the target for a connection of a client; None if operators have taken all of them out."""

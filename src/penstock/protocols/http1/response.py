@@ -78,6 +78,7 @@ class ResponseReader:
     _head = leftover = b""
     _interim = status = 0
     _persistent = _unchunk = _whole = started = done = upgraded = False
+    _known = _KNOWN  # of a route that changes answers: its own
 
     def __init__(self, method: bytes, keep_alive: bool, http_1_0: bool, upgrade: bool = False) -> None:
         self._method, self.keep_alive, self._http_1_0, self._upgrade = method, keep_alive, http_1_0, upgrade
@@ -135,7 +136,7 @@ class ResponseReader:
     def _read_again(self, data: bytes) -> bytes:
         """Return what the client gets if this is, letter by letter, the head of an answer that came before."""
         end = data.find(b"\r\n\r\n") + 4
-        known = _KNOWN.get(data[:end])
+        known = self._known.get(data[:end])
         if known is None or self._head or not self._plain:
             return b""
         self.status, head, length = known
@@ -148,9 +149,9 @@ class ResponseReader:
 
     def _remember(self, head: bytes, given: bytes, length: int) -> None:
         if self._plain and len(head) <= _KNOWN_BYTES:
-            if len(_KNOWN) >= _KNOWN_HEADS:
-                _KNOWN.clear()
-            _KNOWN[head] = self.status, given, length
+            if len(self._known) >= _KNOWN_HEADS:
+                self._known.clear()
+            self._known[head] = self.status, given, length
 
     def _read_heads(self, data: bytes) -> bytes:
         """Return the heads that are complete, the last with what there is of its body."""
