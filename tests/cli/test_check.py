@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
+
+from penstock.testing.certificates import Authority
 
 FILE = """
 [node]
@@ -44,6 +47,67 @@ def test_for_programs(penstock, file):
     assert [each["users"] for each in data["listeners"]] == [1, 0]
     rows = list(csv.DictReader(io.StringIO(penstock("check", "-o", "csv").stdout)))
     assert rows[1]["targets"] == "example.com:80 [::1]:81 x2"
+
+
+ROUTES = """
+[[listener]]
+name = "web"
+listen = ":443"
+protocol = "tls"
+certificates = ["app.example.pem"]
+[[route]]
+name = "all"
+priority = 1
+match = { clients = "0.0.0.0/0" }
+targets = ["a:1"]
+target_tls = { ca = "ca.pem" }
+[[route]]
+name = "some"
+match = { clients = "10.0.0.0/8" }
+action = "block"
+[[route]]
+name = "rest"
+tls = "passthrough"
+targets = ["b:1"]
+parent = "socks5://ann:secret@proxy:1080"
+"""
+
+
+@pytest.fixture
+def routes(tmp_path):
+    """A configuration with routes and a certificate."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("app.example", "*.app.example")
+    (tmp_path / "app.example.pem").write_bytes(Path(issued.cert).read_bytes() + Path(issued.key).read_bytes())
+    assert authority.file
+    (tmp_path / "penstock.toml").write_text(ROUTES)
+
+
+def test_routes_and_certificates(penstock, routes):
+    """Every route is shown with what it takes and where that goes, every certificate with its names and its end."""
+    result = penstock("check")
+    assert result.exit_code == 0
+    assert "all           1  all        clients 0.0.0.0/0   forward  a:1 (TLS to targets)" in result.stdout
+    assert "b:1 through socks5://proxy:1080 (passthrough)" in result.stdout
+    assert "app.example *.app.example  3000-01-01" in result.stdout
+    assert "secret" not in result.stdout
+
+
+def test_routes_that_are_never_taken(penstock, routes):
+    """A route that another takes everything from is a warning, on standard error; the code stays 0."""
+    result = penstock("check")
+    assert result.stderr == ("route[some]: is never taken: route all, of higher priority, takes all that it matches\n")
+
+
+def test_routes_for_programs(penstock, routes):
+    """JSON holds routes in the words of the configuration, and certificates."""
+    data = json.loads(penstock("check", "--json").stdout)
+    assert [(each["name"], each["listeners"]) for each in data["routes"]] == [
+        ("all", ["web"]), ("some", ["web"]), ("rest", ["web"]),
+    ]  # fmt: skip
+    assert data["routes"][0]["match"] == {"clients": ["0.0.0.0/0"]}
+    (certificate,) = data["certificates"]
+    assert (certificate["listener"], certificate["names"]) == ("web", ["app.example", "*.app.example"])
 
 
 def test_every_mistake_at_once(penstock, tmp_path):

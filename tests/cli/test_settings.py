@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.cli.settings import to_toml
+from penstock.testing.certificates import Authority
 
 FILE = """
 [node]
@@ -55,6 +56,36 @@ def test_values_in_effect(penstock, tmp_path):
     assert values["admin"]["token"] == "***"
     assert "secret" not in result.stdout
     assert "token-of" not in result.stdout
+
+
+def test_routes_in_effect(penstock, tmp_path):
+    """Routes are shown in the words of the file, what listeners say of TLS too; no password of any kind."""
+    Authority(tmp_path).issue("app.example")
+    (tmp_path / "penstock.toml").write_text("""
+[[listener]]
+name = "web"
+listen = ":443"
+protocol = "tls"
+inside = "http"
+certificates = [{ cert = "app.example.pem", key = "app.example.key" }]
+[[route]]
+name = "app"
+match = { path = "/*", clients = "10.0.0.0/8" }
+targets = ["a:1"]
+parent = { kind = "http", address = "proxy:3128", user = "ann", password = "secret" }
+users = { bob = "secret" }
+health_check = { kind = "http", expect = [204, "300-399"] }
+""")
+    result = penstock("config", "show")
+    assert "secret" not in result.stdout
+    values = tomllib.loads(result.stdout)
+    (route,), (listener,) = values["route"], values["listener"]
+    assert route["match"] == {"path": ["/*"], "clients": ["10.0.0.0/8"]}
+    assert route["parent"] == {"kind": "http", "address": "proxy:3128", "user": "ann", "password": "***"}
+    assert (route["users"], route["health_check"]["expect"]) == ({"bob": "***"}, ["204", "300-399"])
+    (certificate,) = listener["certificates"]
+    assert (certificate["names"], certificate["expires"]) == (["app.example"], "3000-01-01")
+    assert listener["tls"]["alpn"] == ["http/1.1"]
 
 
 def test_other_forms_hold_the_same(penstock, tmp_path):

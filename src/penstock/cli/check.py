@@ -1,15 +1,17 @@
 """`penstock check`: every mistake of a configuration at once, or a table of what it would run."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from penstock.cli.options import config_option, output_options
 from penstock.cli.output import add_row, console, emit, table
+from penstock.cli.routes import all_routes, certificate_values, match_words, outcome_words, route_values, target_words
 from penstock.cli.units import number, printable
 
 if TYPE_CHECKING:
-    from penstock.config.plan import ListenerPlan, NodePlan
+    from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan
 
 
 @click.command()
@@ -20,14 +22,16 @@ def check(config_file: str | None, form: str) -> None:
     Check a configuration and show what it would run.
 
     Nothing is bound and nothing is started. Ends with 78 if there are mistakes, one line on standard error for each.
+    Warnings stand there too: keys with a newer name, certificates that end soon, routes that are never taken.
     """
     from penstock.config.load import load  # noqa: PLC0415
 
     plan = load(config_file)
-    for notice in plan.notices:
-        click.echo(notice, err=True)
+    for warning in (*plan.notices, *_never_taken(plan)):
+        click.echo(warning, err=True)
     rows = [_row(each) for each in plan.worker.listeners]
     data = {"node": plan.name, "workers": plan.workers, "admin": _admin(plan), "listeners": rows}
+    data |= {"routes": [route_values(*each) for each in all_routes(plan)], "certificates": list(_certificates(plan))}
     emit(form, data, (each | {"targets": " ".join(each["targets"])} for each in rows), lambda: _show(plan, rows))
 
 
@@ -37,9 +41,22 @@ def _row(listener: "ListenerPlan") -> dict[str, Any]:
         "protocol": listener.protocol,
         "address": str(listener),
         "route": listener.route.name,
-        "targets": [f"{each} x{each.weight}" if each.weight > 1 else str(each) for each in listener.targets],
+        "targets": target_words(listener.route),
         "users": len(listener.users),
     }
+
+
+def _never_taken(plan: "NodePlan") -> Iterator[str]:
+    from penstock.policy.unreachable import unreachable  # noqa: PLC0415
+
+    for route, why in unreachable(plan.worker.routes):
+        yield f"route[{route.name}]: is never taken: {why}"
+
+
+def _certificates(plan: "NodePlan") -> Iterator[dict[str, Any]]:
+    for listener in plan.worker.listeners:
+        for certificate in listener.tls.certificates if listener.tls else ():
+            yield {"listener": listener.name} | certificate_values(certificate)
 
 
 def _admin(plan: "NodePlan") -> str:
@@ -56,4 +73,23 @@ def _show(plan: "NodePlan", rows: list[dict[str, Any]]) -> None:
     for each in rows:
         words = [each["name"], each["protocol"], each["address"], each["route"], " ".join(each["targets"]) or "-"]
         add_row(listing, *words, number(each["users"]) if each["users"] else "-")
+    screen.print(listing)
+    if routes := all_routes(plan):
+        _show_routes(plan, routes)
+    if certificates := list(_certificates(plan)):
+        listing = table("Certificate", "Listener", "Names", "Expires")
+        for each in certificates:
+            add_row(listing, each["cert"], each["listener"], " ".join(each["names"]), each["expires"])
+        screen.print()
+        screen.print(listing)
+
+
+def _show_routes(plan: "NodePlan", routes: list[tuple["RoutePlan", list[str]]]) -> None:
+    listing = table("Route", "Priority", "Listeners", "Match", "Action", "To", right=["Priority"])
+    for route, names in routes:
+        served = "all" if len(names) == len(plan.worker.listeners) else " ".join(names)
+        words = [route.name, str(route.priority), served, match_words(route.match), route.action]
+        add_row(listing, *words, outcome_words(route) or "-")
+    screen = console()
+    screen.print()
     screen.print(listing)

@@ -22,6 +22,9 @@ COMMANDS = {
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),
     "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),
     "config": Lazy("penstock.cli.settings:config", PREPARE, "Show the configuration's schema or effective values."),
+    "explain": Lazy(
+        "penstock.cli.explain:explain", PREPARE, "Show which route a connection would take, and why no other."
+    ),
     "completion": Lazy("penstock.cli.completion:completion", PREPARE, "Print the completion script of a shell."),
 }
 

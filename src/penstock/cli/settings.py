@@ -11,11 +11,10 @@ from penstock.base.clock import NS
 from penstock.base.urls import shown_url
 from penstock.cli.options import config_option
 from penstock.cli.output import to_yaml
+from penstock.cli.routes import HIDDEN, all_routes, is_written, listener_values, route_values
 
 if TYPE_CHECKING:
     from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan
-
-HIDDEN = "***"
 
 
 @click.group()
@@ -71,7 +70,7 @@ def effective(plan: "NodePlan") -> dict[str, Any]:
         "store": {"path": plan.store.path or "off", "flush": _duration(plan.store.flush)},
         "metrics": _metrics(plan.metrics),
         "listener": [_listener(each) for each in worker.listeners],
-    }  # fmt: skip
+    } | ({"route": routes} if (routes := [route_values(*each) for each in all_routes(plan)]) else {})  # fmt: skip
 
 
 def _metrics(plan: "MetricsPlan") -> dict[str, Any]:
@@ -95,7 +94,8 @@ def _duration(ns: int) -> str:
 
 def _listener(plan: "ListenerPlan") -> dict[str, Any]:
     values: dict[str, Any] = {"name": plan.name, "listen": str(plan), "protocol": plan.protocol}
-    if plan.targets:
+    values |= listener_values(plan)
+    if plan.targets and not is_written(plan.route):
         values["targets"] = [{"address": str(each), "weight": each.weight} for each in plan.targets]
     if plan.detect:
         values["detect"] = list(plan.detect)

@@ -1,0 +1,164 @@
+"""`penstock explain`: which route a connection or request would take, and why no other."""
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from penstock.base.addresses import parse_target, unmap
+from penstock.cli.options import TARGET, config_option
+from penstock.cli.output import add_row, console, emit, table
+from penstock.cli.routes import VERSIONS, match_words, outcome_words
+from penstock.cli.units import printable
+
+if TYPE_CHECKING:
+    from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan
+    from penstock.policy.explain import Considered, Explanation
+    from penstock.policy.supposed import Question
+
+LIMIT = 100
+"""Routes in a table; a screen or two. JSON holds all."""
+
+KEYS = {"paths": "path"}
+"""Keys of a match that the configuration spells otherwise than the plan."""
+
+
+class Client(click.ParamType[str]):
+    """An IP address, read in its shortest form."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address."""
+        try:
+            return unmap(str(ipaddress.ip_address(str(value))))
+        except ValueError:
+            self.fail(f"{str(value)!r} is no IP address", param, ctx)
+
+
+@click.command()
+@config_option
+@click.option("--listener", "-l", metavar="NAME", required=True, help="Which listener the client connects to.")
+@click.option("--client", type=Client(), default="127.0.0.1", show_default=True, help="The client's address.")
+@click.option("--host", metavar="NAME", default="", help="The name that it asks for, in TLS or as Host.")
+@click.option("--path", metavar="PATH", default="", help="The path of its request, where requests are looked at.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=None, help="The port that it asks for.")
+@click.option("--user", metavar="NAME", default="", help="Who it has proved to be.")
+@click.option("--destination", "-d", type=TARGET, help="Where the client of a forward proxy wants to go.")
+@click.option("--tls-version", type=click.Choice(list(VERSIONS)), help="The highest version of TLS that it offers.")
+@click.option("--output", "-o", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="What is printed: a table for people, JSON for programs.")  # fmt: skip
+@click.option("--json", "form", flag_value="json", type=str, help="Short for -o json.")
+@click.option("--limit", type=click.IntRange(min=0), default=LIMIT, show_default=True,
+    help="At most so many other routes in a table; 0 for all.")  # fmt: skip
+@click.pass_context
+def explain(context: click.RichContext, /, config_file: str | None, **values: Any) -> None:
+    """
+    Show which route a connection would take, and why no other.
+
+    It asks a configuration file; no node needs to run. Other routes are listed with the first key that does not match.
+
+    Example: penstock explain --listener web --client 192.0.2.7 --host app.example.com --path /api/users
+    """
+    from penstock.config.load import load  # noqa: PLC0415
+    from penstock.policy.supposed import explain_for  # noqa: PLC0415
+
+    plan = load(config_file)
+    listener = _listener(context, plan, values["listener"])
+    told = explain_for(plan.worker.routes, listener, _question(context, listener, values))
+    data = answer(listener, told)
+    emit(values["form"], data, (), lambda: _show(listener, told, values["limit"]))
+
+
+def _listener(context: click.RichContext, plan: "NodePlan", name: str) -> "ListenerPlan":
+    found = next((each for each in plan.worker.listeners if each.name == name), None)
+    if found is None:
+        names = ", ".join(each.name for each in plan.worker.listeners[:10])
+        raise click.UsageError(f"there is no listener {name!r}; there are {names}", context)
+    return found
+
+
+def _question(context: click.RichContext, listener: "ListenerPlan", values: dict[str, Any]) -> "Question":
+    from penstock.policy.supposed import Question, is_forward, looks_at_requests  # noqa: PLC0415
+
+    if (values["destination"] or values["user"]) and not is_forward(listener):
+        flag = "--destination" if values["destination"] else "--user"
+        raise click.UsageError(f"{flag} is for forward proxies, and {listener.name} is none", context)
+    if values["path"] and not looks_at_requests(listener):
+        raise click.UsageError(f"--path is for reverse proxies, and {listener.name} is none", context)
+    host, port = parse_target(values["destination"]) if values["destination"] else ("", 0)
+    return Question(
+        client=values["client"],
+        host=values["host"],
+        path=values["path"].partition("?")[0],
+        port=values["port"] or 0,
+        user=values["user"],
+        destination=host,
+        destination_port=port,
+        tls_version=VERSIONS.get(values["tls_version"] or "", 0),
+    )
+
+
+def answer(listener: "ListenerPlan", told: "Explanation") -> dict[str, Any]:
+    """
+    Return the whole answer, for programs.
+
+    Args:
+        listener: That was asked about.
+        told: What is decided there.
+    """
+    route = told.decision.route
+    return {
+        "listener": listener.name,
+        "route": route.name,
+        "why": told.decision.why,
+        "action": route.action,
+        "outcome": _outcome(route, listener),
+        "considered": [
+            {
+                "route": each.route.name,
+                "priority": each.route.priority,
+                "taken": each.route is route,
+                "missed": None if each.missed is None else KEYS.get(each.missed, each.missed),
+                "match": match_words(each.route.match),
+            }
+            for each in told.considered
+        ],
+    }
+
+
+def _outcome(route: "RoutePlan", listener: "ListenerPlan") -> str:
+    from penstock.policy.supposed import is_forward  # noqa: PLC0415
+
+    return outcome_words(route, forward=is_forward(listener))
+
+
+def _show(listener: "ListenerPlan", told: "Explanation", limit: int) -> None:
+    route, why = told.decision
+    own = "" if route is not listener.route else ", the listener's own"
+    click.echo(
+        printable(f"{listener.name}: route {route.name}{own}: {route.action} {_outcome(route, listener)}".rstrip())
+    )
+    click.echo(printable(f"because {why}"))
+    nearest = sorted(told.considered, key=lambda each: (each.route is not route, each.missed is not None))
+    shown = nearest[: limit or None]
+    if not shown:
+        return
+    listing = table("Route", "Priority", "Match", "Verdict", right=["Priority"])
+    for each in shown:
+        add_row(listing, each.route.name, str(each.route.priority), match_words(each.route.match), verdict(each, told))
+    console().print(listing)
+    if more := len(told.considered) - len(shown):
+        click.echo(f"and {more} more; --limit 0 shows all", err=True)
+
+
+def verdict(each: "Considered", told: "Explanation") -> str:
+    """Return what became of one route, in words."""
+    taken = told.decision.route
+    if each.route is taken:
+        return "taken"
+    if each.missed is not None:
+        return f"{KEYS.get(each.missed, each.missed)} does not match"
+    if each.route.priority < taken.priority:
+        return f"matches too, with a lower priority than {taken.name}"
+    return f"matches too; {taken.name} is more specific, or stands before it"
