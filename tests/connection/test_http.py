@@ -363,3 +363,17 @@ def test_routes_of_destinations():
               b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%b" % (len(body), body)),
         closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS),
     )  # fmt: skip
+
+
+def test_a_listener_whose_own_route_blocks():
+    """A listener whose own route blocks refuses every destination, where no other route could match as well."""
+    own = RoutePlan(id=2, name="closed", action="block")
+    listener = ListenerPlan(id=1, name="h", protocol="http", host="127.0.0.1", port=3_128, route=own)
+    body = b"penstock: route closed blocks it\n"
+    perform(
+        lambda: http_forward(Facts("192.0.2.9", 5_000), listener),
+        says(b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+        hears(b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=us-ascii\r\nContent-Length: %d\r\n"
+              b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%b" % (len(body), body)),
+        closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS),
+    )  # fmt: skip

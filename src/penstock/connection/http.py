@@ -79,6 +79,7 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
     """
     served = failures = 0
     elsewhere = False
+    choosing = facts.rules is not None or listener.route.action == "block"
     user, described, shown, taken = "", None, b"", listener.route
     while True:
         try:
@@ -98,7 +99,7 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
                 served += 1
                 continue
             user = found
-        if facts.rules is not None and request.host:
+        if choosing and request.host:
             taken, elsewhere = yield from _choose(facts, listener, request, user, taken)
         if request.method == b"CONNECT" or request.final:
             again = yield from _unusual(request, user, elsewhere=elsewhere)
