@@ -1,9 +1,9 @@
 """Routes of connections: what is known decides, and what nobody takes is refused with a reason."""
 
 from penstock.base.outcomes import Reason
-from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan, TargetPlan
+from penstock.config.plan import ListenerPlan, MatchPlan, ParentPlan, RoutePlan, TargetPlan
 from penstock.connection.commands import Facts
-from penstock.connection.routing import refusal, route_of
+from penstock.connection.routing import is_straight, refusal, route_of
 from penstock.policy.routes import rules_of
 
 TARGET = TargetPlan(id=1, host="192.0.2.10", port=80)
@@ -48,3 +48,13 @@ def test_what_nobody_takes_is_refused():
     nowhere = refusal(RoutePlan(id=1, name="empty"))
     assert (blocked.outcome.reason, nowhere.outcome.reason) == (Reason.ACCESS, Reason.DESTINATION)
     assert "route no blocks it" in blocked.detail
+
+
+def test_straight_ways():
+    """A way is straight that forwards, through no parent, and to no targets in the destination's place."""
+    own, parent = LISTENER.route, ParentPlan(kind="http", host="h", port=1)
+    assert is_straight(own, LISTENER)  # its targets are for what names no destination
+    assert is_straight(RoutePlan(id=2, name="r"), LISTENER)
+    assert not is_straight(RoutePlan(id=2, name="r", targets=own.targets), LISTENER)
+    assert not is_straight(RoutePlan(id=2, name="r", parent=parent), LISTENER)
+    assert not is_straight(RoutePlan(id=2, name="r", action="block"), LISTENER)

@@ -4,10 +4,11 @@ import pytest
 import socks
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from python_socks._protocols import socks5 as oracle
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import DestinationPlan, ListenerPlan, MatchPlan, ParentPlan, RoutePlan
 from penstock.connection.commands import (
     Answer,
     Associate,
@@ -22,6 +23,7 @@ from penstock.connection.commands import (
     Relay,
 )
 from penstock.connection.socks5 import socks5
+from penstock.policy.routes import rules_of
 from penstock.testing.playbook import (
     associates,
     awaits,
@@ -36,6 +38,7 @@ from penstock.testing.playbook import (
     perform,
     relays,
     says,
+    takes,
 )
 from penstock.testing.stage import BOUND, DIALED, Stage, improvise
 
@@ -185,6 +188,32 @@ def test_no_socket_for_an_association():
 def test_bind_takes_no_name():
     """BIND compares addresses, and a name is none: reply 8."""
     play(*GREETS, says(b"\x05\x02\0" + EXAMPLE), fails(8), closes(*PROTOCOL, detail="not a name"))
+
+
+NO = RoutePlan(id=2, name="no", match=MatchPlan(destinations=(DestinationPlan(host="192.0.2.0/24"),)), action="block")
+VIA = RoutePlan(id=3, name="via", parent=ParentPlan(kind="socks5", host="192.0.2.99", port=1080))
+
+
+def test_bind_takes_its_route():
+    """A BIND for somebody who is blocked, or behind a parent, is refused with reply 2: nothing goes around a route."""
+    facts = FACTS._replace(rules=rules_of((NO,), OPEN))
+    refused = closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS)
+    perform(lambda: socks5(facts, OPEN), *GREETS, says(b"\x05\x02\0\x01\xc0\0\x02\x07\0\x15"), takes(NO), fails(2),
+            refused)  # fmt: skip
+    parent = replace(OPEN, route=VIA)
+    play(*GREETS, says(b"\x05\x02\0\x01\xc0\0\x02\x07\0\x15"), fails(2),
+         closes(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION), listener=parent)  # fmt: skip
+
+
+def test_an_association_takes_its_routes():
+    """Where all goes through a parent there is no association; where some is blocked, each datagram is asked about."""
+    play(*GREETS, says(b"\x05\x03\0\x01" + bytes(6)), fails(2),
+         closes(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION), listener=replace(OPEN, route=VIA))  # fmt: skip
+    stage = Stage(socks5(FACTS._replace(rules=rules_of((NO,), OPEN)), OPEN))
+    stage.feed(b"\x05\x01\0\x05\x03\0\x01" + bytes(6))
+    assert isinstance(stage.pending, Associate)
+    assert not stage.pending.permits("192.0.2.7", 53)
+    assert stage.pending.permits("198.51.100.7", 53)
 
 
 # Login ---------------------------------------------------------------------------------------------------------------

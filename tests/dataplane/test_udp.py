@@ -7,6 +7,7 @@ from socket import AF_INET, AF_INET6
 import pytest
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
+from penstock.config.plan import DestinationPlan, MatchPlan, RoutePlan
 from penstock.dataplane import udp as room
 from penstock.dataplane.resolver import Answer
 from penstock.metrics.ledger import APART, HEADER_WORDS, ROW_WORDS, SCOPE
@@ -64,6 +65,23 @@ def test_echo_is_exact_and_counted(plane, size):
         assert row.outcome == COMPLETE
         assert (row.client_rx, row.client_tx) == (wire.tx + len(sent), wire.rx + len(sent))
         assert (row.target_tx, row.target_rx, row.requests) == (size, size, 1)
+
+
+def test_datagrams_take_their_routes():
+    """A datagram to where a route blocks is dropped, by name and by address; others go on as before."""
+    with udp() as target, udp() as blocked, udp() as client:
+        there, (_, port) = target.getsockname(), blocked.getsockname()
+        wanted = (DestinationPlan(host="localhost"), DestinationPlan(host="127.0.0.1", ports=((port, port),)))
+        no = RoutePlan(id=9, name="no", match=MatchPlan(destinations=wanted), action="block")
+        with bench(listener("main", "socks5"), routes=(no,)) as plane, association(plane) as (_, door):
+            client.sendto(datagram("localhost", port, b"x"), door)
+            client.sendto(datagram("127.0.0.1", port, b"x"), door)
+            client.sendto(datagram(*there, b"right"), door)
+            assert echo_once(target)[0] == b"right"
+            assert client.recv(65_535) == datagram(*there, b"right")
+        blocked.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            blocked.recv(1)
 
 
 def test_an_association_says_that_its_bytes_are_apart(plane):

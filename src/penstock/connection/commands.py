@@ -16,7 +16,7 @@ Rules:
 - An `Exchange` is answered with whether the client may send another request.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -145,10 +145,12 @@ class Associate(Struct, frozen=True):
     Args:
         host: Address that the client says it will send from; `0.0.0.0` or `::` if it does not know.
         port: Port that it says it will send from; 0 if it does not know.
+        permits: Whether a datagram may go to this host and port; None for all.
     """
 
     host: str
     port: int
+    permits: Callable[[str, int], bool] | None = None
 
 
 class Datagrams(Struct, frozen=True):

@@ -48,3 +48,9 @@ def refusal(route: RoutePlan) -> Close | None:
     if not route.targets:
         return Close(NOWHERE, "no route leads anywhere")
     return None
+
+
+def is_straight(route: RoutePlan, listener: ListenerPlan) -> bool:
+    """Return whether a route lets clients of a forward proxy go where they want, with nobody in between."""
+    elsewhere = route is not listener.route and bool(route.targets)
+    return route.action == "forward" and route.parent is None and not elsewhere

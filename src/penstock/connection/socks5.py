@@ -42,7 +42,7 @@ from penstock.connection.commands import (
     Take,
 )
 from penstock.connection.endings import ending
-from penstock.connection.routing import BLOCKED, route_of
+from penstock.connection.routing import BLOCKED, NOWHERE, is_straight, route_of
 from penstock.connection.socks4 import socks4
 from penstock.policy.credentials import verify
 from penstock.protocols import socks4 as version4
@@ -122,9 +122,9 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
         if command == wire.CONNECT:
             yield from _connect(host, port, route_of(facts, listener, host, port, user=user, asked=True), listener)
         elif command == wire.BIND:
-            yield from _bind(host, port)
+            yield from _bind(host, port, route_of(facts, listener, host, port, user=user, asked=True), listener)
         elif command == wire.ASSOCIATE:
-            yield from _associate(host, port)
+            yield from _associate(host, port, facts, listener, user)
     except DialFailed as failed:
         yield from _refuse(_FAILURES[_REPLIES[failed.error]], ending(failed, Phase.DIAL), str(failed))
     yield from _refuse(_COMMAND, _PROTOCOL, f"the command is {command:#04x}, which is none")
@@ -143,8 +143,12 @@ def _connect(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> 
     yield _RELAY
 
 
-def _bind(host: str, port: int) -> Conversation:
+def _bind(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> Conversation:
     """Serve a BIND: the first reply says where we listen, the second who came (RFC 1928 section 6)."""
+    if route is not listener.route:
+        yield Take(route)
+    if not is_straight(route, listener):
+        yield from _crooked(route)
     if not is_ip(host):
         yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, "BIND takes the IP address of who will connect, not a name")
     bound: Bound = yield Bind(host, port)
@@ -158,11 +162,27 @@ def _bind(host: str, port: int) -> Conversation:
     yield _RELAY
 
 
-def _associate(host: str, port: int) -> Conversation:
+def _associate(host: str, port: int, facts: Facts, listener: ListenerPlan, user: str) -> Conversation:
     """Serve a UDP ASSOCIATE: address and port are where the client will send from (RFC 1928 section 7)."""
-    bound: Bound = yield Associate(host, port)
+    permits = None
+    if facts.rules is not None:
+
+        def permits(host: str, port: int) -> bool:
+            return is_straight(route_of(facts, listener, host, port, user=user, asked=True), listener)
+
+    elif not is_straight(listener.route, listener):
+        yield from _crooked(listener.route)
+    bound: Bound = yield Associate(host, port, permits)
     yield Answer(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
     yield _DATAGRAMS
+
+
+def _crooked(route: RoutePlan) -> Generator[Command, Any, NoReturn]:
+    """Refuse what only a straight way can serve: no parent that we speak to takes a BIND or datagrams for us."""
+    if route.action == "block":
+        yield from _refuse(_NOT_ALLOWED, BLOCKED, f"route {route} blocks it")
+    yield from _refuse(_NOT_ALLOWED, NOWHERE, f"route {route} does not lead straight there")
+    raise AssertionError  # nobody resumes a conversation after its last word
 
 
 def _login(methods: bytes, users: Mapping[str, str]) -> Generator[Command, Any, str]:

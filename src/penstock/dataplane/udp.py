@@ -4,6 +4,7 @@ SOCKS UDP ASSOCIATE: datagrams of one client, wrapped on its side and bare on th
 Rules:
 - A datagram is taken from the client's own address only, and from one port: the announced one, or the first seen.
 - An answer is taken only from an address that the client has sent to. Anything else is dropped uncounted.
+- A datagram to where no route leads straight is dropped: it could only go around a route that blocks, or a parent.
 - Datagrams are not held: what a socket does not take at once is lost, as on any busy network.
 - The association ends with the client's TCP connection, or when it has been idle for too long.
 """
@@ -44,7 +45,7 @@ class Association:
     """
 
     def __init__(self, connection: "Connection", announced: Associate) -> None:
-        self._connection, self._port = connection, announced.port
+        self._connection, self._port, self._permits = connection, announced.port, announced.permits
         self._words, self._reactor = connection.worker.words, connection.worker.reactor
         self._view = connection.worker.view
         self._client: tuple[str, int] | None = None
@@ -112,6 +113,8 @@ class Association:
         except RemoteError:
             return
         self._client = sender
+        if self._permits is not None and not self._permits(host, port):
+            return
         if literal_family(host):
             self._forward(host, port, self._view[start:count])
         elif self._waiting_names < UDP_NAMES_WAITING:
