@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from penstock.base.errors import StartError
-from penstock.config.plan import CertificatePlan, MatchPlan, RoutePlan, TlsPlan, WorkerPlan
+from penstock.config.plan import CertificatePlan, MatchPlan, RoutePlan, TargetTlsPlan, TlsPlan, WorkerPlan
 from penstock.dataplane.board import Board
-from penstock.dataplane.equipment import prepare
+from penstock.dataplane.equipment import prepare, try_out
 from penstock.testing.workbench import listener
 
 WORKER = SimpleNamespace(board=Board())
@@ -31,3 +31,8 @@ def test_a_certificate_that_is_gone_is_told():
     broken = listener("x", "tcp", 80, tls=TlsPlan(certificates=(CertificatePlan(cert="gone.pem", key="gone.key"),)))
     with pytest.raises(StartError, match=r"gone\.pem"):
         prepare(WorkerPlan(listeners=(broken,)), WORKER)
+    with pytest.raises(StartError, match=r"gone\.pem"):
+        try_out(WorkerPlan(listeners=(broken,)))
+    route = RoutePlan(id=2, name="r", target_tls=TargetTlsPlan(ca="gone.ca"))
+    with pytest.raises(StartError, match=r"gone\.ca"):
+        try_out(WorkerPlan(listeners=(), routes=(route,)))

@@ -10,11 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from starlette.testclient import TestClient
 
 import penstock
+from penstock.base.errors import ConfigurationError
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.live import number_of
 from penstock.metrics.view import HistoryView
 from penstock.node.admin import make_app
 from penstock.node.queries import LARGEST_ID
+from penstock.node.reload import ReloadError
 from penstock.store.store import UnreachableError
 from penstock.testing.standin import PLAN, StandIn
 
@@ -305,3 +307,25 @@ def test_prometheus_can_be_switched_off():
     client = TestClient(make_app(node), base_url="http://127.0.0.1:9190")
     assert [client.get(path).status_code for path in ("/metrics", "/api/v1/metrics")] == [404, 200]
     node.close()
+
+
+def test_reload_tells_the_difference(node, client):
+    """A reload answers with what changed; a dry run says what would; both paths are one."""
+    for path in ("/api/v1/reload", "/-/reload"):
+        answer = client.post(path)
+        assert (answer.status_code, answer.json()["applied"]) == (200, True)
+        assert answer.json()["changes"] == [{"kind": "listener", "name": "new", "what": "added", "keys": []}]
+        assert client.post(path + "?dry_run=1").json()["applied"] is False
+    assert client.post("/api/v1/reload?dry_run=yes").status_code == 400
+    assert client.get("/api/v1/reload").status_code == 405
+
+
+def test_a_reload_that_cannot_be_is_a_problem(node, client):
+    """Mistakes are 422 with a list of all of them, no file is 409 with the reason."""
+    node.reloaded = ConfigurationError(["a: one", "b: two"])
+    answer = client.post("/api/v1/reload")
+    assert (answer.status_code, answer.json()["mistakes"]) == (422, ["a: one", "b: two"])
+    assert answer.headers["content-type"] == "application/problem+json"
+    node.reloaded = ReloadError("no file")
+    answer = client.post("/api/v1/reload")
+    assert (answer.status_code, answer.json()["detail"]) == (409, "no file")

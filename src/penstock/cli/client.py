@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from penstock.base.errors import ConfigurationError
 from penstock.cli.exits import CommandError, Exit
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 5.0
 """A node answers in milliseconds; one that takes longer is stuck."""
+
+RELOAD_SECONDS = 60.0
+"""A reload reads files, and takes ten thousand routes to every worker."""
 
 PAGE = 5_000
 LARGEST_PAGE = 10_000
@@ -66,13 +70,30 @@ class NodeClient:
         """Switch parts on or off, and return which are collected now."""
         return self._json("PUT", "/api/v1/metrics/collection", body=wanted)
 
+    def reload(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """
+        Tell the node to read its configuration again, and return what changes.
+
+        Raises:
+            ConfigurationError: With every mistake that it found.
+        """
+        query = {"dry_run": "1"} if dry_run else {}
+        return self._json("POST", "/api/v1/reload", query, timeout=RELOAD_SECONDS)
+
     def drain(self) -> None:
         """Tell the node to take no more connections, finish those it has, and exit."""
         self._ask("POST", "/-/drain")
 
-    def _json(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> dict[str, Any]:
+    def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> dict[str, Any]:
         try:
-            answer = self._ask(method, path, query, body).json()
+            answer = self._ask(method, path, query, body, timeout=timeout).json()
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
@@ -87,20 +108,32 @@ class NodeClient:
         body: Any = None,
         *,
         missing_ok: bool = False,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> "httpx2.Response":
         import httpx2  # noqa: PLC0415
 
         try:
-            answer = self._http.request(method, path, params=dict(query or {}), json=body)
+            answer = self._http.request(method, path, params=dict(query or {}), json=body, timeout=timeout)
         except httpx2.TimeoutException as error:
             raise CommandError(
-                f"the node at {self._path} did not answer within {TIMEOUT_SECONDS:g} s", Exit.UNREACHABLE
+                f"the node at {self._path} did not answer within {timeout:g} s", Exit.UNREACHABLE
             ) from error
         except httpx2.HTTPError as error:
             raise CommandError(f"no node answers at {self._path}: {error}", Exit.UNREACHABLE) from error
         if answer.is_success or (missing_ok and answer.status_code == 404):
             return answer
+        if mistakes := _mistakes(answer):
+            raise ConfigurationError(mistakes)
         raise CommandError(f"the node refused: {_problem(answer)}")
+
+
+def _mistakes(answer: "httpx2.Response") -> list[str]:
+    """Return the list of mistakes in a problem document; empty for none."""
+    try:
+        found = answer.json()["mistakes"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [str(each) for each in found] if isinstance(found, list) else []
 
 
 def _problem(answer: "httpx2.Response") -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "metrics": Lazy("penstock.cli.metrics:metrics", STEER, "Show or switch what a running node collects."),
     "audit": Lazy("penstock.cli.audit:audit", LOOK, "Show whether everything that a running node counts adds up."),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
+    "reload": Lazy("penstock.cli.reload:reload", STEER, "Let a running node read its configuration again."),
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),
     "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),
     "config": Lazy("penstock.cli.settings:config", PREPARE, "Show the configuration's schema or effective values."),

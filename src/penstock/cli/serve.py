@@ -35,10 +35,11 @@ def run(config_file: str | None, **values: Any) -> int:
     """
     Serve what a configuration file describes.
 
-    Flags win over the environment (PENSTOCK__SECTION__KEY), which wins over the file. SIGTERM and Ctrl-C drain, a
-    second one ends at once.
+    Flags win over the environment (PENSTOCK__SECTION__KEY), which wins over the file. SIGHUP reads all of them
+    again. SIGTERM and Ctrl-C drain, a second one ends at once.
     """
     from penstock.config.load import load  # noqa: PLC0415 - pydantic takes longer than the rest of the start
     from penstock.node.run import run as serve  # noqa: PLC0415
 
-    return serve(load(config_file, flags=given(values)))
+    flags = given(values)
+    return serve(load(config_file, flags=flags), source=lambda: load(config_file, flags=flags))

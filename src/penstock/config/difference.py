@@ -116,11 +116,12 @@ def _keys(kind: str, name: str, old: Struct, new: Struct, aside: Iterable[str]) 
 
 def _targets(old: WorkerPlan, new: WorkerPlan) -> Iterator[Change]:
     before, after = _weights(old), _weights(new)
-    yield from (Change("target", name, "removed") for name in before if name not in after)
+    yield from (Change("target", name, "removed") for name in before if len(before[name]) > len(after.get(name, [])))
     for name, weights in after.items():
-        if name not in before:
+        known = before.get(name, [])
+        if len(weights) > len(known):  # listeners without a route of their own share its name, and may share targets
             yield Change("target", name, "added")
-        elif weights != before[name]:
+        elif len(weights) == len(known) and weights != known:
             yield Change("target", name, "changed", ("weight",))
 
 

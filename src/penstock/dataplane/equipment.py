@@ -8,7 +8,7 @@ takes what is ready.
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.config.plan import ListenerPlan, WorkerPlan
-from penstock.dataplane.contexts import Contexts
+from penstock.dataplane.contexts import Contexts, make_target_context
 from penstock.dataplane.route import Routes
 from penstock.policy.networks import Networks
 from penstock.policy.routes import Ruleset, rules_of
@@ -62,6 +62,21 @@ def prepare(plan: WorkerPlan, worker: "Worker") -> Prepared:
     """
     routes = Routes([*(each.route for each in plan.listeners), *plan.routes], worker)
     return Prepared(plan, routes, {each.id: _equip(plan, each) for each in plan.listeners})
+
+
+def try_out(plan: WorkerPlan) -> None:
+    """
+    Build what a plan needs, and keep nothing: whoever orders a reload learns what a worker could not take.
+
+    Raises:
+        StartError: If a certificate cannot be used.
+    """
+    for listener in plan.listeners:
+        _equip(plan, listener)
+    for route in (*(each.route for each in plan.listeners), *plan.routes):
+        for tls in (route.target_tls, route.parent.tls if route.parent is not None else None):
+            if tls is not None:
+                make_target_context(tls)
 
 
 def _equip(plan: WorkerPlan, listener: ListenerPlan) -> Equipment:

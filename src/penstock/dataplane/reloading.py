@@ -37,10 +37,8 @@ class Reloading:
 
     def _prepare(self) -> None:
         try:
-            with os.fdopen(self._fds[0], "rb", closefd=False) as file:
-                file.seek(0)
-                plan = msgspec.json.decode(file.read(), type=WorkerPlan)
-            prepared = prepare(plan, self._worker)
+            plan = os.pread(self._fds[0], os.fstat(self._fds[0]).st_size, 0)  # all workers share the file's position
+            prepared = prepare(msgspec.json.decode(plan, type=WorkerPlan), self._worker)
         except (StartError, OSError, ValueError, msgspec.MsgspecError) as error:
             self._worker.reactor.post(lambda why=str(error): self._fail(why))  # type: ignore[misc]
         else:

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import penstock
+from penstock.base.errors import ConfigurationError
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection, CollectionError
@@ -34,6 +35,7 @@ from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
 from penstock.node.queries import parse_limit, parse_number, take
+from penstock.node.reload import ReloadError, ReloadView
 from penstock.node.usage import UsageMeter
 from penstock.store.store import UnreachableError
 
@@ -48,6 +50,8 @@ BODY_BYTES = 4_096
 """Longest body of an order; the longest that makes sense has 150 bytes."""
 
 SORTS = ("id", "bytes")
+
+SWITCHES = ("0", "1")
 
 JSON = "application/json"
 
@@ -92,6 +96,15 @@ class Node(Protocol):
             UnreachableError: If it cannot be read.
         """
 
+    async def reload(self, *, dry_run: bool = False) -> ReloadView:
+        """
+        Read the configuration again and serve it, or only say what would change.
+
+        Raises:
+            ConfigurationError: With every mistake; nothing has changed then.
+            ReloadError: If there is nothing to reload, or not now.
+        """
+
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
 
@@ -126,6 +139,8 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
         Route("/api/v1/history", door.records),
         Route("/api/v1/openapi.json", door.openapi),
+        Route("/api/v1/reload", door.reload, methods=["POST"]),
+        Route("/-/reload", door.reload, methods=["POST"]),
         Route("/-/drain", door.drain, methods=["POST"]),
     ]
     gate = Middleware(Gate, token=node.admin_token, names=(node.snapshot().node.name,), local=local)
@@ -278,6 +293,18 @@ class _Door:
     async def openapi(self, request: Request) -> Response:
         """What this door answers, as OpenAPI 3.1."""
         return _json(describe(penstock.__version__))
+
+    async def reload(self, request: Request) -> Response:
+        """Read the configuration again and serve it, or say what would change."""
+        query = take(request, {"dry_run": partial(parse_word, known=SWITCHES)})
+        try:
+            return _json(await self._node.reload(dry_run=query.get("dry_run", "0") == "1"))
+        except ReloadError as error:
+            raise Problem(HTTPStatus.CONFLICT, str(error)) from None
+        except ConfigurationError as error:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "the configuration has mistakes", mistakes=error.mistakes
+            ) from None
 
     async def drain(self, request: Request) -> Response:
         """Accept no more, let what runs finish, then stop."""

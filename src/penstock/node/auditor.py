@@ -34,10 +34,18 @@ class Auditor:
 
     def __init__(self, sampler: Sampler, listeners: tuple[ListenerPlan, ...], clock: Clock, log: Log) -> None:
         self._sampler, self._clock, self._log = sampler, clock, log
+        self._plans = {each.id: each for each in listeners}
         self._witness = Witness(listeners)
         self._running: asyncio.Task[None] | None = None
         self._told_ns: int | None = None
         self._refusal = ""
+
+    def replan(self, listeners: tuple[ListenerPlan, ...]) -> None:
+        """Look at these listeners from now on, and at those that went for as long as they have connections."""
+        now = {each.id: each for each in listeners}
+        counts = self._registry.listeners
+        self._plans = {number: each for number, each in self._plans.items() if counts.of(number).active} | now
+        self._witness = Witness(tuple(self._plans.values()))
 
     @property
     def _registry(self) -> Registry:

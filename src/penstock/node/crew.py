@@ -107,7 +107,7 @@ class Crew:
             new: Those of its listeners that the one before had not.
 
         Returns:
-            For each worker that goes on as before, which it is and why.
+            For each worker that could not, which it is and why; it drains.
         """
         self._outfit = outfit
         plan = in_memory(msgspec.json.encode(outfit.plan))
@@ -116,7 +116,11 @@ class Crew:
             answers = await asyncio.gather(*(life.reload(plan, new) for life in lives))
         finally:
             os.close(plan)
-        return [f"worker {life.number}: {why}" for life, why in zip(lives, answers, strict=True) if why]
+        stale = [(life, why) for life, why in zip(lives, answers, strict=True) if why]
+        if not self._ending.is_set():
+            for life, _ in stale:  # its heir begins with the new plan
+                life.send(orders.Drain(self._clock.monotonic_ns() + outfit.plan.timeouts.drain))
+        return [f"worker {life.number}: {why}" for life, why in stale]
 
     # Beginning -------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from penstock.metrics.snapshot import (
 from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, MetricsView, WindowView
 from penstock.node.queries import LONGEST_PAGE
+from penstock.node.reload import ReloadView
 
 _REF = "#/components/schemas/{name}"
 
@@ -96,10 +97,19 @@ def _paths() -> Json:
         "/api/v1/history": {
             "get": _operation("Ended connections, the newest first", _records(), 400) | {"parameters": _filters()}
         },
+        "/api/v1/reload": {"post": _reload()},
+        "/-/reload": {"post": _reload()},
         "/-/drain": {
             "post": _operation("Accept no more, let what runs finish", {"202": {"description": "It has begun"}}, 400)
         },
     }
+
+
+def _reload() -> Json:
+    what = _operation("Read the configuration again and serve it", _json(_ref("ReloadView")), 400, 409, 422)
+    dry_run: Json = {"type": "string", "enum": ["0", "1"], "default": "0"}
+    only = {"name": "dry_run", "in": "query", "description": "1 only says what would change", "schema": dry_run}
+    return what | {"parameters": [only]}
 
 
 def _operation(summary: str, answers: Json, *problems: int) -> Json:
@@ -218,7 +228,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView, ExportView,
+        AuditView, ExportView, ReloadView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}
@@ -249,5 +259,6 @@ def _schemas() -> Json:
         ),
         "Problem": _object(
             type={"type": "string"}, title={"type": "string"}, status={"type": "integer"}, detail={"type": "string"}
-        ),
+        )
+        | {"description": "mistakes, where there are several, has a line for each"},
     }

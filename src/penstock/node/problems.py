@@ -1,7 +1,8 @@
 """Errors of the admin door, as problem details (RFC 9457)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -28,16 +29,29 @@ class Problem(HTTPException):
         status: HTTP status.
         detail: What is wrong with this request and what would be right, in one sentence.
         headers: More headers of the answer.
+        mistakes: All that is wrong, a line for each, where that is more than one sentence.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        mistakes: Sequence[str] = (),
+    ) -> None:
         super().__init__(status, detail, dict(headers or {}))
+        self.mistakes = mistakes
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, *, mistakes: Sequence[str] = ()
+) -> Response:
     """Return the answer that describes a problem."""
     phrase = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+    body: dict[str, Any] = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+    if mistakes:
+        body["mistakes"] = mistakes
     return Response(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
 
 
@@ -47,7 +61,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     detail = error.detail
     if not isinstance(error, Problem):
         detail = _DETAILS.get(error.status_code, error.detail).format(method=request.method, path=request.url.path)
-    return problem(error.status_code, detail, error.headers)
+    mistakes = error.mistakes if isinstance(error, Problem) else ()
+    return problem(error.status_code, detail, error.headers, mistakes=mistakes)
 
 
 async def on_crash(request: Request, error: Exception) -> Response:

@@ -4,10 +4,11 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from penstock.base.errors import StartError
+from penstock.base.errors import ConfigurationError, StartError
 from penstock.config.plan import NodePlan
 from penstock.node.log import Log, make_log
 from penstock.node.processes import COMMAND
+from penstock.node.reload import ReloadError, Source
 from penstock.node.supervisor import Addresses, Supervisor
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -21,6 +22,7 @@ def run(
     on_ready: Callable[[Addresses], None] | None = None,
     log: Log | None = None,
     command: tuple[str, ...] = COMMAND,
+    source: Source | None = None,
 ) -> int:
     """
     Run a node until a signal, or an order at its admin door, ends it. Blocks; for the main thread only.
@@ -30,12 +32,13 @@ def run(
         on_ready: Called once with the real addresses, when all workers accept.
         log: Where it says what happens; None for standard error as the plan says.
         command: What starts a worker process, after the interpreter.
+        source: Reads the configuration again for a reload; None for a node that has none.
 
     Returns:
         The exit code.
     """
     log = log or make_log(plan.log_level, plan.log_format)
-    return asyncio.run(_run(Supervisor(plan, log=log, command=command), log, on_ready))
+    return asyncio.run(_run(Supervisor(plan, log=log, command=command, source=source), log, on_ready))
 
 
 async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses], None] | None) -> int:
@@ -58,7 +61,7 @@ async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses],
 
 class Signals:
     """
-    What signals mean to a node: TERM and INT drain, a second one ends it now, HUP and USR1 explain themselves.
+    What signals mean to a node: TERM and INT drain, a second one ends it now, HUP reloads, USR1 explains itself.
 
     Args:
         supervisor: The node.
@@ -72,12 +75,30 @@ class Signals:
         self._supervisor, self._log = supervisor, log
         self._main = asyncio.current_task()
         self._asked: set[asyncio.Task[None]] = set()
+        self._reloads: set[asyncio.Task[None]] = set()
         self.insisted = False
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
-        loop.add_signal_handler(signal.SIGHUP, log.warning, "reload is not supported by this release: restart instead")
+        loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
         loop.add_signal_handler(signal.SIGUSR1, log.info, "logs go to standard error: nothing to reopen")
+
+    def _begin_reload(self) -> None:
+        if len(self._reloads) > 1:
+            return  # one runs, and one waits that will read what is there now
+        task = asyncio.create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        try:
+            await self._supervisor.reload()
+        except ReloadError as error:
+            self._log.warning("not reloaded", why=str(error))
+        except ConfigurationError:
+            pass  # told by whoever found the mistakes
+        except Exception as error:  # the node serves on, whatever it was
+            self._log.error("reload failed", detail=repr(error))
 
     def _end(self, number: signal.Signals) -> None:
         if not self._asked:

@@ -91,6 +91,12 @@ class OpenListener:
         self._unix = unix
         self._parked: set[int] = set()
 
+    def serving(self, plan: ListenerPlan) -> "OpenListener":
+        """Return the same sockets for another plan of the same address."""
+        other = OpenListener(replace(plan, host=self.plan.host, port=self.plan.port), self.sockets, self._unix)
+        other._parked = self._parked
+        return other
+
     def of_worker(self, number: int) -> socket.socket:
         """Return the socket of this worker, 0 and up."""
         return self.sockets[number % len(self.sockets)]

@@ -15,8 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 import penstock
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
@@ -36,6 +34,7 @@ from penstock.node.exports.exports import Exports
 from penstock.node.keeper import Keeper
 from penstock.node.log import Log, TroubleLog, make_log
 from penstock.node.processes import COMMAND, Outfit
+from penstock.node.reload import Reloads, ReloadView, Source, Supply, bound
 from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
 
@@ -67,10 +66,17 @@ class Supervisor:
         log: Where it says what happens; None for standard error as the plan says.
         clock: Gives the time.
         command: What starts a worker process, after the interpreter.
+        source: Reads the configuration again for a reload; None for a node that has none.
     """
 
     def __init__(
-        self, plan: NodePlan, *, log: Log | None = None, clock: Clock | None = None, command: tuple[str, ...] = COMMAND
+        self,
+        plan: NodePlan,
+        *,
+        log: Log | None = None,
+        clock: Clock | None = None,
+        command: tuple[str, ...] = COMMAND,
+        source: Source | None = None,
     ) -> None:
         self.plan = plan
         self._log = log or make_log(plan.log_level, plan.log_format)
@@ -79,6 +85,8 @@ class Supervisor:
         self._troubles = TroubleLog(self._log)
         self._keeper = Keeper(plan, self._log, self._clock)
         self._resources = ExitStack()
+        self._reloads = Reloads(self, plan, source, self._log)
+        self.listeners: tuple[OpenListener, ...] = ()
         self._door: Door | None = None
         self._exports: Exports | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -132,6 +140,30 @@ class Supervisor:
             self._log.warning("collection switched", part=part, to="on" if on else "off")
         return self._sampler.registry.collection
 
+    async def reload(self, *, dry_run: bool = False) -> ReloadView:
+        """Read the configuration again and serve it; see `Reloads.reload`."""
+        return await self._reloads.reload(dry_run=dry_run)
+
+    def refuses_reload(self) -> str:
+        """Return why the node cannot be reloaded now; empty if it can."""
+        return "" if self._sampler.state == "serving" else f"the node is {self._sampler.state}: it cannot be reloaded"
+
+    async def take(self, plan: NodePlan, supply: Supply) -> list[str]:
+        """Serve another plan; see `reload.Served`. What it names is counted under its name before anybody serves it."""
+        self.plan = bound(plan, supply.listeners, self.plan.admin)
+        before, self.listeners = self.listeners, supply.listeners
+        self._sampler.registry.replan(self.plan)
+        self._auditor.replan(self.plan.worker.listeners)
+        self._addresses = self.addresses._replace(listeners=_endpoints(self.plan))
+        served = {each.plan.name: str(each.plan) for each in before}
+        for each in self.plan.worker.listeners:
+            if served.get(each.name) != str(each):
+                self._log.info("listening", listener=each.name, protocol=each.protocol, address=str(each))
+        refused = await self._crew.reload(Outfit(self.plan.worker, self.listeners, self._command), supply.new)
+        for gone in supply.gone:
+            gone.close()
+        return refused
+
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
         if self._ending is None:
@@ -172,12 +204,11 @@ class Supervisor:
 
     async def _start(self) -> None:
         limit = raise_limit()
-        listeners = open_listeners(self.plan.worker.listeners, self.plan.workers)
-        for each in listeners:
-            self._resources.callback(each.close)
+        self.listeners = open_listeners(self.plan.worker.listeners, self.plan.workers)
+        self._resources.callback(self._close_listeners)
         admin, local = self._open_door_sockets()
         await self._keeper.open()
-        self._settle(listeners, admin)
+        self._settle(admin)
         await self._keeper.restore(self._sampler.registry)
         self._sampler.tick()  # whoever scrapes first sees what was restored
         self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)  # and none of it is growth
@@ -203,23 +234,23 @@ class Supervisor:
         self._resources.callback(local.close)
         return admin, local
 
-    def _settle(self, listeners: tuple[OpenListener, ...], admin: socket.socket | None) -> None:
+    def _close_listeners(self) -> None:
+        for each in self.listeners:
+            each.close()
+
+    def _settle(self, admin: socket.socket | None) -> None:
         """Put the real addresses into the plan, and build what depends on them."""
-        plans = tuple(each.plan for each in listeners)
         door = None if admin is None else endpoint_of(admin)
-        own = {*self.plan.worker.own_addresses, *((each.host, each.port) for each in plans if each.port)}
-        own |= {door} if door else set()
-        worker = replace(self.plan.worker, listeners=plans, workers=self.plan.workers, own_addresses=tuple(sorted(own)))
-        self.plan = replace(self.plan, worker=worker, admin=door)
+        self.plan = bound(self.plan, self.listeners, door)
         registry = Registry(self.plan, self._clock.monotonic_ns())
         self._sampler = Sampler(self._clock, registry)
-        self._auditor = Auditor(self._sampler, plans, self._clock, self._log)
-        outfit = Outfit(worker, listeners, self._command)
+        self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
+        outfit = Outfit(self.plan.worker, self.listeners, self._command)
         self._crew = Crew(
             outfit, self.plan.workers, self._sampler, self._clock, self._log, on_respawn=registry.respawned
         )
         self._addresses = Addresses(
-            listeners=MappingProxyType({each.name: Endpoint(each.host, each.port) for each in plans}),
+            listeners=_endpoints(self.plan),
             admin=Endpoint(*door) if door else None,
             socket_path=self.plan.socket_path,
         )
@@ -310,6 +341,10 @@ class Supervisor:
         if self._door is not None:
             await self._door.stop()
         self._resources.close()
+
+
+def _endpoints(plan: NodePlan) -> Mapping[str, Endpoint]:
+    return MappingProxyType({each.name: Endpoint(each.host, each.port) for each in plan.worker.listeners})
 
 
 def until_tick(wall_ns: int) -> int:

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from penstock.config.difference import Change
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
 from penstock.metrics.view import HistoryView
+from penstock.node.reload import ReloadView
 from penstock.node.sampler import Sampler
 from penstock.testing.clock import ManualClock
 from penstock.testing.pen import Pen
@@ -53,6 +55,7 @@ class StandIn:
         closed: Ids that it was told to close.
         kept: Graphs that its store seems to hold, by scope; or why it cannot be read.
         drains: How often it was told to drain.
+        reloaded: What a reload seems to need a restart for, or why it fails.
     """
 
     def __init__(self, admin_token: str | None = None, plan: NodePlan = PLAN) -> None:
@@ -65,12 +68,19 @@ class StandIn:
         self.sampler.state = "serving"
         self.closed: list[int] = []
         self.drains = 0
+        self.reloaded: tuple[str, ...] | Exception = ()
         self.kept: dict[str, HistoryView | Exception] = {}
 
     def tick(self, seconds: float = 1.0) -> Snapshot:
         """Let time pass and sample."""
         self.clock.advance(seconds)
         return self.sampler.tick()
+
+    async def reload(self, *, dry_run: bool = False) -> ReloadView:
+        """Say that a listener came, or raise what the test has set."""
+        if isinstance(self.reloaded, Exception):
+            raise self.reloaded
+        return ReloadView(not dry_run, (Change("listener", "new", "added"),), self.reloaded)
 
     def switch(self, wanted: Mapping[str, bool]) -> Collection:
         """Switch parts of the collection."""

@@ -1,0 +1,40 @@
+"""`penstock reload`: a running node reads its configuration again."""
+
+from typing import Any
+
+import rich_click as click
+
+from penstock.cli.nodes import find_node
+from penstock.cli.options import node_option, output_options
+from penstock.cli.output import emit
+from penstock.cli.units import printable
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@node_option
+@output_options
+def reload(dry_run: bool, node: str | None, form: str) -> None:
+    """
+    Let a running node read its configuration again, and show what changes.
+
+    Everything is validated first. With a mistake nothing changes: ends with 78, a line on standard error for each.
+    """
+    from penstock.cli.client import NodeClient  # noqa: PLC0415
+
+    with NodeClient(find_node(node)) as client:
+        found = client.reload(dry_run=dry_run)
+    changes = [each | {"keys": " ".join(each["keys"])} for each in found["changes"]]
+    emit(form, found, changes, lambda: _show(found))
+    for key in found["needs_restart"]:
+        click.echo(f"penstock: {printable(key)} differs and needs a restart", err=True)
+    for why in found["refused"]:
+        click.echo(f"penstock: {printable(why)}; it drains, and its heir begins with the new plan", err=True)
+
+
+def _show(found: dict[str, Any]) -> None:
+    for each in found["changes"]:
+        keys = f": {', '.join(each['keys'])}" if each["keys"] else ""
+        click.echo(printable(" ".join(filter(None, (each["kind"], each["name"], each["what"]))) + keys))
+    if not found["changes"]:
+        click.echo("nothing differs", err=True)

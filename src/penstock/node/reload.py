@@ -1,0 +1,231 @@
+"""
+Reload: the configuration is read again, and what differs is served without a connection lost.
+
+Everything that can fail comes first: reading, validating, building what workers build, binding. Only then anything is
+changed, so a mistake leaves the node as it is. One reload runs at a time; the next one waits.
+Source: docs/decisions/0013-reload.md.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock.base.errors import ConfigurationError, PenstockError, StartError
+from penstock.config.difference import Change, difference, tls_files, unchanging
+from penstock.config.plan import ListenerPlan, NodePlan
+from penstock.config.renumber import Numbers, numbers_of, renumber
+from penstock.dataplane.orders import DESCRIPTORS
+from penstock.node.log import Log
+from penstock.node.sockets import OpenListener, open_listeners
+
+Source = Callable[[], NodePlan]
+"""Reads the configuration again; blocks; raises ConfigurationError."""
+
+NEW_LISTENERS = DESCRIPTORS - 1
+"""That one reload brings at most: their descriptors travel in one packet, beside the plan's."""
+
+
+class ReloadError(PenstockError):
+    """A node that cannot be reloaded, or not now; the message says why."""
+
+
+class ReloadView(Struct, frozen=True):
+    """
+    What a reload did, or would do.
+
+    Args:
+        applied: Whether it did it.
+        changes: What is other than before.
+        needs_restart: Keys that differ and stay as they are until the node is started again.
+        refused: Workers that could not take it, and why; each ends gently, and its heir begins with the new plan.
+    """
+
+    applied: bool
+    changes: tuple[Change, ...]
+    needs_restart: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+class Supply(NamedTuple):
+    """
+    Sockets for a plan.
+
+    Args:
+        listeners: All of them, in the plan's order.
+        new: Those of them that workers do not have yet.
+        opened: Those of them that were bound for it.
+        gone: Those of before that it has no use for.
+    """
+
+    listeners: tuple[OpenListener, ...]
+    new: tuple[OpenListener, ...]
+    opened: tuple[OpenListener, ...]
+    gone: tuple[OpenListener, ...]
+
+
+class Served(Protocol):
+    """What a reload needs of a node."""
+
+    @property
+    def listeners(self) -> tuple[OpenListener, ...]:
+        """Return the sockets that are served."""
+
+    def refuses_reload(self) -> str:
+        """Return why it cannot be reloaded now; empty if it can."""
+
+    async def take(self, plan: NodePlan, supply: Supply) -> list[str]:
+        """Serve another plan from these sockets; returns for each worker that goes on as before which it is and why."""
+
+
+class _Ready(NamedTuple):
+    """A plan that was found good."""
+
+    plan: NodePlan
+    numbers: Numbers
+    files: dict[str, str]
+
+
+class Reloads:
+    """
+    Reloads of one node.
+
+    Args:
+        node: What is changed.
+        plan: What it was started with; addresses as configured.
+        source: Reads the configuration again; None for a node that was started without a file.
+        log: Where it is told.
+    """
+
+    def __init__(self, node: Served, plan: NodePlan, source: Source | None, log: Log) -> None:
+        self._node, self._plan, self._source, self._log = node, plan, source, log
+        self._numbers, self._files = numbers_of(plan), fingerprints(tls_files(plan.worker))
+        self._turn = asyncio.Lock()
+
+    async def reload(self, *, dry_run: bool = False) -> ReloadView:
+        """
+        Read the configuration again and serve it.
+
+        Args:
+            dry_run: Only say what would change.
+
+        Raises:
+            ConfigurationError: With every mistake; nothing has changed then.
+            ReloadError: If there is nothing to reload, or the node is on its way out.
+        """
+        if self._source is None:
+            raise ReloadError("this node was started without a configuration file: there is nothing to reload")
+        async with self._turn:
+            self._ask()
+            try:
+                return await self._reload(self._source, dry_run)
+            except ConfigurationError as error:
+                if not dry_run:
+                    self._log.warning("not reloaded, all goes on as before", mistakes=error.mistakes)
+                raise
+
+    def _ask(self) -> None:
+        if why := self._node.refuses_reload():
+            raise ReloadError(why)
+
+    async def _reload(self, source: Source, dry_run: bool) -> ReloadView:
+        ready = await asyncio.to_thread(self._prepare, source)
+        self._ask()  # much may have happened meanwhile
+        found = difference(self._plan, ready.plan, self._files, ready.files)
+        if dry_run:
+            return ReloadView(False, found.changes, found.needs_restart)
+        supply = supply_for(ready.plan, self._plan, self._node.listeners)
+        self._plan, self._numbers, self._files = ready
+        refused = await self._node.take(ready.plan, supply)
+        self._log.info("reloaded", changes=[str(each) for each in found.changes])
+        if found.needs_restart:
+            self._log.warning("some of it needs a restart", keys=list(found.needs_restart))
+        for why in refused:
+            self._log.warning("a worker did not take the new plan: it drains, and its heir begins with it", detail=why)
+        return ReloadView(True, found.changes, found.needs_restart, tuple(refused))
+
+    def _prepare(self, source: Source) -> _Ready:
+        """Read, validate and build; blocks."""
+        from penstock.dataplane.equipment import try_out  # noqa: PLC0415 - a node that never reloads needs no data plane
+
+        plan, numbers = renumber(unchanging(self._plan, source()), self._numbers)
+        files = fingerprints(tls_files(plan.worker))
+        try:
+            try_out(plan.worker)
+        except (StartError, OSError, ValueError) as error:
+            raise ConfigurationError([str(error)]) from error
+        return _Ready(plan, numbers, files)
+
+
+def supply_for(plan: NodePlan, old: NodePlan, listeners: Sequence[OpenListener]) -> Supply:
+    """
+    Return the sockets for a plan: those that are open wherever an address stays, and new ones.
+
+    Args:
+        plan: What shall be served; addresses as configured.
+        old: What is served; the same.
+        listeners: The sockets of `old`, in its order.
+
+    Raises:
+        ConfigurationError: If one cannot be bound; none of the new ones stays open then.
+    """
+    pairs = list(zip(old.worker.listeners, listeners, strict=True))
+    by_name = {each.name: (each, sockets) for each, sockets in pairs}
+    by_address = {(each.host, each.port): sockets for each, sockets in pairs}
+    by_address |= {(each.plan.host, each.plan.port): each for each in listeners}  # where the kernel chose the port
+    found: dict[str, OpenListener] = {}
+    for each in plan.worker.listeners:
+        namesake, sockets = by_name.get(each.name, (None, None))
+        if namesake is None or (namesake.host, namesake.port) != (each.host, each.port):
+            fixed = each.port or each.host.startswith("unix:")  # port 0 is another one each time
+            sockets = by_address.get((each.host, each.port)) if fixed else None
+        if sockets is not None:
+            found[each.name] = sockets.serving(each)
+    missing = [each for each in plan.worker.listeners if each.name not in found]
+    opened = _open(missing, plan.workers)
+    found |= {each.plan.name: each for each in opened}
+    kept = {id(each.sockets) for each in found.values()}
+    ordered = tuple(found[each.name] for each in plan.worker.listeners)
+    served = {(each.plan.id, id(each.sockets)) for each in listeners}
+    new = tuple(each for each in ordered if (each.plan.id, id(each.sockets)) not in served)
+    return Supply(ordered, new, opened, tuple(each for each in listeners if id(each.sockets) not in kept))
+
+
+def _open(plans: list[ListenerPlan], workers: int) -> tuple[OpenListener, ...]:
+    if len(plans) > NEW_LISTENERS:
+        raise ConfigurationError([f"{len(plans)} listeners are new; one reload brings {NEW_LISTENERS} at most"])
+    try:
+        return open_listeners(plans, workers)
+    except StartError as error:
+        raise ConfigurationError([str(error)]) from error
+
+
+def fingerprints(paths: Iterable[str]) -> dict[str, str]:
+    """Return what stands for the content of each file; files that cannot be read have none."""
+    found = {}
+    for path in paths:
+        try:
+            found[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError:
+            continue
+    return found
+
+
+def bound(plan: NodePlan, listeners: Sequence[OpenListener], door: tuple[str, int] | None) -> NodePlan:
+    """
+    Return a plan with the addresses that are really bound.
+
+    Args:
+        plan: Addresses as configured.
+        listeners: Its sockets.
+        door: The admin door's address; None for none.
+    """
+    plans = tuple(each.plan for each in listeners)
+    own = {*plan.worker.own_addresses, *((each.host, each.port) for each in plans if each.port)}
+    own |= {door} if door else set()
+    worker = replace(plan.worker, listeners=plans, workers=plan.workers, own_addresses=tuple(sorted(own)))
+    return replace(plan, worker=worker, admin=door)

@@ -1,0 +1,213 @@
+"""Another configuration, one at a time, and nothing changed by one that has a mistake."""
+
+import asyncio
+import socket
+from contextlib import contextmanager
+
+import pytest
+from msgspec.structs import replace
+
+from penstock.base.errors import ConfigurationError
+from penstock.config.plan import CertificatePlan, ListenerPlan, NodePlan, RoutePlan, TargetPlan, TlsPlan, WorkerPlan
+from penstock.node.reload import NEW_LISTENERS, ReloadError, Reloads, bound, fingerprints, supply_for
+from penstock.node.sockets import open_listeners
+
+from .conftest import KeptLog
+
+
+def listener(name, port=0, number=1, targets=(1,)):
+    """Return a listener on loopback that sends to these ports."""
+    aims = tuple(TargetPlan(id=each, host="h", port=each) for each in targets)
+    route = RoutePlan(id=1, name="default", targets=aims)
+    return ListenerPlan(id=number, name=name, protocol="tcp", host="127.0.0.1", port=port, route=route)
+
+
+def plan_of(*listeners):
+    """Return a plan of these listeners, numbered from 1."""
+    numbered = tuple(replace(each, id=number) for number, each in enumerate(listeners, 1))
+    return NodePlan(name="n", workers=1, admin=None, socket_path="/s", worker=WorkerPlan(listeners=numbered))
+
+
+@contextmanager
+def opened(plan):
+    """Open the listeners of a plan for as long as the block lasts."""
+    found = open_listeners(plan.worker.listeners, 1)
+    try:
+        yield found
+    finally:
+        for each in found:
+            each.close()
+
+
+class Served:
+    """Stands in for a node: keeps what it takes."""
+
+    def __init__(self, listeners, why="", refused=()):
+        self.listeners, self.why, self.refused, self.taken = listeners, why, refused, []
+
+    def refuses_reload(self):
+        """Return why not."""
+        return self.why
+
+    async def take(self, plan, supply):
+        """Keep it."""
+        self.taken.append((plan, supply))
+        self.listeners = supply.listeners
+        for each in supply.gone:
+            each.close()
+        return list(self.refused)
+
+
+def test_sockets_stay_where_addresses_stay():
+    """A listener with another route or another name keeps its sockets; a new one is opened, an old one let go."""
+    with opened(plan_of(listener("a"), listener("b"), listener("c"))) as before:
+        old = plan_of(listener("a"), listener("b"), listener("c"))
+        new = plan_of(
+            listener("a", targets=(7,)), replace(listener("renamed"), port=before[1].plan.port), listener("d")
+        )
+        new = replace(new, worker=replace(new.worker, listeners=(new.worker.listeners[0], *renumbered(new, 1, 8, 9))))
+        supply = supply_for(new, old, before)
+        try:
+            assert [each.plan.name for each in supply.listeners] == ["a", "renamed", "d"]
+            assert [each.plan.name for each in supply.new] == ["renamed", "d"]
+            assert [each.plan.name for each in supply.opened] == ["d"]
+            assert [each.plan.name for each in supply.gone] == ["c"]
+            assert supply.listeners[0].sockets is before[0].sockets
+            assert supply.listeners[1].sockets is before[1].sockets
+            assert supply.listeners[0].plan.port == before[0].plan.port
+            assert supply.listeners[0].plan.targets[0].port == 7
+        finally:
+            supply.opened[0].close()
+
+
+def renumbered(plan, first, *numbers):
+    """Return the listeners of a plan from one on with these numbers."""
+    return tuple(replace(each, id=number) for each, number in zip(plan.worker.listeners[first:], numbers, strict=True))
+
+
+def test_a_listener_that_moves_has_new_sockets():
+    """Another address under the same name: the new socket is open, the old one is let go."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    old = plan_of(listener("a"))
+    with opened(old) as before:
+        supply = supply_for(plan_of(listener("a", port)), old, before)
+        try:
+            assert (supply.new, supply.opened, supply.gone) == (supply.listeners, supply.listeners, before)
+            assert supply.listeners[0].plan.port == port
+        finally:
+            supply.listeners[0].close()
+
+
+def test_a_busy_port_opens_nothing():
+    """One port in use: refused as a mistake, and the ports before it in the plan are free again."""
+    old = plan_of(listener("a"))
+    with opened(old) as before, socket.create_server(("127.0.0.1", 0)) as busy:
+        new = plan_of(listener("a"), listener("b"), listener("c", busy.getsockname()[1]))
+        with pytest.raises(ConfigurationError, match="is in use"):
+            supply_for(new, old, before)
+        many = plan_of(*(listener(f"l{number}") for number in range(NEW_LISTENERS + 2)))
+        with pytest.raises(ConfigurationError, match="at most"):
+            supply_for(many, old, before)
+
+
+def test_what_differs_is_served_under_numbers_that_stay():
+    """A listener that comes first in the file does not get the number of the one that was first."""
+    old = plan_of(listener("a"))
+    with opened(old) as sockets:
+        node, kept = Served(sockets), KeptLog()
+        reloads = Reloads(node, old, lambda: plan_of(listener("b"), listener("a")), kept.log)
+        dry = asyncio.run(reloads.reload(dry_run=True))
+        assert (dry.applied, node.taken) == (False, [])
+        found = asyncio.run(reloads.reload())
+        try:
+            assert found.changes == dry.changes
+            plan, supply = node.taken[0]
+            assert [(each.name, each.id) for each in plan.worker.listeners] == [("b", 2), ("a", 1)]
+            assert [each.plan.name for each in supply.new] == ["b"]
+            assert "listener b added" in kept.events("reloaded")[0]["changes"]
+            assert asyncio.run(reloads.reload()).changes == ()
+        finally:
+            node.listeners[0].close()
+
+
+@pytest.mark.parametrize("kind", ["mistake", "certificate", "port"])
+def test_a_mistake_changes_nothing(kind):
+    """What the file, a certificate or a port has against it is told, and nothing is taken."""
+    tls = TlsPlan(certificates=(CertificatePlan(cert="gone.pem", key="gone.pem"),))
+    old = plan_of(listener("a"))
+    with opened(old) as sockets, socket.create_server(("127.0.0.1", 0)) as busy:
+
+        def read():
+            if kind == "mistake":
+                raise ConfigurationError(["x: one", "y: two"])
+            if kind == "certificate":
+                return plan_of(replace(listener("a"), tls=tls))
+            return plan_of(listener("a"), listener("b", busy.getsockname()[1]))
+
+        node, kept = Served(sockets), KeptLog()
+        with pytest.raises(ConfigurationError) as caught:
+            asyncio.run(Reloads(node, old, read, kept.log).reload())
+        assert node.taken == []
+        assert kept.events("not reloaded, all goes on as before")[0]["mistakes"] == caught.value.mistakes
+
+
+def test_what_cannot_be_reloaded_says_so():
+    """A node without a file, and one that drains."""
+    old = plan_of()
+    with pytest.raises(ReloadError, match="nothing to reload"):
+        asyncio.run(Reloads(Served(()), old, None, KeptLog().log).reload())
+    with pytest.raises(ReloadError, match="it drains"):
+        asyncio.run(Reloads(Served((), why="it drains"), old, lambda: old, KeptLog().log).reload())
+
+
+def test_one_reload_at_a_time():
+    """A second order waits until the first is over, and then reads the file anew."""
+    old, at_once, reads = plan_of(), [], []
+
+    class Slow(Served):
+        async def take(self, plan, supply):
+            at_once.append(len(reads) - len(self.taken))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            return await super().take(plan, supply)
+
+    def read():
+        reads.append(1)
+        return old
+
+    async def go():
+        reloads = Reloads(Slow(()), old, read, KeptLog().log)
+        await asyncio.gather(*(reloads.reload() for _ in range(4)))
+
+    asyncio.run(go())
+    assert at_once == [1, 1, 1, 1]
+
+
+def test_workers_that_refuse_are_told():
+    """Who could not take the plan is in the answer and in the log."""
+    old, kept = plan_of(), KeptLog()
+    found = asyncio.run(Reloads(Served((), refused=["worker 0: full"]), old, lambda: old, kept.log).reload())
+    assert found.refused == ("worker 0: full",)
+    assert [each["detail"] for each in kept.events() if "drains" in each["event"]] == ["worker 0: full"]
+
+
+def test_fingerprints_know_the_content(tmp_path):
+    """The same path with other content differs; a file that is not there has none."""
+    path = tmp_path / "a.pem"
+    path.write_text("one")
+    before = fingerprints([str(path), "gone.pem"])
+    path.write_text("two")
+    assert before.keys() == {str(path)}
+    assert fingerprints([str(path)]) != before
+
+
+def test_a_bound_plan_knows_its_own_addresses():
+    """Real ports in the listeners, and all of them, the admin door's too, are not to be dialed."""
+    plan = plan_of(listener("a"))
+    with opened(plan) as sockets:
+        found = bound(plan, sockets, ("127.0.0.1", 9))
+        port = sockets[0].plan.port
+        assert found.worker.listeners[0].port == port
+        assert set(found.worker.own_addresses) == {("127.0.0.1", port), ("127.0.0.1", 9)}
+        assert found.admin == ("127.0.0.1", 9)
