@@ -5,9 +5,10 @@ import pytest
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
 from penstock.config.plan import ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
 from penstock.connection.commands import DialError, DialFailed, Exchange, Facts, Login
-from penstock.connection.reverse import http_reverse
+from penstock.connection.reverse import _location, http_reverse
 from penstock.policy.routes import rules_of
 from penstock.protocols.http1.credentials import serialize_basic
+from penstock.protocols.http1.origin import parse_origin
 from penstock.testing.playbook import asks, closes, describes, hangs_up, hears, perform, says, takes
 from penstock.testing.stage import Stage
 
@@ -132,4 +133,25 @@ def test_answers_of_ours_take_what_the_route_sets():
             b"Content-Type: text/html\r\n\r\n%b" % (len(body), body)
         ),
         hangs_up(), closes_complete(), own=RoutePlan(id=1, name="own", targets=(TARGET,), rewrite=rewrite),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [b"//evil.example/x", b"/\\evil.example/x", b"/%2e//evil.example/x"])
+def test_redirects_to_a_path_stay_on_the_host(path):
+    """A location that is a path leads to no other host, whatever path the client asks for."""
+    for location in ("/{path}", "/{path}/"):
+        route = RoutePlan(id=7, name="slash", action="redirect", location=location)
+        request = parse_origin(b"GET " + path + b" HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        found = _location(route, request, "http", 80)
+        assert found.startswith("/")
+        assert found[1] not in "/\\", found
+
+
+def test_the_first_request_inside_tls_takes_its_own_route():
+    """The name in TLS may have taken another route, so the first request takes its own, be it the listener's."""
+    listener = ListenerPlan(id=1, name="web", protocol="tls", host="::", port=443, route=OWN, inside="http")
+    facts = Facts("198.51.100.7", 5_000, rules_of((API,), listener), server_name="a.example", tls_version=0x0304)
+    perform(
+        lambda: http_reverse(facts, listener), get(b"/"), takes(OWN), exchanges(), get(b"/"), exchanges(),
+        get(b"/api/x"), takes(API), exchanges(False), closes_complete(),
     )  # fmt: skip

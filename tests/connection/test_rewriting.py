@@ -1,5 +1,8 @@
 """What targets get of a client's request."""
 
+import pytest
+
+from penstock.base.bounds import REWRITES_REMEMBERED
 from penstock.config.plan import RewritePlan, RoutePlan, TargetPlan
 from penstock.connection.rewriting import Rewriter, answer_changes
 from penstock.protocols.http1.origin import parse_origin
@@ -73,3 +76,21 @@ def test_targets_are_known_by_all_their_names():
         assert got == b"HTTP/1.1 302 Found\r\nLocation: /app/x\r\nX-A: 1\r\n\r\n"
     for place in (b"http://b.example/x", b"https://app.internal/x", b"http://app.internal:81/x"):
         assert b"Location: " + place + b"\r\n" in changes.of_target(head % place)
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "X-Forwarded_For", "X_Real-IP", "X-User", "x_user"])
+def test_underscores_do_not_smuggle_a_name(name):
+    """CGI and WSGI read X_User as X-User: what the client may not say, it may not say with an underscore either."""
+    head = b"GET / HTTP/1.1\r\nHost: a.example\r\n%b: evil\r\nA_B: kept\r\n\r\n" % name.encode()
+    said = made(head, set_request=(("X-User", "ann"),))
+    assert b"evil" not in said
+    assert b"\r\nA_B: kept\r\n" in said
+
+
+def test_long_heads_are_not_remembered():
+    """What a client makes us remember is bounded in bytes, not in heads alone."""
+    rewriter = Rewriter(RoutePlan(id=1, name="r"), "198.51.100.7", "http", 80)
+    for number in range(REWRITES_REMEMBERED):
+        cookie = b"%d" % number + b"c" * 16_000
+        rewriter.head(parse_origin(b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: " + cookie + b"\r\n\r\n"))
+    assert sum(len(key[1]) + len(value) for key, value in rewriter._known.items()) < 32_768

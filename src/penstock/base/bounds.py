@@ -153,6 +153,9 @@ TARGETS = 65_535
 REWRITES_REMEMBERED = 8
 """Blocks of fields of one client that are remembered as rewritten; a browser sends a handful of them."""
 
+REWRITE_BYTES = 1_024
+"""Longest of them; longer ones are made afresh, so that a client makes us remember 16 KiB a route and no more."""
+
 PROXY_OPTIONAL_WAIT_NS = 250_000_000
 """Time for a PROXY header that may come or not; a proxy sends it with its first packet, and a client that waits for its
 server to speak waits so much longer."""

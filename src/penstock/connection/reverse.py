@@ -59,10 +59,11 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
         listener: Its own route is taken where no other matches.
     """
     served = 0
-    taken, described = listener.route, ""
+    described = ""
     rewriters: dict[int, Rewriter] = {}
     shown: dict[int, bytes] = {}
     secure = facts.tls_version > 0
+    taken = None if secure else listener.route  # the name in TLS may have taken another one
     while True:
         try:
             request = parse_origin((yield HEAD))
@@ -204,4 +205,7 @@ def _location(route: RoutePlan, request: OriginRequest, scheme: str, port: int) 
     location = route.location
     for name, value in filled.items():
         location = location.replace(name, value)
-    return "".join(c for c in location if "!" <= c <= "~")
+    location = "".join(c for c in location if "!" <= c <= "~")
+    if route.location[:1] == "/" != route.location[1:2]:  # a path: what begins with two slashes names another host
+        location = "/" + location.lstrip("/\\")
+    return location

@@ -5,7 +5,7 @@ the route changes in answers.
 
 from collections.abc import Iterable
 
-from penstock.base.bounds import REWRITES_REMEMBERED
+from penstock.base.bounds import REWRITE_BYTES, REWRITES_REMEMBERED
 from penstock.config.plan import RoutePlan
 from penstock.protocols.http1.changes import AnswerChanges, Paths
 from penstock.protocols.http1.fields import VIA, VIA_1_0, without
@@ -70,7 +70,7 @@ class Rewriter:
         self._trusted = trusted
         rewrite = route.rewrite
         self._removed = frozenset(
-            name.lower().encode() for name in (*rewrite.remove_request, *(name for name, _ in rewrite.set_request))
+            _plain(name.encode()) for name in (*rewrite.remove_request, *(name for name, _ in rewrite.set_request))
         )
         if not trusted and rewrite.forwarded != "off":
             self._removed |= FORWARDING
@@ -85,7 +85,7 @@ class Rewriter:
             lines = self._lines(request)
             if len(self._known) >= REWRITES_REMEMBERED:
                 self._known.clear()
-            if not request.http_1_0:
+            if not request.http_1_0 and len(lines) <= REWRITE_BYTES:
                 self._known[key] = lines
         target = request.target
         if self.route.rewrite.strip_prefix or self.route.rewrite.add_prefix:
@@ -110,6 +110,8 @@ class Rewriter:
         lines = request.lines
         if self._removed:
             lines = without(lines, self._removed)
+            if b"_" in lines:
+                lines = _without_underscored(lines, self._removed)
         via = VIA_1_0 if request.http_1_0 else VIA
         return b"".join(
             (b" HTTP/1.1\r\nHost: ", host, self._forwarded(request, lines), self._added, b"\r\n", via, b"\r\n")
@@ -132,6 +134,17 @@ class Rewriter:
             named = b';host="%b"' % host if host else b""
             lines += b"\r\nForwarded: for=%b;proto=%b%b" % (node, scheme, named)
         return lines
+
+
+def _plain(name: bytes) -> bytes:
+    """Return a field's name as CGI and WSGI tell names apart: there X_Real_IP is X-Real-IP."""
+    return name.lower().replace(b"_", b"-")
+
+
+def _without_underscored(lines: bytes, names: frozenset[bytes]) -> bytes:
+    """Return the fields without those that an application would take for one of these."""
+    first, *rest = lines.split(b"\r\n")
+    return b"\r\n".join([first, *(line for line in rest if _plain(line.partition(b":")[0]) not in names)])
 
 
 def _appended(lines: bytes, client: bytes) -> bytes:
