@@ -1,15 +1,20 @@
 """A worker takes another plan between two turns, and goes on as before where it cannot."""
 
+import contextlib
 import os
 import socket
+import ssl
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
-from penstock.config.plan import CertificatePlan, RoutePlan, TargetPlan, TlsPlan, WorkerPlan
+from penstock.config.plan import CertificatePlan, MatchPlan, RoutePlan, TargetPlan, TargetTlsPlan, TlsPlan, WorkerPlan
 from penstock.dataplane.orders import Reload, Reloaded, serialize
+from penstock.testing.certificates import Authority
+from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.workbench import bench, listener, wait_for
 
@@ -112,3 +117,82 @@ def test_a_hundred_reloads_leave_nothing_behind():
         for number in range(1, 101):
             assert told(plane, plane.worker.plan, number) == Reloaded(number)
         assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_client_goes_on_with_the_routes_it_began_with():
+    """A kept-alive client whose route the new plan does not know is served as before, by that route."""
+    match = MatchPlan(paths=("/b*",))
+    answers = [(name, origin(lambda message, wire, name=name: ok(name))) for name in (b"own", b"other")]
+    with contextlib.ExitStack() as stack:
+        own, other = (stack.enter_context(each) for _, each in answers)
+        target = TargetPlan(id=2, host="127.0.0.1", port=other.port)
+        special = RoutePlan(id=2, name="b", match=match, targets=(target,))
+        plan = listener("main", "http", own.port, reverse=True)
+        plane = stack.enter_context(bench(plan, routes=(special,)))
+        wire = stack.enter_context(Wire(plane.connect()))
+        wire.send(request("GET", "http://a.example/"))
+        assert wire.read_message().body == b"own"
+        assert told(plane, replace(plane.worker.plan, routes=()), 1) == Reloaded(1)
+        wire.send(request("GET", "http://a.example/b"))
+        assert wire.read_message().body == b"other"
+
+
+def test_a_client_that_has_not_begun_takes_the_new_plan():
+    """Whose PROXY header comes after a reload is sent where the new plan says, and counted there."""
+    networks = ("127.0.0.0/8",)
+    with (
+        serving(saying(b"old")) as old,
+        serving(saying(b"new")) as new,
+        bench(listener("main", "tcp", old.port, accept_proxy="required", trusted_proxies=networks)) as plane,
+        plane.connect() as client,
+    ):
+        wait_for(plane.connections, "the connection")
+        plan = plane.worker.plan
+        changed = replace(plan.listeners[0], route=at(new.port, 9))
+        assert told(plane, replace(plan, listeners=(changed,)), 1) == Reloaded(1)
+        client.sendall(b"PROXY UNKNOWN\r\n")
+        assert client.recv(10) == b"new"
+
+
+def test_pooled_connections_belong_to_the_route_as_it_was(tmp_path):
+    """A route keeps its number and gets a stricter way: a connection made before, unverified, serves nobody after."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued = authority.issue("wrong.example")
+    context.load_cert_chain(issued.cert, issued.key)
+
+    def behave(raw):
+        with contextlib.suppress(OSError), context.wrap_socket(raw, server_side=True) as sock, Wire(sock) as wire:
+            while wire.read_message() is not None:
+                wire.send(ok(b"secret"))
+
+    with serving(behave) as target:
+        lax = replace(at(target.port), target_tls=TargetTlsPlan(verify=False))
+        strict = replace(lax, target_tls=TargetTlsPlan(ca=authority.file))
+        with bench(listener("main", "http", reverse=True, route=lax)) as plane:
+            with Wire(plane.connect()) as wire:
+                wire.send(request("GET", "http://a.example/"))
+                assert wire.read_message().body == b"secret"
+            plan = plane.worker.plan
+            changed = replace(plan, listeners=(replace(plan.listeners[0], route=strict),))
+            assert told(plane, changed, 1) == Reloaded(1)
+            with Wire(plane.connect()) as wire:
+                wire.send(request("GET", "http://a.example/"))
+                assert wire.read_message().status == 502
+
+
+def test_a_hello_that_comes_after_its_certificates_went():
+    """A TLS client that was waiting for while a reload took TLS away still gets the certificate it came to."""
+    with contextlib.ExitStack() as stack:
+        authority = Authority(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        target = stack.enter_context(serving(echo))
+        tls = TlsPlan(certificates=(authority.issue("localhost"),))
+        plane = stack.enter_context(bench(listener("main", "tls", target.port, tls=tls)))
+        raw = stack.enter_context(plane.connect())
+        wait_for(plane.connections, "the connection")
+        plan = plane.worker.plan
+        changed = replace(plan, listeners=(replace(plan.listeners[0], tls=None),))
+        assert told(plane, changed, 1) == Reloaded(1)
+        with authority.client_context().wrap_socket(raw, server_hostname="localhost") as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"

@@ -226,7 +226,7 @@ class Connection(Deadlines):
             self.worker.ledger.describe(self.row, command.destination, command.user, "")
 
     def _take(self, route: RoutePlan) -> None:
-        self.route = self.worker.routes.of(route)
+        self.route = self.route.routes.of(route)  # of the plan that it began with
         words, scope = self.worker.words, self.row + SCOPE
         words[scope] = take(words[scope], route.id)
 

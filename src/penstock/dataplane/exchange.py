@@ -100,7 +100,7 @@ class HttpExchange:
 
     def _begin(self) -> None:
         route = self._connection.route
-        link = self._worker.pool.take((*self._where, 0 if route.direct else route.plan.id))
+        link = self._worker.pool.take((*self._where, route.key))
         if link is None:
             self._dial_new()
         else:
@@ -119,7 +119,7 @@ class HttpExchange:
         worker, connection = self._worker, self._connection
         worker.words[connection.row + DIALED] = worker.reactor.clock() - self._began
         route, aimed = connection.route, connection.aimed
-        destination = *self._where, 0 if route.direct else route.plan.id
+        destination = *self._where, route.key
         link = Link(worker.pool, destination, sock, fd, 0 if aimed is None else aimed.plan.id)
         if aimed is not None:
             aimed.failures = 0

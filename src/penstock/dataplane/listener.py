@@ -12,12 +12,13 @@ from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Facts
 from penstock.connection.registry import CONVERSATIONS
 from penstock.dataplane.connection import Connection
+from penstock.dataplane.contexts import Contexts
 from penstock.dataplane.equipment import Equipment
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
 from penstock.dataplane.route import Route
-from penstock.metrics.ledger import pack_scope
+from penstock.metrics.ledger import SCOPE, pack_scope, take
 from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
@@ -50,22 +51,31 @@ class Listener:
         self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
         self._batch = 1
+        self.contexts: Contexts | None = None
         self.equip(equipment)
 
     def equip(self, equipment: Equipment) -> None:
         """Serve this from the next connection on; those that are open keep what they began with."""
         self.plan = plan = equipment.plan
-        self.contexts, self._rules, self._trusted = equipment.contexts, equipment.rules, equipment.trusted
+        self._rules, self._trusted = equipment.rules, equipment.trusted
+        self.contexts = (
+            equipment.contexts or self.contexts
+        )  # without any, those that have begun still need the old ones
         self.route: Route = self.worker.routes.of(plan.route)
         self._scope = pack_scope(plan.id, route=plan.route.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
         self._routed = plan.protocol == "tls"  # the client's hello decides what becomes of it
-        self._shakes = self.contexts is not None and not self._routed
+        self._shakes = equipment.contexts is not None and not self._routed
         self._plain = plan.protocol == "tcp" and self._rules is None
         self._ordinary = self._plain and not self._shakes and self._trusted is None
 
     def _serve(self, connection: Connection, facts: Facts) -> None:
         """Begin what the listener is for."""
+        if connection.route.routes is not self.route.routes:  # the plan has changed while it waited: take all of it
+            facts = facts._replace(rules=self._rules)
+            connection.route = self.route
+            scope = connection.row + SCOPE
+            self.worker.words[scope] = take(self.worker.words[scope], self.plan.route.id)
         if self._plain:
             connection.go()
         else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
 
 Destination = tuple[str, int, int]
-"""Host and port; and the number of the route where more than a TCP connection leads there, else 0."""
+"""Host and port; and the key of the route where more than a TCP connection leads there, else 0."""
 
 SWEEP_NS = NS
 """How often connections that waited too long are looked for."""

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from penstock.config.plan import RoutePlan, TargetPlan
@@ -26,6 +27,9 @@ DETAIL_CHARS = 200
 """Of why a target failed, as the supervisor is told."""
 
 
+_KEYS = count(1)
+
+
 class Route:
     """
     Sends connections to targets as its balancer says, and leaves out those that fail.
@@ -44,12 +48,15 @@ class Route:
         parent_context: The same with the parent.
         pooled: Whether a connection to a target may serve one client after the other.
         direct: Whether a TCP connection to a target is all that it needs.
+        key: Under which connections to its targets wait for another request: 0 where they are as good for any other
+            route; else its own, not shared with the same route of another plan, whose way may have changed.
+        routes: All of the same plan; set by them.
         reader: Makes what reads an answer on it; takes what `ResponseReader` takes.
     """
 
     __slots__ = (
         "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "direct",
-        "parent_context", "plan", "pooled", "reader", "target_context",
+        "key", "parent_context", "plan", "pooled", "reader", "routes", "target_context",
     )  # fmt: skip
 
     def __init__(self, plan: RoutePlan, worker: "Worker") -> None:
@@ -59,6 +66,8 @@ class Route:
         wrapped = parent is not None and parent.kind == "https"
         self.parent_context = make_target_context(parent.tls) if parent is not None and wrapped else None
         self.direct = target_tls is None and parent is None and plan.send_proxy == "off"
+        self.key = 0 if self.direct else next(_KEYS)
+        self.routes: Routes
         self.pooled = plan.send_proxy == "off"
         self._standings = tuple(map(Standing, plan.targets))
         # a single target is used whatever happens to it, and a parent's failures are not the targets'
@@ -129,7 +138,8 @@ class Routes:
         for plan in plans:
             key = plan.id, plan.targets
             if key not in self._routes:
-                self._routes[key] = Route(plan, worker)
+                self._routes[key] = route = Route(plan, worker)
+                route.routes = self
 
     def of(self, plan: RoutePlan) -> Route:
         """Return the route of a plan."""
