@@ -130,6 +130,18 @@ def test_bytes_are_counted_as_they_are_read(post):
     assert post.words[RX] == 6
 
 
+def test_end_that_comes_with_bytes_is_seen_by_a_look(post):
+    """Bytes that are only looked at and an end of file make one edge: it says that no more will come."""
+    post.inbox.leaves = True
+    post.writer.sendall(b"half a hello")
+    post.writer.shutdown(socket.SHUT_WR)
+    wait_for(lambda: post.reader.recv(100, socket.MSG_PEEK) == b"half a hello")
+    post.inbox.pending |= IN | HANGUP
+    with pytest.raises(ClientClosed):
+        post.inbox.take(Peek(100))
+    assert post.reader.recv(100) == b"half a hello"
+
+
 def test_bound_is_kept(post):
     """However much has arrived, no more is held than the bound and one read."""
     sender = threading.Thread(target=post.writer.sendall, args=(bytes(1 << 20),), daemon=True)

@@ -108,7 +108,7 @@ class Inbox:
         except OSError:
             client.eof = True
         else:
-            client.eof = not self.data or (len(self.data) == before and bool(self.pending & HANGUP))
+            client.eof = not self.data or bool(self.pending & HANGUP)
         self.pending = 0
         return len(self.data) > before
 
