@@ -112,6 +112,15 @@ RESOLVER_QUEUE = 4_096
 RESOLVER_ENTRIES = 16_384
 """Names in the DNS cache of one worker; the oldest leave first."""
 
+HANDLER_THREADS = 16
+"""Handlers under way at once in a worker; threads are started only when needed. As many as the resolver has."""
+
+HANDLER_QUEUE = 1_024
+"""Decisions of one worker that wait or are under way; beyond it connections are refused at once."""
+
+HANDLER_FIELDS = 128
+"""Fields of a request that a handler is told; more are left out. Envoy and Apache refuse more than 100."""
+
 # HTTP pool ----------------------------------------------------------------------------------------------------------
 
 POOL_PER_DESTINATION = 64

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.config.files import read_bounded, why
+from penstock.config.functions import find
 from penstock.config.http_kinds import BODY_BYTES
 from penstock.config.mistakes import Key, Mistake, Wrong
 from penstock.config.model import Config
@@ -68,6 +69,7 @@ def attach(config: Config, written: Written, now_s: int, mistakes: list[Mistake]
             _read_body(key, path, bodies, mistakes)
     certificates = _certificates(paths, now_s, mistakes)
     _check_ciphers(config, mistakes)
+    _find_handlers(config, mistakes)
     return Attached(paths, bodies, certificates, tuple(_ending(certificates, written, now_s)))
 
 
@@ -91,6 +93,16 @@ def _certificates(paths: Mapping[Key, Path], now_s: int, mistakes: list[Mistake]
         except Wrong as wrong:
             mistakes.append(Mistake(key, wrong.what))
     return found
+
+
+def _find_handlers(config: Config, mistakes: list[Mistake]) -> None:
+    """Import the modules of handlers, as workers will: what is missing there is better told here."""
+    for number, route in enumerate(config.route if known(config.route) else ()):
+        if known(route.handler) and route.handler is not None:
+            try:
+                find(route.handler)
+            except ValueError as error:
+                mistakes.append(Mistake(("route", number, "handler"), str(error)))
 
 
 def _check_ciphers(config: Config, mistakes: list[Mistake]) -> None:

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from penstock.base.outcomes import Outcome
 from penstock.config.plan import RoutePlan
+from penstock.policy import actions
 from penstock.policy.routes import Ruleset
 
 
@@ -107,6 +108,21 @@ class Take(Struct, frozen=True):
     """From now on this connection takes another route than its listener's own. Answered with None at once."""
 
     route: RoutePlan
+
+
+class Decide(Struct, frozen=True):
+    """
+    Ask the handler of a route. Answered with what it wants, checked (connection/deciding.py), or `Undecided`.
+
+    Args:
+        route: Whose handler.
+        facts: What it is told.
+        answers: Whether it may answer in a target's place.
+    """
+
+    route: RoutePlan
+    facts: actions.Facts
+    answers: bool = False
 
 
 class Secure(Struct, frozen=True):
@@ -223,7 +239,7 @@ class Close(Struct, frozen=True):
 
 
 Command = (
-    Need | Until | Peek | Send | Answer | Take | Secure | Dial | DialAny | Relay | Bind | Await | Associate
+    Need | Until | Peek | Send | Answer | Take | Decide | Secure | Dial | DialAny | Relay | Bind | Await | Associate
     | Datagrams | Exchange | Describe | Login | Close
 )  # fmt: skip
 
@@ -243,6 +259,30 @@ class Dialed(NamedTuple):
     local_port: int
     remote_host: str
     remote_port: int
+
+
+class Way(NamedTuple):
+    """
+    Where a handler sends.
+
+    Args:
+        route: Taken on the way; the handler's own where it named an address.
+        host, port: The address; empty and 0 for one of the route's targets.
+    """
+
+    route: RoutePlan
+    host: str = ""
+    port: int = 0
+
+
+class Undecided(NamedTuple):
+    """A handler has given no answer that can be used; `why` is for the log."""
+
+    why: str
+
+
+Verdict = tuple[Way, ...] | actions.Redirect | actions.Answer | actions.Block
+"""What a handler wants; ways are tried in turn, and without any the route's own targets are meant."""
 
 
 class Bound(NamedTuple):

@@ -14,6 +14,7 @@ PHASES: Mapping[type[commands.Command], Phase] = MappingProxyType(
         commands.Need: Phase.NEGOTIATE,
         commands.Until: Phase.NEGOTIATE,
         commands.Secure: Phase.NEGOTIATE,
+        commands.Decide: Phase.DECIDE,
         commands.Dial: Phase.DIAL,
         commands.DialAny: Phase.DIAL,
         commands.Bind: Phase.DIAL,

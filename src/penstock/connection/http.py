@@ -26,7 +26,6 @@ from penstock.connection.commands import (
     DeadlinePassed,
     Describe,
     Dial,
-    DialAny,
     DialError,
     DialFailed,
     Exchange,
@@ -36,7 +35,9 @@ from penstock.connection.commands import (
     Take,
     TooLong,
     Until,
+    Way,
 )
+from penstock.connection.deciding import Refused, consult, fields_of, reach
 from penstock.connection.endings import ending
 from penstock.connection.routing import BLOCKED, route_of
 from penstock.policy.credentials import verify
@@ -69,7 +70,7 @@ _STATUS: Mapping[DialError, int] = {
 """What a failed dial is to the client; all others are 502."""
 
 
-def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
+def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa: PLR0912 - a call a request would cost
     """
     Serve one client of the forward proxy.
 
@@ -78,8 +79,8 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
         listener: Where it has users, every request needs a login.
     """
     served = failures = 0
-    elsewhere = False
-    choosing = facts.rules is not None or listener.route.action == "block"
+    ways: tuple[Way, ...] = ()
+    choosing = facts.rules is not None or listener.route.action in ("block", "handler")
     user, described, shown, taken = "", None, b"", listener.route
     while True:
         try:
@@ -100,18 +101,21 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
                 continue
             user = found
         if choosing and request.host:
-            taken, elsewhere = yield from _choose(facts, listener, request, user, taken)
+            taken, ways = yield from _choose(facts, listener, request, user, taken)
         if request.method == b"CONNECT" or request.final:
-            again = yield from _unusual(request, user, elsewhere=elsewhere)
+            again = yield from _unusual(request, user, ways, taken)
         else:
             described, before = (request.host, request.port, user), described
             if described != before:
                 yield Describe(request.destination, user)
             try:
-                again = yield Exchange(
-                    "" if elsewhere else request.host, request.port, request.head, request.framing, request.method,
-                    request.keep_alive, request.http_1_0, request.retriable, request.upgrade,
-                )  # fmt: skip
+                if ways:
+                    again = yield from _sent(request, ways, taken)
+                else:
+                    again = yield Exchange(
+                        request.host, request.port, request.head, request.framing, request.method, request.keep_alive,
+                        request.http_1_0, request.retriable, request.upgrade,
+                    )  # fmt: skip
             except (DialFailed, RemoteError) as failed:
                 again = yield from unanswered(request, failed)
         if not again:
@@ -121,14 +125,52 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:
 
 def _choose(
     facts: Facts, listener: ListenerPlan, request: Request, user: str, taken: RoutePlan
-) -> Generator[Command, Any, tuple[RoutePlan, bool]]:
-    """Take the route of a destination, and return it and whether its targets stand for the destination."""
+) -> Generator[Command, Any, tuple[RoutePlan, tuple[Way, ...]]]:
+    """Take the route of a destination, and return it and what stands for the destination; no ways for itself."""
     route = route_of(facts, listener, request.host, request.port, user=user, asked=True)
-    if route is not taken:
+    if route is not taken or route.action == "handler":  # which may have sent the request before to another one
         yield Take(route)
     if route.action == "block":
         yield from _refuse(403, f"route {route} blocks it", BLOCKED)
-    return route, route is not listener.route and bool(route.targets)
+    ways: tuple[Way, ...] = ()
+    if route.action == "handler":
+        ways = yield from _consult(facts, listener, request, user, route)
+    if not ways and route is not listener.route and route.targets:
+        ways = (Way(route),)
+    return route, ways
+
+
+def _consult(
+    facts: Facts, listener: ListenerPlan, request: Request, user: str, route: RoutePlan
+) -> Generator[Command, Any, tuple[Way, ...]]:
+    try:
+        return (
+            yield from consult(
+                facts, listener, route, request.host, request.port, user=user, asked=True,
+                method=request.method.decode("latin-1"), fields=fields_of(request.head),
+            )
+        )  # fmt: skip
+    except Refused as news:
+        yield from _refuse(403 if news.outcome == BLOCKED else 503, "this is not allowed", news.outcome, news.detail)
+        raise AssertionError from None
+
+
+def _sent(request: Request, ways: tuple[Way, ...], taken: RoutePlan) -> Generator[Command, Any, bool]:
+    """Forward a request to the first way that can be reached; raises DialFailed of the last one."""
+    for left, way in zip(range(len(ways) - 1, -1, -1), ways, strict=True):
+        if way.route is not taken:
+            taken = way.route
+            yield Take(taken)
+        try:
+            again: bool = yield Exchange(
+                way.host, way.port, request.head, request.framing, request.method, request.keep_alive,
+                request.http_1_0, request.retriable, request.upgrade,
+            )  # fmt: skip
+            return again
+        except DialFailed:
+            if not left:
+                raise
+    raise AssertionError  # nobody asks without a way
 
 
 def without_request(news: Exception, served: int, failures: int) -> Conversation:
@@ -148,9 +190,11 @@ def without_request(news: Exception, served: int, failures: int) -> Conversation
     yield Close(_AUTH, "no right login came") if failures else _COMPLETE
 
 
-def _refuse(status: int, detail: str, outcome: Outcome, *, timed: bool = True) -> Generator[Command, Any, NoReturn]:
+def _refuse(
+    status: int, detail: str, outcome: Outcome, logged: str = "", *, timed: bool = True
+) -> Generator[Command, Any, NoReturn]:
     yield Answer(answers.refusal(status, detail, close=True), status, timed)
-    yield Close(outcome, detail)
+    yield Close(outcome, logged or detail)
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
@@ -172,12 +216,12 @@ def _challenge(request: Request, failures: int) -> Generator[Command, Any, bool]
     return again
 
 
-def _unusual(request: Request, user: str, *, elsewhere: bool) -> Generator[Command, Any, bool]:
+def _unusual(request: Request, user: str, ways: tuple[Way, ...], taken: RoutePlan) -> Generator[Command, Any, bool]:
     """Serve a tunnel, or a request that asks the proxy itself."""
     if request.final:
         return (yield from _answer(request))
     yield Describe(request.destination, user)
-    yield from _tunnel(request, elsewhere)
+    yield from _tunnel(request, ways, taken)
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
@@ -201,9 +245,12 @@ def _answer(request: Request) -> Generator[Command, Any, bool]:
     return again
 
 
-def _tunnel(request: Request, elsewhere: bool) -> Conversation:
+def _tunnel(request: Request, ways: tuple[Way, ...], taken: RoutePlan) -> Conversation:
     try:
-        yield DialAny() if elsewhere else Dial(request.host, request.port)
+        if ways:
+            yield from reach(ways, taken)
+        else:
+            yield Dial(request.host, request.port)
     except DialFailed as failed:
         yield _failure(failed, close=True)
         yield Close(ending(failed, Phase.DIAL), str(failed))

@@ -23,15 +23,21 @@ from penstock.connection.commands import (
     Command,
     Conversation,
     DeadlinePassed,
+    Decide,
     Describe,
+    DialError,
     DialFailed,
     Exchange,
     Facts,
     Take,
     TooLong,
+    Way,
 )
+from penstock.connection.deciding import Refused, ask, facts_of, fields_of
 from penstock.connection.http import HEAD, unanswered, without_request
 from penstock.connection.rewriting import Rewriter, answer_changes
+from penstock.connection.routing import BLOCKED
+from penstock.policy import actions
 from penstock.policy.credentials import verify
 from penstock.policy.facts import RouteFacts
 from penstock.policy.routes import Ruleset
@@ -147,6 +153,7 @@ def _unusual(
     shown: dict[int, bytes],
 ) -> Generator[Command, Any, bool]:
     """Ask for a login, answer here, redirect, or refuse."""
+    user: str | None = None
     if route.users:
         user = yield from _login(request, route, shown)
         if user is None:
@@ -154,20 +161,78 @@ def _unusual(
         yield Describe(request.host or "-", user)
         if route.action == "forward" and route.targets:
             return (yield from _forward(request, _rewriter(route, facts, listener, secure)))
-    again = request.keep_alive and request.framing.done
-    head_only = request.method == b"HEAD"
+    if route.action == "handler":
+        return (yield from _handled(request, route, facts, listener, secure, user or ""))
     if route.action == "redirect":
         location = _location(route, request, _SCHEMES[secure], listener.port)
-        yield Answer(answers.redirect(route.status or 302, location, close=not again), route.status or 302)
-        return again
+        return (yield from _redirected(request, route.status or 302, location))
     if route.action == "answer":
-        status = route.status or 200
-        data = answers.fixed(status, route.body, route.content_type, close=not again, head_only=head_only)
-        yield Answer(data, status)
-        return again
+        return (yield from _answered(request, route.status or 200, route.body, route.content_type))
     if route.action == "block":
         return (yield from _refused(request, 403, "this is not allowed", _ACCESS))
     return (yield from _refused(request, 404, "nothing is served here", _DESTINATION))
+
+
+def _handled(
+    request: OriginRequest, route: RoutePlan, facts: Facts, listener: ListenerPlan, secure: bool, user: str
+) -> Generator[Command, Any, bool]:
+    """Ask the route's handler, and do what it says."""
+    told = facts_of(
+        facts, listener, route, request.host, request.port, user=user, path=request.path,
+        method=request.method.decode("latin-1"), fields=fields_of(request.lines),
+    )  # fmt: skip
+    yield Take(route)  # the request before may have been sent to another one
+    try:
+        verdict = yield from ask(Decide(route, told, answers=True))
+    except Refused as news:
+        if news.outcome == BLOCKED:
+            return (yield from _refused(request, 403, "this is not allowed", BLOCKED))
+        yield Answer(answers.refusal(503, "nobody could decide", close=True, head_only=request.method == b"HEAD"), 503)
+        yield Close(news.outcome, news.detail)
+        raise AssertionError from None  # nobody resumes a conversation after its last word
+    if isinstance(verdict, actions.Redirect):
+        return (yield from _redirected(request, verdict.status, verdict.location))
+    if isinstance(verdict, actions.Answer):
+        return (yield from _answered(request, verdict.status, verdict.body, verdict.content_type))
+    if not verdict and not route.targets:
+        return (yield from _refused(request, 404, "nothing is served here", _DESTINATION))
+    return (yield from _sent(request, verdict or (Way(route),), facts, listener, secure))
+
+
+def _sent(
+    request: OriginRequest, ways: tuple[Way, ...], facts: Facts, listener: ListenerPlan, secure: bool
+) -> Generator[Command, Any, bool]:
+    """Forward a request to the first way that can be reached."""
+    failed: DialFailed | RemoteError = DialFailed(DialError.FAILED)
+    for way in ways:
+        yield Take(way.route)
+        head = _rewriter(way.route, facts, listener, secure).head(request)
+        try:
+            again: bool = yield Exchange(
+                way.host, way.port, head, request.framing, request.method, request.keep_alive, request.http_1_0,
+                request.retriable, request.upgrade,
+            )  # fmt: skip
+        except DialFailed as news:
+            failed = news
+        except RemoteError as news:
+            failed = news
+            break
+        else:
+            return again
+    return (yield from unanswered(request, failed))
+
+
+def _redirected(request: OriginRequest, status: int, location: str) -> Generator[Command, Any, bool]:
+    again = request.keep_alive and request.framing.done
+    yield Answer(answers.redirect(status, location, close=not again), status)
+    return again
+
+
+def _answered(request: OriginRequest, status: int, body: str, content_type: str) -> Generator[Command, Any, bool]:
+    again = request.keep_alive and request.framing.done
+    data = answers.fixed(status, body, content_type, close=not again, head_only=request.method == b"HEAD")
+    yield Answer(data, status)
+    return again
 
 
 def _login(request: OriginRequest, route: RoutePlan, shown: dict[int, bytes]) -> Generator[Command, Any, str | None]:

@@ -12,7 +12,7 @@ from penstock.base import bounds
 from penstock.base.addresses import is_ip
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import (
     Answer,
     Await,
@@ -33,7 +33,9 @@ from penstock.connection.commands import (
     Take,
     TooLong,
     Until,
+    Way,
 )
+from penstock.connection.deciding import Refused, consult, reach
 from penstock.connection.endings import ending
 from penstock.connection.routing import BLOCKED, route_of
 from penstock.protocols import socks4 as wire
@@ -69,7 +71,7 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
     yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     try:
         if command == wire.CONNECT:
-            yield from _connect(host, port, route_of(facts, listener, host, port, asked=True), listener)
+            yield from _connect(host, port, facts, listener)
         elif command == wire.BIND:
             yield from _bind(host, port)
     except DialFailed as failed:
@@ -77,15 +79,25 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
     yield from _refuse(_PROTOCOL, f"the command is {command:#04x}, which is none")
 
 
-def _connect(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> Conversation:
+def _connect(host: str, port: int, facts: Facts, listener: ListenerPlan) -> Conversation:
     if not port:
         yield from _refuse(_PROTOCOL, "the port is 0")
+    route = route_of(facts, listener, host, port, asked=True)
     elsewhere = route is not listener.route  # whose own targets are for what speaks neither SOCKS nor HTTP
     if elsewhere:
         yield Take(route)
     if route.action == "block":
         yield from _refuse(BLOCKED, f"route {route} blocks it")
-    yield DialAny() if elsewhere and route.targets else Dial(host, port)
+    ways: tuple[Way, ...] = ()
+    if route.action == "handler":
+        try:
+            ways = yield from consult(facts, listener, route, host, port, asked=True)
+        except Refused as news:
+            yield from _refuse(news.outcome, news.detail)
+    if ways:
+        yield from reach(ways, route)
+    else:
+        yield DialAny() if elsewhere and route.targets else Dial(host, port)
     yield _GRANTED  # a client ignores the address in the answer to CONNECT
     yield _RELAY
 

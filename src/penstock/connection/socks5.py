@@ -40,7 +40,9 @@ from penstock.connection.commands import (
     Relay,
     Send,
     Take,
+    Way,
 )
+from penstock.connection.deciding import Refused, consult, reach
 from penstock.connection.endings import ending
 from penstock.connection.routing import BLOCKED, NOWHERE, is_straight, route_of
 from penstock.connection.socks4 import socks4
@@ -120,7 +122,7 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", user)
     try:
         if command == wire.CONNECT:
-            yield from _connect(host, port, route_of(facts, listener, host, port, user=user, asked=True), listener)
+            yield from _connect(host, port, user, facts, listener)
         elif command == wire.BIND:
             yield from _bind(host, port, route_of(facts, listener, host, port, user=user, asked=True), listener)
         elif command == wire.ASSOCIATE:
@@ -130,15 +132,26 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     yield from _refuse(_COMMAND, _PROTOCOL, f"the command is {command:#04x}, which is none")
 
 
-def _connect(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> Conversation:
+def _connect(host: str, port: int, user: str, facts: Facts, listener: ListenerPlan) -> Conversation:
     if not port:
         yield from _refuse(_FAILED, _PROTOCOL, "the port is 0")
+    route = route_of(facts, listener, host, port, user=user, asked=True)
     elsewhere = route is not listener.route  # whose own targets are for what speaks neither SOCKS nor HTTP
     if elsewhere:
         yield Take(route)
     if route.action == "block":
         yield from _refuse(_NOT_ALLOWED, BLOCKED, f"route {route} blocks it")
-    dialed: Dialed = yield (DialAny() if elsewhere and route.targets else Dial(host, port))
+    ways: tuple[Way, ...] = ()
+    if route.action == "handler":
+        try:
+            ways = yield from consult(facts, listener, route, host, port, user=user, asked=True)
+        except Refused as news:
+            yield from _refuse(_NOT_ALLOWED, news.outcome, news.detail)
+    dialed: Dialed
+    if ways:
+        dialed = yield from reach(ways, route)
+    else:
+        dialed = yield (DialAny() if elsewhere and route.targets else Dial(host, port))
     yield Answer(wire.serialize_reply(wire.SUCCEEDED, dialed.local_host, dialed.local_port))
     yield _RELAY
 

@@ -1,7 +1,8 @@
 """A TCP listener's conversation: there is nothing to say, so find the route, dial and relay."""
 
 from penstock.config.plan import ListenerPlan
-from penstock.connection.commands import REACHED, Conversation, DialAny, Facts, Relay, Take
+from penstock.connection.commands import REACHED, Close, Conversation, DialAny, Facts, Relay, Take, Way
+from penstock.connection.deciding import Refused, consult, reach
 from penstock.connection.routing import refusal, route_of
 
 _DIAL_ANY = DialAny()
@@ -19,9 +20,18 @@ def tcp(facts: Facts, listener: ListenerPlan) -> Conversation:
     route = route_of(facts, listener)
     if route is not listener.route:
         yield Take(route)
-    refused = refusal(route)
+    ways: tuple[Way, ...] = ()
+    if route.action == "handler":
+        try:
+            ways = yield from consult(facts, listener, route)
+        except Refused as news:
+            yield Close(news.outcome, news.detail)
+    refused = None if ways else refusal(route)
     if refused is not None:
         yield refused
-    yield _DIAL_ANY
+    if ways:
+        yield from reach(ways, route)
+    else:
+        yield _DIAL_ANY
     yield REACHED
     yield _RELAY

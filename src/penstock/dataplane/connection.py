@@ -24,6 +24,7 @@ from penstock.connection.commands import (
     Conversation,
     Datagrams,
     DeadlinePassed,
+    Decide,
     Describe,
     Dial,
     DialAny,
@@ -49,6 +50,7 @@ from penstock.dataplane.bind import Binding
 from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
+from penstock.dataplane.handlers import Deciding, decide
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.inbox import Inbox
 from penstock.dataplane.preface import Preface
@@ -103,7 +105,7 @@ class Connection(Deadlines):
     Attributes:
         inbox: What the client has sent and the conversation has not taken yet.
         exchange: Carries HTTP exchanges, once there was one.
-        extra: A SOCKS BIND or UDP association; before all else, the wait for a PROXY header.
+        extra: A SOCKS BIND, a UDP association, or the wait for a PROXY header or a handler.
         detail: One line for the log, written to the ledger at the end.
         secure: The client's socket, where it speaks TLS.
         proxied: The PROXY header that it began with.
@@ -131,7 +133,7 @@ class Connection(Deadlines):
         self.proxied: ProxyHeader | None = None
         self.target: End | None = None
         self.exchange: HttpExchange | None = None
-        self.extra: Binding | Association | Preface | None = None
+        self.extra: Binding | Association | Preface | Deciding | None = None
         self._conversation: Conversation | None = None
         self._waiting: Need | Until | Peek | None = None
         self._described: Describe | None = None
@@ -269,10 +271,10 @@ class Connection(Deadlines):
         if self._waiting is not None:
             if client.held is None:
                 self._listen()
-        elif self._dial is None and self.exchange is not None:
-            self.exchange.client_ready(mask)
         elif self.extra is not None:
             self.extra.client_ready(mask)
+        elif self._dial is None and self.exchange is not None:
+            self.exchange.client_ready(mask)
         elif mask & BROKEN:  # it will not even read what we could say
             self.broken(client)
 
@@ -314,10 +316,10 @@ class Connection(Deadlines):
             self.end(self._farewell.outcome)
         elif self._dial is not None:
             self._dial.expire()
-        elif self.exchange is not None:
-            self.exchange.expire()
         elif self.extra is not None:
             self.extra.expire()
+        elif self.exchange is not None:
+            self.exchange.expire()
         else:
             self.detail = "idle"
             self.end(Outcome(EndedBy.CLIENT_TIMEOUT, self.phase).pack())
@@ -584,6 +586,7 @@ HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     DialAny: Connection._dial_target,
     Relay: Connection.relay,
     Secure: Connection._secure,
+    Decide: decide,
     Exchange: Connection._exchange,
     Bind: Connection._bind,
     Await: Connection._await,

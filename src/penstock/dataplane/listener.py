@@ -66,7 +66,7 @@ class Listener:
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
         self._routed = plan.protocol == "tls"  # the client's hello decides what becomes of it
         self._shakes = equipment.contexts is not None and not self._routed
-        self._plain = plan.protocol == "tcp" and self._rules is None
+        self._plain = plan.protocol == "tcp" and self._rules is None and plan.route.action == "forward"
         self._ordinary = self._plain and not self._shakes and self._trusted is None
 
     def _serve(self, connection: Connection, facts: Facts) -> None:

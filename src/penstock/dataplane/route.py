@@ -4,8 +4,10 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from penstock.base.errors import StartError
+from penstock.config.functions import find
 from penstock.config.plan import RoutePlan, TargetPlan
 from penstock.connection.commands import DialError
 from penstock.connection.rewriting import answer_changes
@@ -52,10 +54,14 @@ class Route:
             route; else its own, not shared with the same route of another plan, whose way may have changed.
         routes: All of the same plan; set by them.
         reader: Makes what reads an answer on it; takes what `ResponseReader` takes.
+        handler: The function that decides; None where none does.
+
+    Raises:
+        StartError: If the handler cannot be found.
     """
 
     __slots__ = (
-        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "direct",
+        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "direct", "handler",
         "key", "parent_context", "plan", "pooled", "reader", "routes", "target_context",
     )  # fmt: skip
 
@@ -69,6 +75,7 @@ class Route:
         self.key = 0 if self.direct else next(_KEYS)
         self.routes: Routes
         self.pooled = plan.send_proxy == "off"
+        self.handler = _handler(plan) if plan.action == "handler" else None
         self._standings = tuple(map(Standing, plan.targets))
         # a single target is used whatever happens to it, and a parent's failures are not the targets'
         self._patience = plan.health.failures if len(plan.targets) > 1 and parent is None else 0
@@ -131,6 +138,9 @@ class Routes:
     Args:
         plans: The routes of all listeners, and all that have something to match.
         worker: Whose they are.
+
+    Attributes:
+        names: Plan by name.
     """
 
     def __init__(self, plans: Iterable[RoutePlan], worker: "Worker") -> None:
@@ -141,6 +151,15 @@ class Routes:
                 self._routes[key] = route = Route(plan, worker)
                 route.routes = self
 
+        self.names = {route.plan.name: route.plan for route in self._routes.values()}
+
     def of(self, plan: RoutePlan) -> Route:
         """Return the route of a plan."""
         return self._routes[plan.id, plan.targets]
+
+
+def _handler(plan: RoutePlan) -> Callable[..., Any]:
+    try:
+        return find(plan.handler)
+    except ValueError as error:
+        raise StartError(f"route {plan}: handler: {error}") from error

@@ -22,6 +22,7 @@ from penstock.dataplane import orders
 from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
 from penstock.dataplane.equipment import Prepared, prepare
+from penstock.dataplane.handlers import Handlers
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.pool import Pool
@@ -76,6 +77,7 @@ class Worker:
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
+        self.handlers = Handlers(self.reactor, self.report)
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle or FOREVER)
         self.pipes = Pipes(plan.splice)
         self.detour = Detour()
@@ -120,6 +122,7 @@ class Worker:
         self.pipes.close()
         self.detour.close()
         self.resolver.close()
+        self.handlers.close()
         self.reactor.close()
         self.ledger.close()
         self.board.close()

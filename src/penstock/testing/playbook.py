@@ -31,6 +31,7 @@ from penstock.connection.commands import (
     Command,
     Conversation,
     Datagrams,
+    Decide,
     Describe,
     Dial,
     DialAny,
@@ -39,6 +40,8 @@ from penstock.connection.commands import (
     Relay,
     Secure,
     Take,
+    Undecided,
+    Verdict,
 )
 from penstock.testing.stage import BOUND, DIALED, Mismatch, Stage
 
@@ -150,6 +153,11 @@ def dials_any(answer: Exception | None = None) -> asks:
 def takes(route: RoutePlan) -> asks:
     """Return the line: it takes this route."""
     return asks(Take, {"route": route}, None)
+
+
+def decides(route: RoutePlan, verdict: Verdict | Undecided = ()) -> asks:
+    """Return the line: it asks the handler of this route, and is answered so."""
+    return asks(Decide, {"route": route}, verdict)
 
 
 def secures(answer: Exception | None = None) -> asks:
