@@ -2,11 +2,13 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable
 
 from penstock.base.errors import ConfigurationError, StartError
 from penstock.config.plan import NodePlan
 from penstock.node.log import Log, make_log
+from penstock.node.notify import notify
 from penstock.node.processes import COMMAND
 from penstock.node.reload import ReloadError, Source
 from penstock.node.supervisor import Addresses, Supervisor
@@ -45,6 +47,7 @@ async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses],
     signals = Signals(supervisor, log)
     try:
         await supervisor.start()
+        notify("READY=1")
         if on_ready is not None:
             on_ready(supervisor.addresses)
         await supervisor.wait()
@@ -91,6 +94,7 @@ class Signals:
         task.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1_000}")
         try:
             await self._supervisor.reload()
         except ReloadError as error:
@@ -99,10 +103,13 @@ class Signals:
             pass  # told by whoever found the mistakes
         except Exception as error:  # the node serves on, whatever it was
             self._log.error("reload failed", detail=repr(error))
+        finally:
+            notify("READY=1")
 
     def _end(self, number: signal.Signals) -> None:
         if not self._asked:
             self._log.info("asked to end", signal=number.name, next="a second signal ends every connection now")
+            notify("STOPPING=1")
             self._asked.add(asyncio.create_task(self._supervisor.drain()))
         elif not self.insisted:
             self.insisted = True
