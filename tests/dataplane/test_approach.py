@@ -9,9 +9,12 @@ from msgspec.structs import replace
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase
 from penstock.config.plan import ParentPlan, RoutePlan, TargetPlan, TargetTlsPlan, TlsPlan
+from penstock.dataplane.orders import CloseConnection
 from penstock.testing.certificates import Authority
+from penstock.testing.http_peers import Wire, ok, request
 from penstock.testing.peers import echo, read_all, saying, serving, swallow
-from penstock.testing.workbench import bench, listener, quick
+from penstock.testing.tap import tapping
+from penstock.testing.workbench import bench, listener, quick, wait_for
 
 BIG = bytes(range(256)) * 8_192
 
@@ -148,3 +151,83 @@ def test_silent_parent_meets_the_connect_timeout():
                 assert through(plane, b"x") == b""
                 outcome = plane.ended()[0].outcome
                 assert (outcome.ended_by, outcome.phase) == (EndedBy.TARGET_TIMEOUT, Phase.DIAL)
+
+
+def secretive(authority, answer):
+    """Return a behaviour that answers requests in TLS."""
+    issued = authority.issue("localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(issued.cert, issued.key)
+
+    def behave(raw):
+        with contextlib.suppress(OSError), context.wrap_socket(raw, server_side=True) as sock, Wire(sock) as wire:
+            while wire.read_message() is not None:
+                wire.send(ok(answer))
+
+    return behave
+
+
+def carried(plane, tap, count=1):
+    """Check that rows say what went over the wire to the targets, to the byte."""
+    rows = plane.ended(count)
+
+    def wire():
+        return tap.total("up"), tap.total("down")
+
+    told = sum(row.target_tx for row in rows), sum(row.target_rx for row in rows)
+    wait_for(lambda: wire() == told, f"{told} on the wire, there is {wire()}")
+
+
+@pytest.mark.parametrize("size", [6, 16_384, 100_000])
+@pytest.mark.parametrize("clients", [1, 2])
+def test_exchanges_in_tls_count_wire_bytes(authority, size, clients):
+    """Requests on one TLS connection to a target: session tickets and all else that it carries is counted."""
+    with serving(secretive(authority, b"s" * size)) as target, tapping("127.0.0.1", target.port) as tap:
+        way = route(tap.port, target_tls=TargetTlsPlan(verify=False))
+        with bench(listener("main", "http", reverse=True, route=way)) as plane:
+            for _ in range(clients):
+                with Wire(plane.connect()) as wire:
+                    wire.send(request("GET", "http://a.example/"))
+                    assert len(wire.read_message().body) == size
+                plane.ended(1)
+            carried(plane, tap, clients)
+            assert len(tap.lines) == 1
+
+
+def test_failed_handshakes_count_wire_bytes(authority):
+    """A target that is refused for its certificate has cost bytes, and they stand in the row."""
+    with serving(secretive(authority, b"")) as target, tapping("127.0.0.1", target.port) as tap:
+        way = route(tap.port, target_tls=TargetTlsPlan(ca=authority.file, server_name="other.example"))
+        for protocol in ("tcp", "http"):
+            tap.lines.clear()
+            with bench(listener("main", protocol, reverse=True, route=way)) as plane:
+                with plane.connect() as client:
+                    client.sendall(request("GET", "http://a.example/", None, "Connection: close"))
+                    read_all(client)
+                assert plane.ended()[0].target_rx > 500
+                carried(plane, tap)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "http"])
+def test_handshakes_cut_short_count_wire_bytes(protocol):
+    """An operator closes a connection in the middle of its target's handshake: the hello was sent, and counts."""
+    with serving(swallow) as silent, tapping("127.0.0.1", silent.port) as tap:
+        way = route(tap.port, target_tls=TargetTlsPlan(verify=False))
+        with bench(listener("main", protocol, reverse=True, route=way)) as plane, plane.connect() as client:
+            client.sendall(request("GET", "http://a.example/"))
+            wait_for(lambda: tap.lines and tap.total("up") > 200, "the hello")
+            plane.order(CloseConnection(1))
+            plane.ended()
+            carried(plane, tap)
+
+
+@pytest.mark.parametrize("kind", ["socks5", "http"])
+def test_bytes_before_tls_count_once(authority, kind):
+    """What was said to a parent is not counted again with the handshake behind it."""
+    with serving(secretive(authority, b"s")) as target, bench(listener("main", kind)) as upper:
+        with tapping("127.0.0.1", upper.ports["main"]) as tap:
+            parent = ParentPlan(kind=kind, host="127.0.0.1", port=tap.port)
+            way = route(target.port, target_tls=TargetTlsPlan(verify=False), parent=parent)
+            with bench(listener("main", "tcp", route=way)) as plane:
+                assert through(plane, request("GET", "http://a.example/")).endswith(b"s")
+                carried(plane, tap)

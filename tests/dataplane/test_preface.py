@@ -11,7 +11,8 @@ from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
 from penstock.metrics import ledger
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, saying, serving
-from penstock.testing.workbench import bench, listener, quick
+from penstock.testing.tap import tapping
+from penstock.testing.workbench import bench, listener, quick, wait_for
 
 V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 443\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes((203, 0, 113, 9, 192, 0, 2, 1)) + b"\x13\x88\x01\xbb"
@@ -116,3 +117,24 @@ def test_header_before_tls_and_routes_by_the_real_client(tmp_path):
             raw.sendall(V1)
             with authority.client_context().wrap_socket(raw, server_hostname="localhost") as client:
                 assert client.recv(100) == b"for you"
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])
+@pytest.mark.parametrize("header", [V1, V2])
+def test_header_before_tls_is_not_counted(tmp_path, protocol, header):
+    """The header is the proxy's and not the client's, whether TLS follows it or not."""
+    authority = Authority(tmp_path)
+    tls = TlsPlan(certificates=(authority.issue("localhost"),))
+    expecting = {"accept_proxy": "required", "trusted_proxies": LOOPBACK, "tls": tls}
+    with (
+        serving(echo) as target,
+        bench(listener("main", protocol, target.port, **expecting)) as plane,
+        tapping("127.0.0.1", plane.ports["main"]) as tap,
+        socket.create_connection(("127.0.0.1", tap.port), timeout=5) as raw,
+    ):
+        raw.sendall(header)
+        with authority.client_context().wrap_socket(raw, server_hostname="localhost") as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        row = plane.ended()[0]
+        wait_for(lambda: tap.total("up") == row.client_rx + len(header), f"what {row} says")

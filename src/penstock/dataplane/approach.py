@@ -224,6 +224,8 @@ class Approach:
         if self._dial is not None:
             self._dial.cancel()
         if self._sock is not None:
+            if isinstance(self._sock, TlsSocket) and self.connection.row:
+                self._sock.settle(ended=True)
             self.connection.worker.reactor.bury(self._fd, self._sock)
             self._sock = None
         self._hang_up()

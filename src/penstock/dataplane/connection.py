@@ -526,8 +526,13 @@ class Connection(Deadlines):
             worker.ledger.describe(row, described.destination, described.user, self.detail)
         if self.secure is not None:
             self.secure.part(orderly=outcome == COMPLETED)
-        if not self.route.direct and self.target is not None and isinstance(self.target.sock, TlsSocket):
-            self.target.sock.part(orderly=outcome == COMPLETED)
+        if not self.route.direct:  # what leads to a target may speak TLS: it counts its last bytes while there is a row
+            if self.target is not None and isinstance(self.target.sock, TlsSocket):
+                self.target.sock.part(orderly=outcome == COMPLETED)
+            if self._dial is not None:
+                self._dial.cancel()
+            if self.exchange is not None:
+                self.exchange.abandon()
         worker.ledger.end(row, worker.reactor.now, outcome)
         self.row = 0
         self._farewell = None

@@ -336,6 +336,7 @@ class HttpExchange:
             connection.client.on_flushed = self._answered
             return
         answered(connection, reader.status)
+        link.settle()
         self._link = self._reader = None
         link.on_flushed = None
         done = command.framing.done
@@ -400,6 +401,8 @@ class HttpExchange:
         link, self._link = self._link, None
         if link is not None:
             link.on_flushed = None
+            if self._connection.row:
+                link.settle()
             link.connection = None  # type: ignore[assignment]
             self._worker.reactor.bury(link.fd, link.sock)
 

@@ -54,6 +54,11 @@ class Link(End):
         if isinstance(self.sock, TlsSocket):
             self.sock.rx, self.sock.tx = self.rx, self.tx
 
+    def settle(self) -> None:
+        """Count what TLS has moved besides, for whom it is lent to."""
+        if isinstance(self.sock, TlsSocket):
+            self.sock.settle()
+
     def ready(self, fd: int, mask: int) -> None:
         """Tell the exchange; an idle link that stirs is closed: it ends, or speaks out of turn."""
         if not self.idle:

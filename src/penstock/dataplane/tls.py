@@ -131,8 +131,11 @@ class TlsSocket(RawSocket):
         self._words, self.rx, self.tx = worker.words, rx, tx
         self.asked = ""
         self._fd = self.fileno()
-        self._extra = self._counted_rx = self._counted_tx = self._in_a_row = 0
+        self._extra = self._in_a_row = 0
         self._said = self._blocked = self._fin = False
+        self._counted_rx, self._counted_tx = self._moved(
+            ended=False, orderly=True
+        )  # before TLS: others have counted it
         self._news: OSError | bool = False
 
     def choose(self, context: ssl.SSLContext) -> None:
@@ -324,21 +327,26 @@ class TlsSocket(RawSocket):
             ended: Whether nothing more will be read: then what waits unread counts as received too.
             orderly: Whether, if the connection is closed by now, both ends have closed it.
         """
+        received, sent = self._moved(ended=ended, orderly=orderly)
+        missing = received - self._counted_rx
+        if missing > 0:
+            self._words[self.rx] += missing
+            self._counted_rx += missing
+        missing = sent - self._counted_tx
+        if missing > 0 and not self._fin:  # which takes a number of its own among those that wait
+            self._words[self.tx] += missing
+            self._counted_tx += missing
+
+    def _moved(self, *, ended: bool, orderly: bool) -> tuple[int, int]:
+        """Return how many bytes the kernel has received that were read, and sent; zeros where it does not count."""
         try:
             unread = 0 if ended else _QUEUED.unpack(fcntl.ioctl(self, termios.FIONREAD, b"\0" * 4))[0]
             info = self.getsockopt(IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
             state, received, waiting, sent, again = _INFO.unpack(info)
         except (OSError, StructError):  # a Unix socket: plain bytes and records stand
-            return
+            return 0, 0
         fin = state in _FIN_CAME or (state == _CLOSED and orderly)
-        missing = received - fin - unread - self._counted_rx
-        if missing > 0:
-            self._words[self.rx] += missing
-            self._counted_rx += missing
-        missing = sent - again + waiting - self._counted_tx
-        if missing > 0 and not self._fin:  # which takes a number of its own among those that wait
-            self._words[self.tx] += missing
-            self._counted_tx += missing
+        return received - fin - unread, sent - again + waiting
 
 
 def overhead_1_2(cipher: str) -> int:
