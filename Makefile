@@ -3,7 +3,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint style floors types bench soak requirements clean
+.PHONY: help demo test lint style floors types bench soak testssl requirements clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
@@ -41,6 +41,11 @@ soak: ## a long run under load that must leave nothing behind
 	@scripts/bootstrap test
 	@scripts/test-setup
 	@PENSTOCK_SOAK=1 .venv/bin/python -m pytest -m system tests/system -k soak $(ARGS)
+
+testssl: ## testssl.sh against a listener that terminates TLS; takes minutes
+	@scripts/bootstrap test
+	@scripts/test-setup testssl:testssl.sh
+	@PENSTOCK_TESTSSL=1 .venv/bin/python -m pytest -m system tests/system/test_testssl.py $(ARGS)
 
 requirements: ## resolve requirements/*.txt anew; make requirements ARGS=--upgrade
 	@scripts/requirements $(ARGS)
