@@ -151,6 +151,7 @@ def test_drain(node, client):
     answer = client.post("/-/drain")
     assert (answer.status_code, answer.json()) == (202, {"state": "draining"})
     assert node.drains == 1
+    assert client.get("/api/v1/drain").json()["seconds_left"] == 30
     assert client.get("/readyz").status_code == 503
 
 

@@ -50,6 +50,7 @@ def test_every_reference_leads_somewhere():
         ("/api/v1/history", "RecordPage"),
         ("/api/v1/metrics/collection", "Collection"),
         ("/api/v1/audit", "AuditView"),
+        ("/api/v1/drain", "DrainView"),
         ("/nothing", "Problem"),
     ],
 )

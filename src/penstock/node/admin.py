@@ -35,7 +35,7 @@ from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
 from penstock.node.queries import parse_limit, parse_number, take
-from penstock.node.reload import ReloadError, ReloadView
+from penstock.node.reload import DrainView, ReloadError, ReloadView
 from penstock.node.usage import UsageMeter
 from penstock.store.store import UnreachableError
 
@@ -108,6 +108,9 @@ class Node(Protocol):
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
 
+    def drained(self) -> DrainView:
+        """Return how far a drain is."""
+
     def ready(self) -> tuple[bool, str]:
         """Return whether new connections are served, and why not."""
 
@@ -140,6 +143,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/history", door.records),
         Route("/api/v1/openapi.json", door.openapi),
         Route("/api/v1/reload", door.reload, methods=["POST"]),
+        Route("/api/v1/drain", door.drained),
         Route("/-/reload", door.reload, methods=["POST"]),
         Route("/-/drain", door.drain, methods=["POST"]),
     ]
@@ -305,6 +309,11 @@ class _Door:
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY, "the configuration has mistakes", mistakes=error.mistakes
             ) from None
+
+    async def drained(self, request: Request) -> Response:
+        """How far a drain is."""
+        take(request, {})
+        return _json(self._node.drained())
 
     async def drain(self, request: Request) -> Response:
         """Accept no more, let what runs finish, then stop."""

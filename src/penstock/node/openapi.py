@@ -24,7 +24,7 @@ from penstock.metrics.snapshot import (
 from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, MetricsView, WindowView
 from penstock.node.queries import LONGEST_PAGE
-from penstock.node.reload import ReloadView
+from penstock.node.reload import DrainView, ReloadView
 
 _REF = "#/components/schemas/{name}"
 
@@ -99,6 +99,7 @@ def _paths() -> Json:
         },
         "/api/v1/reload": {"post": _reload()},
         "/-/reload": {"post": _reload()},
+        "/api/v1/drain": {"get": _operation("How far a drain is", _json(_ref("DrainView")), 400)},
         "/-/drain": {
             "post": _operation("Accept no more, let what runs finish", {"202": {"description": "It has begun"}}, 400)
         },
@@ -228,7 +229,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView, ExportView, ReloadView,
+        AuditView, ExportView, ReloadView, DrainView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

@@ -51,6 +51,21 @@ class ReloadView(Struct, frozen=True):
     refused: tuple[str, ...] = ()
 
 
+class DrainView(Struct, frozen=True):
+    """
+    How far a drain is.
+
+    Args:
+        state: starting, serving or draining.
+        connections: Open at the last tick.
+        seconds_left: Until what still runs is cut; null for a node that does not drain.
+    """
+
+    state: str
+    connections: int
+    seconds_left: float | None = None
+
+
 class Supply(NamedTuple):
     """
     Sockets for a plan.

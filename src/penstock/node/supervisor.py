@@ -34,7 +34,7 @@ from penstock.node.exports.exports import Exports
 from penstock.node.keeper import Keeper
 from penstock.node.log import Log, TroubleLog, make_log
 from penstock.node.processes import COMMAND, Outfit
-from penstock.node.reload import Reloads, ReloadView, Source, Supply, bound
+from penstock.node.reload import DrainView, Reloads, ReloadView, Source, Supply, bound
 from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
 
@@ -94,6 +94,7 @@ class Supervisor:
         self._ending: asyncio.Task[None] | None = None
         self._started, self._done = asyncio.Event(), asyncio.Event()
         self._addresses: Addresses | None = None
+        self._cut_ns: int | None = None
         self._sampler: Sampler
         self._crew: Crew
         self._auditor: Auditor
@@ -168,6 +169,11 @@ class Supervisor:
         """Begin to drain, and return at once; a second call changes nothing."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._drain())
+
+    def drained(self) -> DrainView:
+        """Return how far a drain is."""
+        left = None if self._cut_ns is None else max(0, self._cut_ns - self._clock.monotonic_ns()) / NS
+        return DrainView(self._sampler.state, self.snapshot().totals.active, left)
 
     def ready(self) -> tuple[bool, str]:
         """Return whether new connections are served, and why not."""
@@ -310,7 +316,8 @@ class Supervisor:
         self._sampler.state = "draining"
         self._tick()
         self._log.info("draining", connections=self.snapshot().totals.active, at_most=f"{seconds / NS:g}s")
-        await self._crew.drain(self._clock.monotonic_ns() + seconds)
+        self._cut_ns = self._clock.monotonic_ns() + seconds
+        await self._crew.drain(self._cut_ns)
         await self._finish()
 
     async def _finish(self) -> None:

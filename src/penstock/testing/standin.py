@@ -9,7 +9,7 @@ from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
 from penstock.metrics.view import HistoryView
-from penstock.node.reload import ReloadView
+from penstock.node.reload import DrainView, ReloadView
 from penstock.node.sampler import Sampler
 from penstock.testing.clock import ManualClock
 from penstock.testing.pen import Pen
@@ -75,6 +75,10 @@ class StandIn:
         """Let time pass and sample."""
         self.clock.advance(seconds)
         return self.sampler.tick()
+
+    def drained(self) -> DrainView:
+        """Return how far a drain is: half a minute is left of one that was ordered."""
+        return DrainView(self.sampler.state, self.snapshot().totals.active, 30.0 if self.drains else None)
 
     async def reload(self, *, dry_run: bool = False) -> ReloadView:
         """Say that a listener came, or raise what the test has set."""
