@@ -5,7 +5,7 @@ import pytest
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
 from penstock.config.plan import ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
 from penstock.connection.commands import DialError, DialFailed, Exchange, Facts, Login
-from penstock.connection.reverse import _location, http_reverse
+from penstock.connection.reverse import DECISION_CHARS, DECISIONS_REMEMBERED, _location, http_reverse
 from penstock.policy.routes import rules_of
 from penstock.protocols.http1.credentials import serialize_basic
 from penstock.protocols.http1.origin import parse_origin
@@ -54,6 +54,17 @@ def test_requests_find_their_routes():
         get(b"/"), takes(OWN), exchanges(False),
         closes_complete(),
     )  # fmt: skip
+
+
+def test_remembered_routes_are_those_of_their_paths():
+    """More paths than are remembered, long ones too, take the routes that they would take alone, again and again."""
+    paths = [b"/api/%d" % number for number in range(2 * DECISIONS_REMEMBERED)]
+    turns = [(get(path), exchanges(), get(path[4:]), exchanges()) for path in paths]
+    script = [
+        each for ours, first, others, second in turns for each in (ours, takes(API), first, others, takes(OWN), second)
+    ]
+    long = get(b"/api/" + b"x" * DECISION_CHARS)
+    play(*script, long, takes(API), exchanges(), long, exchanges(False), closes_complete())
 
 
 def closes_complete():

@@ -51,6 +51,12 @@ _AUTH = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.AUTH)
 _ACCESS = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS)
 _DESTINATION = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION)
 
+DECISIONS_REMEMBERED = 32
+"""Routes that one client's requests took, as many as a page asks for; with the next bound at most 16 KiB."""
+
+DECISION_CHARS = 256
+"""Longest path of them."""
+
 _AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*([^\r]*)", re.IGNORECASE)
 
 _SCHEMES = {False: "http", True: "https"}
@@ -67,6 +73,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
     served = 0
     described = ""
     rewriters: dict[int, Rewriter] = {}
+    decided: dict[tuple[str, int, str], RoutePlan] = {}
     shown: dict[int, bytes] = {}
     secure = facts.tls_version > 0
     taken = None if secure else listener.route  # the name in TLS may have taken another one
@@ -76,7 +83,17 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
         except (BadRequest, TooLong, DeadlinePassed, ClientClosed) as news:
             yield from without_request(news, served, 0)
             raise AssertionError from None  # nobody resumes a conversation after its last word
-        route = listener.route if facts.rules is None else _route(facts.rules, facts, listener, request)
+        route = listener.route
+        if facts.rules is not None:
+            asked = request.host, request.port, request.path
+            known = decided.get(asked)
+            if known is None:
+                known = _route(facts.rules, facts, listener, request)
+                if len(decided) >= DECISIONS_REMEMBERED:
+                    decided.clear()
+                if len(request.path) <= DECISION_CHARS:
+                    decided[asked] = known
+            route = known
         if route is not taken:
             taken = route
             yield Take(route)
