@@ -16,9 +16,10 @@ from penstock.cli.units import printable
 @output_options
 def reload(dry_run: bool, node: str | None, form: str) -> None:
     """
-    Let a running node read its configuration again, and show what changes.
+    Let a running node read its configuration again.
 
-    Everything is validated first. With a mistake nothing changes: ends with 78, a line on standard error for each.
+    Prints what changes. Everything is validated first: with a mistake nothing changes, and it ends with 78 and a line
+    on standard error for each.
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
