@@ -1,5 +1,5 @@
 """
-An HTTP service says who may pass, within half a second; what it does not answer in time does not pass.
+An HTTP service says who may pass, within three seconds; what it does not answer in time does not pass.
 
     python examples/ask_http.py 127.0.0.1:8080 example.com:80 http://127.0.0.1:9000/may
 """
@@ -23,7 +23,7 @@ async def main(listen: str, target: str, service: str) -> None:
         return None if answer.status_code == 200 else Block(f"the service says {answer.status_code}")
 
     listener = Listener(listen, "tcp", name="main")
-    route = Route("asked", targets=[target], handler=decide, handler_timeout="500ms")
+    route = Route("asked", targets=[target], handler=decide, handler_timeout="3s")
     async with Penstock(listeners=[listener], routes=[route]) as proxy:
         host, port = proxy.addresses["main"]
         print(f"listening on {host}:{port}", flush=True)

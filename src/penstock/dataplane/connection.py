@@ -234,10 +234,7 @@ class Connection(Deadlines):
 
     def _secure(self, command: Secure) -> None:
         assert self.listener.contexts is not None  # noqa: S101 - the conversation looked
-        ClientHandshake(self, self.listener.contexts.default, self._secured).start(now=True)
-
-    def _secured(self) -> None:
-        self.step(None)
+        ClientHandshake(self, self.listener.contexts.default, lambda: self.step(None)).start(now=True)
 
     def _wait(self, command: Need | Until | Peek) -> None:
         self._waiting = command
