@@ -224,10 +224,13 @@ def test_handshakes_cut_short_count_wire_bytes(protocol):
 @pytest.mark.parametrize("kind", ["socks5", "http"])
 def test_bytes_before_tls_count_once(authority, kind):
     """What was said to a parent is not counted again with the handshake behind it."""
-    with serving(secretive(authority, b"s")) as target, bench(listener("main", kind)) as upper:
-        with tapping("127.0.0.1", upper.ports["main"]) as tap:
-            parent = ParentPlan(kind=kind, host="127.0.0.1", port=tap.port)
-            way = route(target.port, target_tls=TargetTlsPlan(verify=False), parent=parent)
-            with bench(listener("main", "tcp", route=way)) as plane:
-                assert through(plane, request("GET", "http://a.example/")).endswith(b"s")
-                carried(plane, tap)
+    with (
+        serving(secretive(authority, b"s")) as target,
+        bench(listener("main", kind)) as upper,
+        tapping("127.0.0.1", upper.ports["main"]) as tap,
+    ):
+        parent = ParentPlan(kind=kind, host="127.0.0.1", port=tap.port)
+        way = route(target.port, target_tls=TargetTlsPlan(verify=False), parent=parent)
+        with bench(listener("main", "tcp", route=way)) as plane:
+            assert through(plane, request("GET", "http://a.example/")).endswith(b"s")
+            carried(plane, tap)
