@@ -36,7 +36,8 @@ def test_stats_have_the_published_shape(node):
     }  # fmt: skip
     assert stats["routes"][0] == {"id": 1, "name": "default", "throughput": throughput, **numbers}
     assert stats["targets"][1] == {
-        "id": 2, "route": "default", "address": "[2001:db8::2]:80", "throughput": throughput, **numbers
+        "id": 2, "route": "default", "address": "[2001:db8::2]:80", "throughput": throughput, **numbers,
+        "state": "up", "why": "", "since": "", "weight": 1.0, "checks": {"passed": 0, "failed": 0}, "ejections": 0,
     }  # fmt: skip
     assert set(stats["node"]) == {"name", "version", "started_at", "counts_since", "uptime", "state", "pid"}
     assert set(stats["workers"]) == {"configured", "alive", "respawns", "accept_pauses", "pids"}

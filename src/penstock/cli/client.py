@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from penstock.base.errors import ConfigurationError
 from penstock.cli.exits import CommandError, Exit
@@ -49,6 +50,16 @@ class NodeClient:
     def audit(self) -> dict[str, Any]:
         """Return whether all counts add up, the kernel's among them."""
         return self._json("GET", "/api/v1/audit")
+
+    def targets(self, route: str | None = None) -> list[dict[str, Any]]:
+        """Return how targets are: all of them, or those of a route."""
+        answer = self._json("GET", "/api/v1/targets", None if route is None else {"route": route})
+        return list(answer["targets"])
+
+    def order_target(self, route: str, address: str, state: str | None, weight: int | None) -> dict[str, Any]:
+        """Say what is wanted of a target, and return how it is; None leaves state or weight as it is."""
+        wanted = {name: value for name, value in (("state", state), ("weight", weight)) if value is not None}
+        return self._json("PUT", f"/api/v1/targets/{quote(route, safe='')}/{quote(address, safe='')}", body=wanted)
 
     def connections(self, **query: Any) -> dict[str, Any]:
         """Return one page of open connections; the query is the door's."""

@@ -18,6 +18,8 @@ COMMANDS = {
     "history": Lazy("penstock.cli.history:history", LOOK, "List connections of a running node that have ended."),
     "metrics": Lazy("penstock.cli.metrics:metrics", STEER, "Show or switch what a running node collects."),
     "audit": Lazy("penstock.cli.audit:audit", LOOK, "Show whether everything that a running node counts adds up."),
+    "targets": Lazy("penstock.cli.targets:targets", LOOK, "List the targets of a running node, and how they are."),
+    "target": Lazy("penstock.cli.targets:target", STEER, "Take a target of a running node out, or back."),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
     "reload": Lazy("penstock.cli.reload:reload", STEER, "Let a running node read its configuration again."),
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),

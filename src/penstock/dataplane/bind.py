@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.base.addresses import is_ip, unmap
 from penstock.base.bounds import BIND_NS
 from penstock.base.outcomes import Phase
-from penstock.connection.commands import Bound, ClientClosed, Dialed, DialError, DialFailed
+from penstock.connection.commands import Await, Bind, Bound, ClientClosed, Dialed, DialError, DialFailed
 from penstock.dataplane.dialer import NEW_STREAM
 from penstock.dataplane.reactor import BROKEN, EDGE_BOTH, HANGUP, LEVEL_IN
 from penstock.dataplane.resolver import Answer
@@ -128,6 +128,19 @@ class Binding:
     def close(self) -> None:
         """Let go of the socket."""
         self._stop_listening()
+
+
+def bind(connection: "Connection", command: Bind) -> None:
+    """Listen for the connection that a client has announced."""
+    connection.asked = connection.worker.reactor.now
+    connection.extra = binding = Binding(connection, command.host)
+    binding.start()
+
+
+def await_bound(connection: "Connection", command: Await) -> None:
+    """Wait for it."""
+    assert isinstance(connection.extra, Binding)  # noqa: S101 - a conversation binds before it awaits
+    connection.extra.wait()
 
 
 def local_host(sock: RawSocket) -> str:

@@ -46,7 +46,7 @@ from penstock.connection.endings import DOCUMENTED, PHASES, ending
 from penstock.dataplane import dialer
 from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave
 from penstock.dataplane.approach import Approach
-from penstock.dataplane.bind import Binding
+from penstock.dataplane.bind import Binding, await_bound, bind
 from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
@@ -59,7 +59,7 @@ from penstock.dataplane.relay import End, reset
 from penstock.dataplane.requests import conclude, cut_off
 from penstock.dataplane.route import Route
 from penstock.dataplane.tls import TlsSocket
-from penstock.dataplane.udp import Association
+from penstock.dataplane.udp import Association, associate
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
@@ -559,22 +559,6 @@ class Connection(Deadlines):
             self.enter(Phase.RELAY)
         self.exchange.begin(command)
 
-    # SOCKS BIND and UDP ASSOCIATE ------------------------------------------------------------------------------------
-
-    def _bind(self, command: Bind) -> None:
-        self.asked = self.worker.reactor.now
-        self.extra = Binding(self, command.host)
-        self.extra.start()
-
-    def _await(self, command: Await) -> None:
-        assert isinstance(self.extra, Binding)  # noqa: S101 - a conversation binds before it awaits
-        self.extra.wait()
-
-    def _associate(self, command: Associate) -> None:
-        self.asked = self.worker.reactor.now
-        self.extra = Association(self, command)
-        self.extra.start()
-
     def _carry_datagrams(self, command: Datagrams) -> None:
         assert isinstance(self.extra, Association)  # noqa: S101 - a conversation associates first
         self._let_go_of_conversation()
@@ -590,9 +574,9 @@ HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     Secure: Connection._secure,
     Decide: decide,
     Exchange: Connection._exchange,
-    Bind: Connection._bind,
-    Await: Connection._await,
-    Associate: Connection._associate,
+    Bind: bind,
+    Await: await_bound,
+    Associate: associate,
     Datagrams: Connection._carry_datagrams,
     Close: Connection._close,
 }

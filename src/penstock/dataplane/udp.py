@@ -192,6 +192,13 @@ class Association:
         self._outer.clear()
 
 
+def associate(connection: "Connection", command: Associate) -> None:
+    """Open an association for a client."""
+    connection.asked = connection.worker.reactor.now
+    connection.extra = association = Association(connection, command)
+    association.start()
+
+
 def send_to(sock: RawSocket, datagram: bytes | memoryview, address: tuple[str, int]) -> int:
     """Send a datagram, or drop it where the network takes none; returns the bytes that went out."""
     try:

@@ -118,6 +118,18 @@ TARGET_BYTES = Family(
     "Bytes moved on the target side, rx from the target and tx to it",
     ("direction", "route", "target"),
 )
+TARGET_UP = Family(
+    PREFIX + "target_up",
+    "gauge",
+    "1 while the target is up; 0 while checks, failed dials or an operator keep new connections from it",
+    ("route", "target"),
+)
+TARGET_CHECKS = Family(
+    PREFIX + "target_checks_total", "counter", "Health checks by their result", ("route", "target", "result")
+)
+TARGET_EJECTIONS = Family(
+    PREFIX + "target_ejections_total", "counter", "Times that failed dials took the target out", ("route", "target")
+)
 DIAL = Family(
     PREFIX + "dial_duration_seconds",
     "histogram",
@@ -143,7 +155,8 @@ BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its P
 
 NODE = (
     CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, AUTH, OUTCOMES,
-    TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, DIAL, AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
+    TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, TARGET_UP, TARGET_CHECKS, TARGET_EJECTIONS, DIAL, AUDIT,
+    EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""
 

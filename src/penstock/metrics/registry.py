@@ -17,6 +17,7 @@ from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import NodePlan
 from penstock.metrics.audit import AuditLine, Books, KernelView, Sums, by_quantity, compare
 from penstock.metrics.collection import begin, changes, switched
+from penstock.metrics.conditions import Condition
 from penstock.metrics.endings import Endings
 from penstock.metrics.fold import (
     BYTES_IN,
@@ -196,6 +197,7 @@ class Registry:
         collection: Which parts of all this are on; `switch` changes it.
         audited: What the audit found at the last tick.
         witnessed: What it found when it asked the kernel last; set by who asks.
+        conditions: How targets are, by id; set by who knows.
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
         logins, failed_logins: Right and wrong ones.
@@ -217,6 +219,7 @@ class Registry:
         self.trackers.switch(self.collection.series)
         self.kinds = Kinds(plan.metrics, self.scopes.targets, self.collection)
         self.minutes = Minutes()
+        self.conditions: Mapping[int, Condition] = {}
         self.audited: tuple[AuditLine, ...] = self._audit()
         self.records = Records(plan.metrics.connection_records)
         self.records.wanted = self.collection.records

@@ -11,6 +11,7 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.audit import AuditView, sheet
 from penstock.metrics.collection import Collection
+from penstock.metrics.conditions import GONE, WELL, Condition
 from penstock.metrics.endings import EndingsView
 from penstock.metrics.fold import Trouble
 from penstock.metrics.keys import Picture
@@ -123,12 +124,41 @@ class PairView(Totals, frozen=True, kw_only=True):
 
 
 class TargetView(Totals, frozen=True, kw_only=True):
-    """Totals and throughput of the connections that a target served. See `scopes.TargetScope`."""
+    """
+    Totals and throughput of the connections that a target served, and how it is. See `scopes.TargetScope`.
+
+    Args:
+        state, why, since, weight: See `conditions.Condition`.
+        checks: How many had which result: `passed`, `failed`.
+        ejections: How often failed dials have taken it out.
+    """
 
     id: int
     route: str
     address: str
     throughput: Throughput
+    state: str
+    why: str
+    since: str
+    weight: float
+    checks: dict[str, int]
+    ejections: int
+
+
+def conditioned(view: TargetView, condition: Condition) -> TargetView:
+    """Return the view of a target that is like this now."""
+    return replace(view, **_condition(condition))
+
+
+def _condition(now: Condition) -> dict[str, Any]:
+    return {
+        "state": now.state,
+        "why": now.why,
+        "since": now.since,
+        "weight": now.weight,
+        "checks": {"passed": now.passed, "failed": now.failed},
+        "ejections": now.ejections,
+    }
 
 
 class AuthView(Struct, frozen=True):
@@ -377,7 +407,7 @@ def _pairs(registry: Registry, counts: Counts) -> Iterator[PairView]:
 
 
 def _targets(registry: Registry) -> tuple[TargetView, ...]:
-    scopes, gone = registry.scopes.targets, registry.scopes.gone.targets
+    scopes, gone, now = registry.scopes.targets, registry.scopes.gone.targets, registry.conditions
     return tuple(
         TargetView(
             id=scope.id,
@@ -385,13 +415,14 @@ def _targets(registry: Registry) -> tuple[TargetView, ...]:
             address=scope.address,
             throughput=Throughput(count.rate_in, count.rate_out),
             **_totals(count),
+            **_condition(GONE if scope.id in gone else now.get(scope.id, WELL)),
         )
         for scope, count in zip(scopes.values(), registry.targets.every(scopes), strict=True)
         if count.active or scope.id not in gone
     )
 
 
-def _totals(count: Count) -> dict[str, int]:
+def _totals(count: Count) -> dict[str, Any]:
     return {
         "connections": count.connections,
         "active": count.active,

@@ -27,16 +27,17 @@ from penstock.metrics.exporters.listing import to_json, to_table
 from penstock.metrics.exporters.negotiation import choose_format, takes_gzip
 from penstock.metrics.exporters.prometheus import Format, render
 from penstock.metrics.filters import parse_word
-from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.snapshot import Snapshot, TargetView
 from penstock.metrics.tracker import NODE, WINDOWS
 from penstock.metrics.view import HistoryView, Metrics, UnknownScopeError, WindowView, parse_span, parse_window
-from penstock.node import history
+from penstock.node import history, targets
 from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
 from penstock.node.queries import parse_limit, parse_number, take
 from penstock.node.reload import DrainView, ReloadError, ReloadView
 from penstock.node.usage import UsageMeter
+from penstock.policy.health import TargetOrder
 from penstock.store.store import UnreachableError
 
 PAGE = 1_000
@@ -105,6 +106,12 @@ class Node(Protocol):
             ReloadError: If there is nothing to reload, or not now.
         """
 
+    def targets(self) -> tuple[TargetView, ...]:
+        """Return how each target is now."""
+
+    def order_target(self, route: str, address: str, order: TargetOrder | None, weight: int | None) -> tuple[int, ...]:
+        """Do what an operator wants of a target, and return its ids; see `Health.order`."""
+
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
 
@@ -138,6 +145,8 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/metrics/export", door.export),
         Route("/api/v1/metrics/collection", door.collection, methods=["GET", "PUT"]),
         Route("/api/v1/audit", door.audit),
+        Route("/api/v1/targets", door.targets),
+        Route("/api/v1/targets/{route}/{target}", door.target, methods=["GET", "PUT"]),
         Route("/api/v1/connections", door.connections),
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
         Route("/api/v1/history", door.records),
@@ -255,6 +264,20 @@ class _Door:
             return _json(self._node.switch(wanted))
         except (CollectionError, msgspec.DecodeError) as error:  # the latter knows of wrong types, too
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
+
+    async def targets(self, request: Request) -> Response:
+        """How all targets are."""
+        query = take(request, {"route": str})
+        return _json({"targets": targets.listed(self._node.targets(), query.get("route"))})
+
+    async def target(self, request: Request) -> Response:
+        """How one target is; what an operator wants of it."""
+        take(request, {})
+        route, address = request.path_params["route"], request.path_params["target"]
+        if request.method == "PUT":
+            order = targets.parse_order(await _body(request))
+            self._node.order_target(route, address, order.state, order.weight)
+        return _json(targets.one(self._node.targets(), route, address))
 
     async def audit(self, request: Request) -> Response:
         """Whether everything that is counted adds up, the kernel's counts among it."""

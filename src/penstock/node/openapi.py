@@ -25,6 +25,7 @@ from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, MetricsView, WindowView
 from penstock.node.queries import LONGEST_PAGE
 from penstock.node.reload import DrainView, ReloadView
+from penstock.node.targets import WantedTarget
 
 _REF = "#/components/schemas/{name}"
 
@@ -81,6 +82,16 @@ def _paths() -> Json:
             "get": _operation("Which parts of the metrics are collected", _json(_ref("Collection"))),
             "put": _operation("Switch parts on or off", _json(_ref("Collection")), 400, 413)
             | {"requestBody": {"required": True, "content": {"application/json": {"schema": _switches()}}}},
+        },
+        "/api/v1/targets": {
+            "get": _operation("How all targets are", _json(_object(targets=_list("TargetView"))), 400, 404)
+            | {"parameters": [_query("route", "Only those of this route")]}
+        },
+        "/api/v1/targets/{route}/{target}": {
+            "parameters": [_part("route", "Its name"), _part("target", "host:port, as configured")],
+            "get": _operation("How a target is", _json(_ref("TargetView")), 400, 404),
+            "put": _operation("Let it run dry, keep it out, or take it back", _json(_ref("TargetView")), 400, 404, 413)
+            | {"requestBody": {"required": True, "content": {"application/json": {"schema": _ref("WantedTarget")}}}},
         },
         "/api/v1/audit": {
             "get": _operation("Whether all counts add up; asks the kernel", _json(_ref("AuditView")), 400)
@@ -174,6 +185,14 @@ def _filters() -> list[Json]:
     return [{"name": name, "in": "query", "description": what, "schema": s} for name, (what, s) in told.items()]
 
 
+def _query(name: str, what: str) -> Json:
+    return {"name": name, "in": "query", "description": what, "schema": {"type": "string"}}
+
+
+def _part(name: str, what: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "description": what, "schema": {"type": "string"}}
+
+
 def _time(name: str, default: str) -> Json:
     what = (
         "instant, recent, average, or a time from 1s to as long as is kept, as in 10s or 5m; "
@@ -229,7 +248,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView, ExportView, ReloadView, DrainView,
+        AuditView, ExportView, ReloadView, DrainView, WantedTarget,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

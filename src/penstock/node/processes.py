@@ -50,11 +50,13 @@ class Outfit(NamedTuple):
         plan: With the ports that listeners really have.
         listeners: Bound and listening.
         command: Arguments of the Python interpreter that start a worker.
+        board: Descriptor of how targets are; -1 where nobody says.
     """
 
     plan: WorkerPlan
     listeners: tuple[OpenListener, ...]
     command: tuple[str, ...] = COMMAND
+    board: int = -1
 
 
 NoticeSink = Callable[["Life", orders.Notice | orders.TargetFailed], None]
@@ -217,17 +219,19 @@ class ProcessLife(Life):
         ours, theirs = orders.pair()
         plan = in_memory(msgspec.json.encode(outfit.plan))
         listeners = {each.plan.id: each.of_worker(self.number).fileno() for each in outfit.listeners}
+        boards = (outfit.board,) if outfit.board >= 0 else ()
         arguments = {
             "--plan": plan,
             "--ledger": self.ledger,
             "--control": theirs.fileno(),
             "--listeners": ",".join(f"{listener}={fd}" for listener, fd in listeners.items()),
             "--number": self.number,
+            "--board": outfit.board,
         }
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, *outfit.command, *(str(word) for pair in arguments.items() for word in pair)],
-                pass_fds=(plan, self.ledger, theirs.fileno(), *listeners.values()),
+                pass_fds=(plan, self.ledger, theirs.fileno(), *boards, *listeners.values()),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # standard output is data; whatever a worker says is for people
                 start_new_session=True,

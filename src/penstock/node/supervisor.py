@@ -24,19 +24,21 @@ from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.registry import Registry
-from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.snapshot import Snapshot, TargetView, conditioned
 from penstock.metrics.view import HistoryView
 from penstock.node.auditor import Auditor
 from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
 from penstock.node.exports.exports import Exports
+from penstock.node.health.health import Health
 from penstock.node.keeper import Keeper
 from penstock.node.log import Log, TroubleLog, make_log
 from penstock.node.processes import COMMAND, Outfit
 from penstock.node.reload import DrainView, Reloads, ReloadView, Source, Supply, bound
 from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
+from penstock.policy.health import TargetOrder
 
 SHORTEST_TICK_NS = NS // 10
 """A timer may wake a moment before the second that it was set to; the tick then belongs to the next one."""
@@ -98,6 +100,7 @@ class Supervisor:
         self._sampler: Sampler
         self._crew: Crew
         self._auditor: Auditor
+        self._health: Health
 
     # What the doors ask ----------------------------------------------------------------------------------------------
 
@@ -152,6 +155,7 @@ class Supervisor:
     async def take(self, plan: NodePlan, supply: Supply) -> list[str]:
         """Serve another plan; see `reload.Served`. What it names is counted under its name before anybody serves it."""
         self.plan = bound(plan, supply.listeners, self.plan.admin)
+        self._health.replan(self.plan.worker)
         before, self.listeners = self.listeners, supply.listeners
         self._sampler.registry.replan(self.plan)
         self._auditor.replan(self.plan.worker.listeners)
@@ -160,10 +164,19 @@ class Supervisor:
         for each in self.plan.worker.listeners:
             if served.get(each.name) != str(each):
                 self._log.info("listening", listener=each.name, protocol=each.protocol, address=str(each))
-        refused = await self._crew.reload(Outfit(self.plan.worker, self.listeners, self._command), supply.new)
+        refused = await self._crew.reload(self._outfit(), supply.new)
         for gone in supply.gone:
             gone.close()
         return refused
+
+    def targets(self) -> tuple[TargetView, ...]:
+        """Return how each target is now, and its totals of the last tick."""
+        now = self._health.conditions
+        return tuple(conditioned(each, now[each.id]) if each.id in now else each for each in self.snapshot().targets)
+
+    def order_target(self, route: str, address: str, order: TargetOrder | None, weight: int | None) -> tuple[int, ...]:
+        """Do what an operator wants of a target, and return its ids; see `Health.order`."""
+        return self._health.order(route, address, order, weight)
 
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
@@ -221,6 +234,7 @@ class Supervisor:
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
         await self._crew.start()
+        self._health.start()
         self._door = Door(self, admin, None if local is None else local.socket)
         await self._door.start()
 
@@ -251,15 +265,25 @@ class Supervisor:
         registry = Registry(self.plan, self._clock.monotonic_ns())
         self._sampler = Sampler(self._clock, registry)
         self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
-        outfit = Outfit(self.plan.worker, self.listeners, self._command)
+        self._health = Health(self.plan.worker, self._clock, self._log)
+        registry.conditions = self._health.conditions
         self._crew = Crew(
-            outfit, self.plan.workers, self._sampler, self._clock, self._log, on_respawn=registry.respawned
+            self._outfit(),
+            self.plan.workers,
+            self._sampler,
+            self._clock,
+            self._log,
+            on_respawn=registry.respawned,
+            on_failure=self._health.failed,
         )
         self._addresses = Addresses(
             listeners=_endpoints(self.plan),
             admin=Endpoint(*door) if door else None,
             socket_path=self.plan.socket_path,
         )
+
+    def _outfit(self) -> Outfit:
+        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board)
 
     def _say_ready(self) -> None:
         addresses = self.addresses
@@ -347,6 +371,8 @@ class Supervisor:
         await self._keeper.close()
         if self._door is not None:
             await self._door.stop()
+        if self._addresses is not None:
+            await self._health.stop()
         self._resources.close()
 
 

@@ -12,14 +12,16 @@ from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
 from penstock.node.processes import Life, NoticeSink, Outfit
 
-Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int], None]
+Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int, int], None]
 
 
-def serve(plan: WorkerPlan, ledger_fd: int, control: socket.socket, listeners: dict[int, int], number: int) -> None:
+def serve(
+    plan: WorkerPlan, ledger_fd: int, control: socket.socket, listeners: dict[int, int], number: int, board: int
+) -> None:
     """Run a worker in this thread until it is told to end."""
     from penstock.dataplane.worker import Worker  # noqa: PLC0415 - a supervisor of processes needs no data plane
 
-    Worker(plan, ledger_fd, control, listeners, number).run()
+    Worker(plan, ledger_fd, control, listeners, number, board).run()
 
 
 class ThreadLife(Life):
@@ -55,13 +57,15 @@ class ThreadLife(Life):
         ours, theirs = orders.pair()
         self._listen_to(ours)
         copies = {each.plan.id: os.dup(each.of_worker(self.number).fileno()) for each in outfit.listeners}
-        arguments = (serve, outfit.plan, theirs, copies)
+        arguments = (serve, outfit.plan, theirs, copies, outfit.board)
         threading.Thread(target=self._run, args=arguments, name=f"penstock-worker-{self.number}", daemon=True).start()
 
-    def _run(self, serve: Serve, plan: WorkerPlan, control: socket.socket, listeners: dict[int, int]) -> None:
+    def _run(
+        self, serve: Serve, plan: WorkerPlan, control: socket.socket, listeners: dict[int, int], board: int
+    ) -> None:
         how = "exit 0"
         try:
-            serve(plan, self.ledger, control, listeners, self.number)
+            serve(plan, self.ledger, control, listeners, self.number, board)
         except Exception as error:
             traceback.print_exc()  # as a process would, on standard error
             how = f"{type(error).__name__}: {error}"

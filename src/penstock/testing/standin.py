@@ -1,16 +1,20 @@
 """A node without processes: a real sampler on ledgers that are written by hand, behind the admin door's protocol."""
 
 from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
 
 from penstock.config.difference import Change
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
-from penstock.metrics.snapshot import Snapshot
+from penstock.metrics.snapshot import Snapshot, TargetView
 from penstock.metrics.view import HistoryView
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.sampler import Sampler
+from penstock.policy.health import TargetOrder
 from penstock.testing.clock import ManualClock
 from penstock.testing.pen import Pen
 
@@ -54,6 +58,7 @@ class StandIn:
         pen: The ledger of its one worker, generation 1.
         closed: Ids that it was told to close.
         kept: Graphs that its store seems to hold, by scope; or why it cannot be read.
+        wanted: What it was told of targets, by route and address.
         drains: How often it was told to drain.
         reloaded: What a reload seems to need a restart for, or why it fails.
     """
@@ -69,6 +74,7 @@ class StandIn:
         self.closed: list[int] = []
         self.drains = 0
         self.reloaded: tuple[str, ...] | Exception = ()
+        self.wanted: dict[tuple[str, str], dict[str, Any]] = {}
         self.kept: dict[str, HistoryView | Exception] = {}
 
     def tick(self, seconds: float = 1.0) -> Snapshot:
@@ -105,6 +111,17 @@ class StandIn:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def targets(self) -> tuple[TargetView, ...]:
+        """Return the targets of the last tick, and what was wanted of them since."""
+        found = self.snapshot().targets
+        return tuple(replace(each, **self.wanted.get((each.route, each.address), {})) for each in found)
+
+    def order_target(self, route: str, address: str, order: TargetOrder | None, weight: int | None) -> tuple[int, ...]:
+        """Note what is wanted."""
+        changed = {"state": order, "weight": weight}
+        self.wanted[route, address] = {name: value for name, value in changed.items() if value is not None}
+        return tuple(each.id for each in self.targets() if (each.route, each.address) == (route, address))
 
     async def close_connection(self, number: int) -> bool:
         """Note the order; answer whether there is such a connection."""

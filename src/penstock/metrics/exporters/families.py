@@ -168,6 +168,21 @@ def _target_bytes(snapshot: Snapshot) -> Samples:
             yield (direction, view.route, view.address), number
 
 
+def _target_up(snapshot: Snapshot) -> Samples:
+    """Two listeners may send to one target under one name: it is up if it is up for both."""
+    up: dict[Key, bool] = {}
+    for view in snapshot.targets:
+        key = view.route, view.address
+        up[key] = view.state == "up" and up.get(key, True)
+    return up.items()
+
+
+def _checks(snapshot: Snapshot) -> Samples:
+    for view in snapshot.targets:
+        for result, number in view.checks.items():
+            yield (view.route, view.address, result), number
+
+
 def _throughput(snapshot: Snapshot) -> Samples:
     if not snapshot.collection.series:
         return
@@ -198,6 +213,9 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.TARGET_CONNECTIONS.name: _by_target(lambda view: view.connections),
     catalog.TARGET_ACTIVE.name: _by_target(lambda view: view.active),
     catalog.TARGET_BYTES.name: _target_bytes,
+    catalog.TARGET_UP.name: _target_up,
+    catalog.TARGET_CHECKS.name: _checks,
+    catalog.TARGET_EJECTIONS.name: _by_target(lambda view: view.ejections),
     catalog.AUDIT.name: lambda snapshot: (((name,), number) for name, number in snapshot.audit.residual_bytes.items()),
     catalog.EVICTIONS.name: lambda snapshot: (((kind,), number) for kind, number in snapshot.evictions.items()),
     catalog.WORKERS.name: _workers,
