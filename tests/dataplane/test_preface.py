@@ -10,6 +10,7 @@ from penstock.base.outcomes import COMPLETE, EndedBy, Reason
 from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
 from penstock.metrics import ledger
 from penstock.testing.certificates import Authority
+from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.tap import tapping
 from penstock.testing.workbench import bench, listener, quick, wait_for
@@ -138,3 +139,23 @@ def test_header_before_tls_is_not_counted(tmp_path, protocol, header):
             assert client.recv(1) == b"x"
         row = plane.ended()[0]
         wait_for(lambda: tap.total("up") == row.client_rx + len(header), f"what {row} says")
+
+
+@pytest.mark.parametrize("mode", ["required", "optional"])
+def test_a_client_in_a_header_is_not_believed_on_whom_it_speaks_for(mode):
+    """The proxy that says who the client is passes the client's own bytes on: X-Forwarded-For in them is its word."""
+    heard = []
+
+    def answer(message, wire):
+        heard.append(message.fields["x-forwarded-for"])
+        return ok()
+
+    asked = request("GET", "http://a.example/", None, "X-Forwarded-For: 6.6.6.6")
+    with origin(answer) as target:
+        web = listener("main", "http", target.port, reverse=True, accept_proxy=mode, trusted_proxies=LOOPBACK)
+        with bench(web) as plane:
+            for header in (V1, b"PROXY UNKNOWN\r\n"):
+                with Wire(plane.connect()) as wire:
+                    wire.send(header + asked)
+                    wire.read_message()
+    assert heard == ["203.0.113.9", "6.6.6.6, 127.0.0.1"]
