@@ -132,6 +132,8 @@ def _named(table: Table, key: Key) -> Iterator[tuple[Key, str]]:
     """Yield each path within a table with its key."""
     files = _FILES.get(type(table).__name__, ())
     for name in type(table).model_fields:
+        if name not in table.model_fields_set:  # a default names no file
+            continue
         value: Any = getattr(table, name)
         if not known(value) or value is None:
             continue

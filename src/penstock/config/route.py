@@ -129,4 +129,5 @@ class Route(Table):
 
 def is_own(route: Route) -> bool:
     """Return whether a route has nothing to match: it is then the own route of its listeners. A hole matches."""
-    return known(route.match) and not any(getattr(route.match, name) not in ([], None) for name in Match.model_fields)
+    match = route.match
+    return known(match) and not any(getattr(match, name) not in ([], None) for name in match.model_fields_set)

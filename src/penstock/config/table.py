@@ -19,7 +19,7 @@ HOLE: Any = _Hole()
 
 def known(*values: Any) -> bool:
     """Return whether none of the values is a hole."""
-    return not any(value is HOLE for value in values)
+    return HOLE not in values
 
 
 class Table(BaseModel):
