@@ -9,10 +9,11 @@ from penstock.base.outcomes import Phase
 from penstock.config.plan import MetricsPlan
 from penstock.metrics import catalog
 from penstock.metrics.catalog import FAMILIES, Family
+from penstock.metrics.conditions import Condition
 from penstock.metrics.exporters.families import Reading, Sample, chosen, names_of, number, readings
 from penstock.metrics.histogram import Distribution
 from penstock.metrics.snapshot import Usage
-from penstock.testing.standin import PLAN, StandIn
+from penstock.testing.standin import PLAN, WEB, StandIn
 
 USAGE = Usage(cpu_seconds=1.5, resident_bytes=2, virtual_bytes=3, open_fds=4, max_fds=5, started_at=6.0)
 
@@ -68,6 +69,23 @@ def test_keys_are_labels_where_they_are_asked_for():
     }  # fmt: skip
     assert found["penstock_evictions_total"] == {("client",): 0, ("user",): 0, ("destination",): 0}
     assert set(found) == {family.name for family in (*catalog.NODE, *catalog.LABELLED["user"])}
+    node.close()
+
+
+def test_targets_are_up_or_not():
+    """1 or 0 for each target; of one that two listeners send to under one name, 1 only if it is up for both."""
+    other = replace(
+        WEB, id=3, name="more", port=8003, route=replace(WEB.route, targets=(replace(WEB.targets[0], id=3),))
+    )
+    node = StandIn(plan=replace(PLAN, worker=replace(PLAN.worker, listeners=(WEB, other))))
+    node.sampler.registry.conditions = {3: Condition("drain", passed=5, failed=2, ejections=1)}
+    found = {reading.family.name: reading for reading in readings(node.tick(), None)}
+    first, second = ("default", "192.0.2.10:80"), ("default", "[2001:db8::2]:80")
+    assert found["penstock_target_up"].numbers == {first: 0, second: 1}
+    assert [number(each.value) for each in found["penstock_target_up"].samples()] == ["0", "1"]
+    checks = found["penstock_target_checks_total"].numbers
+    assert (checks[*first, "passed"], checks[*first, "failed"], checks[*second, "passed"]) == (5, 2, 0)
+    assert found["penstock_target_ejections_total"].numbers == {first: 1, second: 0}
     node.close()
 
 

@@ -170,10 +170,10 @@ def _target_bytes(snapshot: Snapshot) -> Samples:
 
 def _target_up(snapshot: Snapshot) -> Samples:
     """Two listeners may send to one target under one name: it is up if it is up for both."""
-    up: dict[Key, bool] = {}
+    up: dict[Key, int] = {}
     for view in snapshot.targets:
         key = view.route, view.address
-        up[key] = view.state == "up" and up.get(key, True)
+        up[key] = min(int(view.state == "up"), up.get(key, 1))
     return up.items()
 
 
