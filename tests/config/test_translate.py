@@ -8,6 +8,7 @@ from penstock.config.model import Config, Listener
 from penstock.config.translate import FINDINGS, LATER, near, table_of, translate
 from penstock.config.way import Target
 
+KNOWN_LOG = "unknown key; known are level, format, access, access_file, access_query"
 LISTENER = {"listen": ":1", "protocol": "http"}
 
 
@@ -27,8 +28,8 @@ def mistakes(tree):
         ({"listeners": []}, Mistake(("listeners",), "unknown key", "[[listener]]")),
         ({"workers": 5}, Mistake(("workers",), "unknown key; [node] has it")),
         ({"protocol": "x"}, Mistake(("protocol",), "unknown key; [[listener]] has it", hidden=True)),
-        ({"log": {"colour": True}}, Mistake(("log", "colour"), "unknown key; known are level, format")),
-        ({"log": {"pazzwort": "x"}}, Mistake(("log", "pazzwort"), "unknown key; known are level, format", hidden=True)),
+        ({"log": {"colour": True}}, Mistake(("log", "colour"), KNOWN_LOG)),
+        ({"log": {"pazzwort": "x"}}, Mistake(("log", "pazzwort"), KNOWN_LOG, hidden=True)),
         (
             {"listener": [LISTENER | {"user": "x"}]},
             Mistake(("listener", 0, "user"), "unknown key", "users", hidden=True),

@@ -14,7 +14,7 @@ from penstock.cli.output import to_yaml
 from penstock.cli.routes import HIDDEN, all_routes, is_written, listener_values, route_values
 
 if TYPE_CHECKING:
-    from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan
+    from penstock.config.plan import AccessPlan, ListenerPlan, MetricsPlan, NodePlan
 
 
 @click.group()
@@ -66,7 +66,7 @@ def effective(plan: "NodePlan") -> dict[str, Any]:
         "limits": {"connections": worker.connections},
         "timeouts": {name: _duration(getattr(timeouts, name)) for name in timeouts.__struct_fields__},
         "dns": {"ttl": _duration(worker.dns_ttl), "negative_ttl": _duration(worker.dns_negative_ttl)},
-        "log": {"level": plan.log_level, "format": plan.log_format},
+        "log": {"level": plan.log_level, "format": plan.log_format} | _access(worker.access),
         "store": {"path": plan.store.path or "off", "flush": _duration(plan.store.flush)},
         "metrics": _metrics(plan.metrics),
         "listener": [_listener(each) for each in worker.listeners],
@@ -84,6 +84,11 @@ def _metrics(plan: "MetricsPlan") -> dict[str, Any]:
         "otlp": shown_url(plan.otlp) if plan.otlp else "off",
         "export_interval": _duration(plan.export_interval),
     }  # fmt: skip
+
+
+def _access(access: "AccessPlan") -> dict[str, Any]:
+    said: dict[str, Any] = {"access": access.format}
+    return said if access.format == "off" else said | {"access_file": access.file, "access_query": access.query}
 
 
 def _duration(ns: int) -> str:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
-from penstock.config.attached import Attached
 from penstock.config.compile_routes import compile_served
 from penstock.config.model import Config, Metrics, Timeouts
-from penstock.config.plan import MetricsPlan, NodePlan, StorePlan, TimeoutPlan, WorkerPlan
+from penstock.config.plan import AccessPlan, MetricsPlan, NodePlan, StorePlan, TimeoutPlan, WorkerPlan
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
 from penstock.config.settle import Settled
 from penstock.config.units import DURATION_UNITS
@@ -84,7 +83,7 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
         state_dir=str((settled.state_dir or machine.state).absolute()),
         log_level=config.log.level,
         log_format=config.log.format,
-        worker=_worker(config, settled.attached, workers),
+        worker=_worker(settled, machine, workers),
         metrics=_metrics(config.metrics),
         store=StorePlan(path=_store(settled, machine), flush=config.store.flush),
         notices=settled.notices,
@@ -107,8 +106,23 @@ def _pair(endpoint: Endpoint | None) -> tuple[str, int] | None:
     return (endpoint.host, endpoint.port) if endpoint else None
 
 
-def _worker(config: Config, attached: Attached, workers: int) -> WorkerPlan:
-    served = compile_served(config, attached)
+def _access(settled: Settled, machine: Machine) -> AccessPlan:
+    """Return what is told of requests, and where."""
+    log = settled.config.log
+    if log.access == "off":
+        return AccessPlan()
+    file = log.access_file or ""
+    if settled.access_file is not None:
+        file = str(settled.access_file.absolute())
+    elif not file:
+        name = settled.config.node.name or machine.file or machine.name
+        file = str((settled.state_dir or machine.state).absolute() / f"{name}.access.log")
+    return AccessPlan(format=log.access, file=file, query=log.access_query)
+
+
+def _worker(settled: Settled, machine: Machine, workers: int) -> WorkerPlan:
+    config = settled.config
+    served = compile_served(config, settled.attached)
     return WorkerPlan(
         listeners=served.listeners,
         routes=served.routes,
@@ -119,6 +133,7 @@ def _worker(config: Config, attached: Attached, workers: int) -> WorkerPlan:
         dns_negative_ttl=config.dns.negative_ttl,
         splice=config.node.splice,
         own_addresses=tuple(_own_addresses(config)),
+        access=_access(settled, machine),
     )
 
 

@@ -15,7 +15,7 @@ from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, WorkerPlan
 NODE_KEYS = ("name", "workers", "admin", "admin_token", "socket_path", "state_dir", "log_level", "log_format")
 """Of a NodePlan: what is given once, when the node starts."""
 
-WORKER_KEYS = ("dns_ttl", "dns_negative_ttl", "splice", "ledger_rows")
+WORKER_KEYS = ("dns_ttl", "dns_negative_ttl", "splice", "ledger_rows", "access")
 """Of a WorkerPlan: what a worker is built with."""
 
 TIMEOUT_KEYS = ("pool_idle",)

@@ -102,6 +102,13 @@ class Log(Table):
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is logged.")
     format: Literal["console", "json"] = Field(default="console", description="One line of text or of JSON.")
+    access: Literal["off", "json", "combined"] = Field(
+        default="off", description="One line for each request and connection."
+    )
+    access_file: Annotated[str, FilePath()] | None = Field(
+        default=None, description='Where they go; "-" for standard output.'
+    )
+    access_query: bool = Field(default=True, description="Whether queries are told, which may hold secrets.")
 
 
 class Store(Table):

@@ -335,6 +335,21 @@ class TimeoutPlan(Struct, frozen=True, kw_only=True):
     stuck_tls: int = 300 * NS
 
 
+class AccessPlan(Struct, frozen=True, kw_only=True):
+    """
+    What is told of each request and connection.
+
+    Args:
+        format: `off`, `json` or `combined`.
+        file: Path that lines are appended to; `-` for standard output.
+        query: Whether queries are told, which may hold secrets.
+    """
+
+    format: str = "off"
+    file: str = "-"
+    query: bool = True
+
+
 class WorkerPlan(Struct, frozen=True, kw_only=True):
     """
     All that a worker is told.
@@ -351,6 +366,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
         dns_negative_ttl: How long a failure serves; unit ns.
         splice: `auto` (bulk flows between real interfaces), `always` (every bulk flow) or `never`.
         own_addresses: Listen and admin endpoints of the node as (host, port); none of them may be dialed.
+        access: What is told of each request and connection.
     """
 
     listeners: tuple[ListenerPlan, ...]
@@ -363,6 +379,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     dns_negative_ttl: int = 2 * NS
     splice: str = "auto"
     own_addresses: tuple[tuple[str, int], ...] = ()
+    access: AccessPlan = AccessPlan()
 
 
 class MetricsPlan(Struct, frozen=True, kw_only=True):

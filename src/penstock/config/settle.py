@@ -42,6 +42,7 @@ class Settled(NamedTuple):
         store: Where the operator wants the store; None for the usual place, or for none at all.
         notices: What is right and should be written otherwise; a line for each.
         attached: The files that listeners and routes name.
+        access_file: Where the operator wants the access log; None for the usual place, or for standard output.
     """
 
     config: Config
@@ -50,6 +51,7 @@ class Settled(NamedTuple):
     store: Path | None = None
     notices: tuple[str, ...] = ()
     attached: Attached = Attached()
+    access_file: Path | None = None
 
 
 def settle(written: Written, now_ns: int | None = None) -> Settled:
@@ -74,7 +76,8 @@ def settle(written: Written, now_ns: int | None = None) -> Settled:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
     state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
     store = _path(written, ("store", "path"), config.store.path)
-    return Settled(config, token, state_dir, store, (*written.notices, *attached.notices), attached)
+    access = None if config.log.access_file == "-" else _path(written, ("log", "access_file"), config.log.access_file)
+    return Settled(config, token, state_dir, store, (*written.notices, *attached.notices), attached, access)
 
 
 def told(mistakes: Iterable[Mistake], written: Written) -> list[str]:

@@ -72,11 +72,12 @@ from penstock.metrics.ledger import (
     TARGET_RX,
     TARGET_TX,
     take,
-)
+)  # fmt: skip
 from penstock.policy.balance import Standing
 from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
+    from penstock.dataplane.access_log import Watch
     from penstock.dataplane.listener import Listener
     from penstock.dataplane.worker import Worker
 
@@ -109,6 +110,7 @@ class Connection(Deadlines):
         detail: One line for the log, written to the ledger at the end.
         secure: The client's socket, where it speaks TLS.
         proxied: The PROXY header that it began with.
+        watch: What the access log knows of it.
         route: What it takes; the listener's own until another one is decided.
         asked: When the request that is under way had come; unit ns; 0 while there is none.
         aimed: The target that it is sent to; None for none, or for where the client wants to go.
@@ -118,7 +120,7 @@ class Connection(Deadlines):
     __slots__ = (
         "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told", "_waiting",
         "aimed", "asked", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied",
-        "route", "row", "secure", "target", "tried", "worker",
+        "route", "row", "secure", "target", "tried", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -131,6 +133,7 @@ class Connection(Deadlines):
         self.detail = ""
         self.secure: TlsSocket | None = None
         self.proxied: ProxyHeader | None = None
+        self.watch: Watch | None = None
         self.target: End | None = None
         self.exchange: HttpExchange | None = None
         self.extra: Binding | Association | Preface | Deciding | None = None
@@ -157,7 +160,8 @@ class Connection(Deadlines):
 
     def converse(self, conversation: Conversation) -> None:
         """Run the conversation from its beginning."""
-        self._conversation = conversation
+        access = self.worker.access
+        self._conversation = conversation if access is None else access.watch(self, conversation)
         self.step(None)
 
     def step(self, answer: Any, error: Exception | None = None) -> None:  # noqa: PLR0912 - a call a command would cost
@@ -518,6 +522,8 @@ class Connection(Deadlines):
             return
         if self.asked:
             cut_off(self)
+        if worker.access is not None:
+            worker.access.ended(self, outcome)
         if self.detail:
             described = self._described or Describe()
             worker.ledger.describe(row, described.destination, described.user, self.detail)

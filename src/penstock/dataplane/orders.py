@@ -22,6 +22,10 @@ class Stop(Struct, frozen=True, tag="stop"):
     """End every connection now and exit."""
 
 
+class Reopen(Struct, frozen=True, tag="reopen"):
+    """Write the access log to the file that has its name now."""
+
+
 class CloseConnection(Struct, frozen=True, tag="close"):
     """End the connection with this serial number; answered with `Closed`."""
 
@@ -102,7 +106,7 @@ class TargetFailed(Struct, frozen=True, tag="target"):
     detail: str = ""
 
 
-Order = Drain | Stop | CloseConnection | Reload
+Order = Drain | Stop | Reopen | CloseConnection | Reload
 Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed
 
 DESCRIPTORS = 250

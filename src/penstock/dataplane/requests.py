@@ -36,8 +36,11 @@ def answered(connection: "Connection", status: int) -> None:
     worker, row, asked = connection.worker, connection.row, connection.asked
     words = worker.words
     words[row + REQUESTS] += 1
-    worker.tallies.add(words[row + SCOPE], status, worker.reactor.clock() - asked if asked else 0)
+    took = worker.reactor.clock() - asked if asked else 0
+    worker.tallies.add(words[row + SCOPE], status, took)
     connection.asked = 0
+    if worker.access is not None:
+        worker.access.request(connection, status, took)
 
 
 def cut_off(connection: "Connection") -> None:

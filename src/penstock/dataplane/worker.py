@@ -19,6 +19,7 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
+from penstock.dataplane.access_log import AccessLog
 from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
 from penstock.dataplane.equipment import Prepared, prepare
@@ -81,6 +82,7 @@ class Worker:
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle or FOREVER)
         self.pipes = Pipes(plan.splice)
         self.detour = Detour()
+        self.access = None if plan.access.format == "off" else AccessLog(plan)
         self.draining = self._paused = self._attentive = False
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
         prepared = prepare(plan, self)
@@ -90,6 +92,8 @@ class Worker:
     def _adopt(self, prepared: Prepared) -> None:
         """Take what a plan says of everything but listeners."""
         self.plan, self.routes = prepared.plan, prepared.routes
+        if self.access is not None:
+            self.access.serve(self.plan)
         timeouts = self.plan.timeouts
         self.own = OwnAddresses(self.plan.own_addresses)
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
@@ -118,6 +122,8 @@ class Worker:
                 self.reactor.bury(listener.fd, listener.sock)
         for connection in self.connections():
             connection.abort(EndedBy.ADMIN)
+        if self.access is not None:
+            self.access.file.close()
         self.pool.close()
         self.pipes.close()
         self.detour.close()
@@ -163,6 +169,9 @@ class Worker:
             self.reactor.stop()
         elif isinstance(order, orders.Drain):
             self._drain(order.deadline_ns)
+        elif isinstance(order, orders.Reopen):
+            if self.access is not None:
+                self.access.file.reopen()
         elif isinstance(order, orders.Reload):
             Reloading(self, order, fds).start()
         else:
@@ -279,6 +288,8 @@ class Worker:
 
     def _housekeep(self, now: int) -> None:
         self.ledger.collect()
+        if self.access is not None and (lost := self.access.write(now)):
+            self.report(orders.Notice("warning", "access log lines lost", lost))
         self.words[H_ACCEPTED] = self.ledger.serial
         if self._attentive and not self.draining:
             self._look()

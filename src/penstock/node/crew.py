@@ -98,6 +98,11 @@ class Crew:
         life = self._lives.get(generation)
         return life is not None and await life.close_connection(serial)
 
+    def reopen(self) -> None:
+        """Let every worker write its log to the file that has its name now."""
+        for life in self.lives:
+            life.send(orders.Reopen())
+
     async def reload(self, outfit: Outfit, new: Sequence[OpenListener]) -> list[str]:
         """
         Let every worker serve another plan from the next connection on; those that begin later begin with it.

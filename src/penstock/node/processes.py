@@ -21,6 +21,7 @@ import msgspec
 from penstock.base.clock import Clock
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
+from penstock.dataplane.access_file import STANDARD_OUTPUT
 from penstock.metrics import ledger
 from penstock.node.control import Control
 from penstock.node.sockets import OpenListener
@@ -233,7 +234,8 @@ class ProcessLife(Life):
                 [sys.executable, *outfit.command, *(str(word) for pair in arguments.items() for word in pair)],
                 pass_fds=(plan, self.ledger, theirs.fileno(), *boards, *listeners.values()),
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # standard output is data; whatever a worker says is for people
+                # standard output is data; whatever a worker says is for people, unless it is the access log
+                stdout=None if outfit.plan.access.file == STANDARD_OUTPUT and outfit.plan.access.format != "off" else 2,
                 start_new_session=True,
             )
         except OSError:

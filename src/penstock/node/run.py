@@ -64,7 +64,7 @@ async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses],
 
 class Signals:
     """
-    What signals mean to a node: TERM and INT drain, a second one ends it now, HUP reloads, USR1 explains itself.
+    What signals mean to a node: TERM and INT drain, a second one ends it now, HUP reloads, USR1 reopens the access log.
 
     Args:
         supervisor: The node.
@@ -84,7 +84,11 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
-        loop.add_signal_handler(signal.SIGUSR1, log.info, "logs go to standard error: nothing to reopen")
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen)
+
+    def _reopen(self) -> None:
+        if not self._supervisor.reopen():
+            self._log.info("logs go to standard error: nothing to reopen")
 
     def _begin_reload(self) -> None:
         if len(self._reloads) > 1:

@@ -26,6 +26,7 @@ from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot, TargetView, conditioned
 from penstock.metrics.view import HistoryView
+from penstock.node.access import try_access_log
 from penstock.node.auditor import Auditor
 from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
@@ -178,6 +179,15 @@ class Supervisor:
         """Do what an operator wants of a target, and return its ids; see `Health.order`."""
         return self._health.order(route, address, order, weight)
 
+    def reopen(self) -> bool:
+        """Go on in new files where logs were renamed; returns whether there is a file."""
+        access = self.plan.worker.access
+        if access.format == "off" or not self._started.is_set():
+            return False
+        self._crew.reopen()
+        self._log.info("access log reopened", file=access.file)
+        return True
+
     async def drain(self) -> None:
         """Begin to drain, and return at once; a second call changes nothing."""
         if self._ending is None:
@@ -223,6 +233,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         limit = raise_limit()
+        try_access_log(self.plan.worker.access)
         self.listeners = open_listeners(self.plan.worker.listeners, self.plan.workers)
         self._resources.callback(self._close_listeners)
         admin, local = self._open_door_sockets()
