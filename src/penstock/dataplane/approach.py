@@ -39,8 +39,8 @@ class Approach:
     """
 
     __slots__ = (
-        "_address", "_dial", "_fd", "_got", "_header", "_host", "_owner", "_port", "_route", "_rx", "_sock",
-        "_talk", "_tx", "_wish", "connection",
+        "_address", "_dial", "_fd", "_got", "_header", "_heard", "_host", "_owner", "_port", "_route", "_rx",
+        "_said", "_sock", "_talk", "_tx", "_wish", "connection",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", owner: Owner, host: str, port: int) -> None:
@@ -52,6 +52,7 @@ class Approach:
         self._talk: Talk | None = None
         self._wish: Need | Until | None = None
         self._fd, self._address, self._got = -1, ("", 0), b""
+        self._heard = self._said = 0
 
     def start(self) -> None:
         """Begin; the owner may be told before this returns."""
@@ -142,6 +143,7 @@ class Approach:
             if not data:
                 raise EOFError
             self.connection.worker.words[self._rx] += len(data)
+            self._heard += len(data)
             self._got += data
 
     def _missing(self, wish: "Need | Until") -> int:
@@ -193,6 +195,7 @@ class Approach:
             self._fail(DialError.FAILED, f"broken before it stood: {error.strerror}")
             return False
         self.connection.worker.words[self._tx] += sent
+        self._said += sent
         if sent < len(data):
             self._fail(DialError.FAILED, "it takes nothing")
         return sent == len(data)
@@ -201,7 +204,9 @@ class Approach:
         assert self._sock is not None  # noqa: S101 - it stands
         sock = TlsSocket(fileno=self._sock.detach())
         self._sock = sock
-        sock.secure(context, self.connection.worker, self._rx, self._tx, server_name=name)
+        sock.secure(
+            context, self.connection.worker, self._rx, self._tx, server_name=name, before=(self._heard, self._said)
+        )
         shake = _TargetHandshake(self, sock, self._fd, then)
         self.connection.worker.reactor.table[self._fd] = shake
         shake.ready(self._fd, IN)

@@ -76,7 +76,8 @@ class ClientHandshake(Handshake):
         self._then = then
         client.sock = connection.secure = sock
         client.watches_out = True  # the socket itself asks to be told when it takes more
-        sock.secure(context, connection.worker, client.rx, client.tx)
+        before = connection.inbox.skipped, 0
+        sock.secure(context, connection.worker, client.rx, client.tx, before=before)
         connection.worker.words[connection.row + SCOPE] |= APART  # records come in pieces, which are counted when whole
 
     def start(self, *, now: bool = False) -> None:

@@ -19,16 +19,18 @@ class Inbox:
     Attributes:
         data: Bytes not taken yet.
         pending: Edges of the client's socket that nobody followed to their end yet.
+        skipped: Bytes in front of all that the client says: a PROXY header, which is not counted.
         leaves: Whether bytes are looked at and left to the kernel: who is to read them is not decided yet.
     """
 
-    __slots__ = ("_client", "_words", "data", "leaves", "pending")
+    __slots__ = ("_client", "_words", "data", "leaves", "pending", "skipped")
 
     def __init__(self, client: End, words: memoryview) -> None:
         self._client, self._words = client, words
         self.data = b""
         self.pending = 0
         self.leaves = False
+        self.skipped = 0
 
     def take(self, command: Need | Until | Peek) -> bytes | None:
         """

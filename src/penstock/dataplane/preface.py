@@ -90,6 +90,7 @@ class Preface:
             self._refuse("a PROXY header of a peer that is no trusted proxy")
             return False
         self._connection.client.sock.recv(answer.size, MSG_DONTWAIT)
+        self._connection.inbox.skipped = answer.size
         self._begin(answer.header)
         return False
 

@@ -112,7 +112,14 @@ class TlsSocket(RawSocket):
     )  # fmt: skip
 
     def secure(
-        self, context: ssl.SSLContext, worker: "Worker", rx: int, tx: int, *, server_name: str | None = None
+        self,
+        context: ssl.SSLContext,
+        worker: "Worker",
+        rx: int,
+        tx: int,
+        *,
+        server_name: str | None = None,
+        before: tuple[int, int] = (0, 0),
     ) -> None:
         """
         Put TLS on the socket.
@@ -122,6 +129,7 @@ class TlsSocket(RawSocket):
             worker: Whose reactor watches the socket.
             rx, tx: Words of the ledger that count what is received and sent.
             server_name: Whom we want to speak to, where we are the client; None for no SNI and no check of the name.
+            before: Bytes that were received and sent before TLS, which are counted, or are nobody's.
         """
         self.setblocking(False)  # OpenSSL calls read(2) and write(2), which know no MSG_DONTWAIT
         wrap = cast(Any, context)._wrap_socket  # the calls of ssl.SSLSocket would cost three frames each
@@ -133,9 +141,7 @@ class TlsSocket(RawSocket):
         self._fd = self.fileno()
         self._extra = self._in_a_row = 0
         self._said = self._blocked = self._fin = False
-        self._counted_rx, self._counted_tx = self._moved(
-            ended=False, orderly=True
-        )  # before TLS: others have counted it
+        self._counted_rx, self._counted_tx = before
         self._news: OSError | bool = False
 
     def choose(self, context: ssl.SSLContext) -> None:
