@@ -13,7 +13,6 @@ from penstock.base.addresses import Endpoint, pack_ip
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.config.plan import RoutePlan
 from penstock.connection.commands import (
-    REACHED,
     Answer,
     Associate,
     Await,
@@ -28,9 +27,6 @@ from penstock.connection.commands import (
     Describe,
     Dial,
     DialAny,
-    Dialed,
-    DialError,
-    DialFailed,
     Exchange,
     Login,
     Need,
@@ -43,11 +39,13 @@ from penstock.connection.commands import (
     Until,
 )
 from penstock.connection.endings import DOCUMENTED, PHASES, ending
-from penstock.dataplane import dialer
-from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave
+from penstock.dataplane.aiming import leave
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.bind import Binding, await_bound, bind
 from penstock.dataplane.deadlines import Deadlines
+from penstock.dataplane.dialer import Dial as OneDial
+from penstock.dataplane.dialer import Owner
+from penstock.dataplane.dialing import dial_failed, dial_one, dial_target, dialed
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
 from penstock.dataplane.handlers import Deciding, decide
@@ -63,7 +61,6 @@ from penstock.dataplane.udp import Association, associate
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
-    DIALED,
     H_DOUBT,
     H_FAILED_LOGINS,
     H_LOGINS,
@@ -115,12 +112,15 @@ class Connection(Deadlines):
         asked: When the request that is under way had come; unit ns; 0 while there is none.
         aimed: The target that it is sent to; None for none, or for where the client wants to go.
         tried: Targets that could not be reached.
+        conversation: What decides about it; None where nobody is asked, and once both ends are relayed.
+        dial: What is under way to its target.
+        dial_began: When; unit ns.
     """
 
     __slots__ = (
-        "_conversation", "_described", "_dial", "_dial_started", "_farewell", "_target_pending", "_told", "_waiting",
-        "aimed", "asked", "client", "detail", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied",
-        "route", "row", "secure", "target", "tried", "watch", "worker",
+        "_described", "_farewell", "_target_pending", "_told", "_waiting", "aimed", "asked", "client", "conversation",
+        "detail", "dial", "dial_began", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied", "route",
+        "row", "secure", "target", "tried", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -137,12 +137,12 @@ class Connection(Deadlines):
         self.target: End | None = None
         self.exchange: HttpExchange | None = None
         self.extra: Binding | Association | Preface | Deciding | None = None
-        self._conversation: Conversation | None = None
+        self.conversation: Conversation | None = None
         self._waiting: Need | Until | Peek | None = None
         self._described: Describe | None = None
         self._farewell: Farewell | None = None
-        self._dial: dialer.Dial | Approach | None = None
-        self._dial_started = self._target_pending = self.asked = 0
+        self.dial: OneDial | Approach | None = None
+        self.dial_began = self._target_pending = self.asked = 0
         self.aimed: Standing | None = None
         self.tried: tuple[Standing, ...] = ()
         self._told: Any = ASLEEP
@@ -156,12 +156,12 @@ class Connection(Deadlines):
 
     def go(self) -> None:
         """Relay to one of the listener's targets: a TCP client is asked nothing, and needs no conversation for it."""
-        self._dial_target(None)
+        dial_target(self)
 
     def converse(self, conversation: Conversation) -> None:
         """Run the conversation from its beginning."""
         access = self.worker.access
-        self._conversation = conversation if access is None else access.watch(self, conversation)
+        self.conversation = conversation if access is None else access.watch(self, conversation)
         self.step(None)
 
     def step(self, answer: Any, error: Exception | None = None) -> None:  # noqa: PLR0912 - a call a command would cost
@@ -174,7 +174,7 @@ class Connection(Deadlines):
         if self._told is not ASLEEP:
             self._told = answer, error
             return
-        conversation = self._conversation
+        conversation = self.conversation
         assert conversation is not None  # noqa: S101 - who steps has one
         command: Any = None
         turn = TURN
@@ -274,7 +274,7 @@ class Connection(Deadlines):
                 self._listen()
         elif self.extra is not None:
             self.extra.client_ready(mask)
-        elif self._dial is None and self.exchange is not None:
+        elif self.dial is None and self.exchange is not None:
             self.exchange.client_ready(mask)
         elif mask & BROKEN:  # it will not even read what we could say
             self.broken(client)
@@ -315,8 +315,8 @@ class Connection(Deadlines):
             self.step(None, DeadlinePassed(len(self.inbox.data)))
         elif self._farewell is not None:
             self.end(self._farewell.outcome)
-        elif self._dial is not None:
-            self._dial.expire()
+        elif self.dial is not None:
+            self.dial.expire()
         elif self.extra is not None:
             self.extra.expire()
         elif self.exchange is not None:
@@ -332,51 +332,11 @@ class Connection(Deadlines):
 
     # Dialing ---------------------------------------------------------------------------------------------------------
 
-    def _dial_target(self, command: Command | None) -> None:
-        self.tried, self.asked = (), self.worker.reactor.now
-        standing = self.route.next_target(self.host)
-        if standing is None:
-            self.phase = Phase.DIAL
-            self._unreached(DialError.NO_TARGET, NOBODY)
-        else:
-            self._dial_aimed(standing)
-
-    def _dial_aimed(self, standing: Standing) -> None:
-        aim_at(self, standing)
-        self._begin_dial(standing.plan.host, standing.plan.port)
-
-    def _dial_one(self, command: Dial) -> None:
-        self.asked = self.worker.reactor.now
-        self._begin_dial(command.host, command.port)
-
-    def _begin_dial(self, host: str, port: int) -> None:
-        worker, words, row = self.worker, self.worker.words, self.row
-        self.phase = words[row + PHASE] = Phase.DIAL
-        self._dial_started = worker.reactor.clock()
-        self.arm(worker.reactor.now + worker.connect)
-        self._dial = dial = self.way_to(self, host, port)
-        dial.start()
-
-    def way_to(self, owner: dialer.Owner, host: str, port: int) -> "dialer.Dial | Approach":
+    def way_to(self, owner: Owner, host: str, port: int) -> OneDial | Approach:
         """Return what leads to a target of the route, or to where the client wants to go; not begun yet."""
         if self.route.direct:
-            return dialer.Dial(self.worker, owner, host, port)
+            return OneDial(self.worker, owner, host, port)
         return Approach(self, owner, host, port)
-
-    def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
-        """The target connection stands."""
-        self._dial = None
-        words, row = self.worker.words, self.row
-        words[row + DIALED] = self.worker.reactor.clock() - self._dial_started
-        if self.aimed is not None:
-            self.aimed.failures = 0
-        self.adopt(sock, fd, mask)
-        if self._conversation is None:
-            conclude(self, REACHED)
-            self.relay()
-        else:
-            local = sock.getsockname()
-            self.step(Dialed(local[0], local[1], *address))
 
     def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
         """Take a connected socket as the target's end."""
@@ -386,22 +346,8 @@ class Connection(Deadlines):
         self.worker.reactor.table[fd] = target
         return target
 
-    def dial_failed(self, error: DialError, detail: str) -> None:
-        """No address could be reached."""
-        self._dial = None
-        other = after_failure(self, error, detail)
-        if other is None:
-            self._unreached(error, detail)
-        else:
-            self._dial_aimed(other)
-
-    def _unreached(self, error: DialError, detail: str) -> None:
-        self.detail = detail
-        failed = DialFailed(error, detail)
-        if self._conversation is None:
-            self.close(ending(failed, Phase.DIAL).pack())
-        else:
-            self.step(None, failed)
+    dialed = dialed
+    dial_failed = dial_failed
 
     # Relaying --------------------------------------------------------------------------------------------------------
 
@@ -409,7 +355,7 @@ class Connection(Deadlines):
         """Connect the two ends, and let what came early go first."""
         client, target = self.client, self.target
         assert target is not None  # noqa: S101 - a conversation dials before it relays
-        if self._conversation is not None:
+        if self.conversation is not None:
             self._let_go_of_conversation()
         self.phase = self.worker.words[self.row + PHASE] = Phase.RELAY
         self.seen = self.worker.reactor.now
@@ -450,7 +396,7 @@ class Connection(Deadlines):
     def broken(self, end: End) -> None:
         """An end was reset; the other one is reset too."""
         self.worker.words[H_DOUBT] = 0  # a send that failed moved nothing
-        if self.exchange is not None and end is not self.client and self._dial is None and self.target is None:
+        if self.exchange is not None and end is not self.client and self.dial is None and self.target is None:
             self.exchange.target_broken()
             return
         self.detail = self.detail or "connection reset"
@@ -486,9 +432,9 @@ class Connection(Deadlines):
 
     def _drop_target(self) -> None:
         leave(self)
-        if self._dial is not None:
-            self._dial.cancel()
-            self._dial = None
+        if self.dial is not None:
+            self.dial.cancel()
+            self.dial = None
         if self.exchange is not None:
             self.exchange.abandon()
             self.exchange = None
@@ -510,7 +456,7 @@ class Connection(Deadlines):
         end.pipe = end.held = None
 
     def _let_go_of_conversation(self) -> None:
-        conversation, self._conversation = self._conversation, None
+        conversation, self.conversation = self.conversation, None
         self._waiting = None
         if conversation is not None:
             conversation.close()
@@ -532,8 +478,8 @@ class Connection(Deadlines):
         if not self.route.direct:  # what leads to a target may speak TLS: it counts its last bytes while there is a row
             if self.target is not None and isinstance(self.target.sock, TlsSocket):
                 self.target.sock.part(orderly=outcome == COMPLETED)
-            if self._dial is not None:
-                self._dial.cancel()
+            if self.dial is not None:
+                self.dial.cancel()
             if self.exchange is not None:
                 self.exchange.abandon()
         worker.ledger.end(row, worker.reactor.now, outcome)
@@ -545,7 +491,7 @@ class Connection(Deadlines):
         client.other = client.on_flushed = None
         client.connection = None  # type: ignore[assignment]
         self._drop_target()
-        if self._conversation is not None:
+        if self.conversation is not None:
             self._let_go_of_conversation()
         worker.ended()
 
@@ -574,8 +520,8 @@ class Connection(Deadlines):
 
 
 HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
-    Dial: Connection._dial_one,
-    DialAny: Connection._dial_target,
+    Dial: dial_one,
+    DialAny: dial_target,
     Relay: Connection.relay,
     Secure: Connection._secure,
     Decide: decide,

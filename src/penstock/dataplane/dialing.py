@@ -1,0 +1,81 @@
+"""How a connection comes to its target: who is dialed, who is next when that fails, and what is told of it."""
+
+from _socket import socket as RawSocket
+from typing import TYPE_CHECKING
+
+from penstock.base.outcomes import Phase
+from penstock.connection.commands import REACHED, Dial, DialAny, Dialed, DialError, DialFailed
+from penstock.connection.endings import ending
+from penstock.dataplane.aiming import NOBODY, after_failure, aim_at
+from penstock.dataplane.requests import conclude
+from penstock.metrics.ledger import DIALED, PHASE
+from penstock.policy.balance import Standing
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+
+
+def dial_target(connection: "Connection", command: DialAny | None = None) -> None:
+    """Dial one of the route's targets."""
+    connection.tried, connection.asked = (), connection.worker.reactor.now
+    standing = connection.route.next_target(connection.host)
+    if standing is None:
+        connection.phase = Phase.DIAL
+        _unreached(connection, DialError.NO_TARGET, NOBODY)
+    else:
+        _dial_aimed(connection, standing)
+
+
+def dial_one(connection: "Connection", command: Dial) -> None:
+    """Dial where the client wants to go."""
+    connection.asked = connection.worker.reactor.now
+    _begin(connection, command.host, command.port)
+
+
+def _dial_aimed(connection: "Connection", standing: Standing) -> None:
+    aim_at(connection, standing)
+    _begin(connection, standing.plan.host, standing.plan.port)
+
+
+def _begin(connection: "Connection", host: str, port: int) -> None:
+    worker = connection.worker
+    connection.phase = worker.words[connection.row + PHASE] = Phase.DIAL
+    connection.dial_began = worker.reactor.clock()
+    connection.arm(worker.reactor.now + worker.connect)
+    connection.dial = dial = connection.way_to(connection, host, port)
+    dial.start()
+
+
+def dialed(connection: "Connection", sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
+    """The target connection stands."""
+    connection.dial = None
+    worker = connection.worker
+    worker.words[connection.row + DIALED] = worker.reactor.clock() - connection.dial_began
+    if connection.aimed is not None:
+        connection.aimed.failures = 0
+    connection.adopt(sock, fd, mask)
+    if connection.conversation is None:
+        conclude(connection, REACHED)
+        connection.relay()
+    else:
+        local = sock.getsockname()
+        connection.step(Dialed(local[0], local[1], *address))
+
+
+def dial_failed(connection: "Connection", error: DialError, detail: str) -> None:
+    """No address could be reached."""
+    connection.dial = None
+    other = after_failure(connection, error, detail)
+    if other is None:
+        _unreached(connection, error, detail)
+    else:
+        _dial_aimed(connection, other)
+
+
+def _unreached(connection: "Connection", error: DialError, detail: str) -> None:
+    connection.detail = detail
+    failed = DialFailed(error, detail)
+    if connection.conversation is None:
+        connection.close(ending(failed, Phase.DIAL).pack())
+    else:
+        connection.step(None, failed)
