@@ -18,6 +18,9 @@ REFUSED = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL).pack()
 UNPROVEN = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH).pack()
 """The client's certificate is missing, or nobody we trust has issued it."""
 
+_CALLBACK = "CALLBACK_FAILED"
+"""The ssl module could not decode the name in a hello, and so did not ask us (dataplane/unraisable.py)."""
+
 _NO_CERTIFICATE = ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED")
 
 
@@ -122,6 +125,8 @@ def reason_of(error: OSError) -> str:
         return f"certificate refused: {error.verify_message}"
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "closed in the middle of the handshake"
+    if isinstance(error, ssl.SSLError) and error.reason == _CALLBACK:
+        return "the name that was asked for is no host name"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.lower().replace("_", " ")
     return error.strerror or str(error)

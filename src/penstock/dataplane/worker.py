@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import traceback
 
 import msgspec
@@ -33,6 +34,7 @@ from penstock.dataplane.reloading import Reloading
 from penstock.dataplane.resolver import Resolver
 from penstock.dataplane.splice import Pipes
 from penstock.dataplane.tls import Detour
+from penstock.dataplane.unraisable import Unraisable
 from penstock.metrics.ledger import H_ACCEPTED, H_PAUSES, STATE, Ledger
 
 HOUSEKEEPING_NS = NS
@@ -337,6 +339,7 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = (pair.split("=") for pair in given.listeners.split(",") if pair)
     listeners = {int(number): int(fd) for number, fd in pairs}
     worker = Worker(plan, given.ledger, socket.socket(fileno=given.control), listeners, given.number, given.board)
+    sys.unraisablehook = Unraisable(worker.report)
     tune_garbage_collector()
     worker.run()
 
