@@ -2,9 +2,10 @@
 
 import pytest
 
-from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
-from penstock.connection.commands import DialError, DialFailed, Exchange, Facts, Login
+from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login
+from penstock.connection.http import LOGINS
 from penstock.connection.reverse import DECISION_CHARS, DECISIONS_REMEMBERED, _location, http_reverse
 from penstock.policy.routes import rules_of
 from penstock.protocols.http1.credentials import serialize_basic
@@ -125,6 +126,37 @@ def test_logins_of_routes_are_counted():
         while not stage.waits_for_client:
             stage.answer(True if isinstance(stage.pending, Exchange) else None)
     assert [command.right for command in stage.history if isinstance(command, Login)] == [True, False, False]
+
+
+def guess(*passwords):
+    """Return the stage on which one client asked with these passwords, a page without login between them."""
+    listener = ListenerPlan(id=1, name="web", protocol="http", host="::", port=80, route=OWN, reverse=True)
+    stage = Stage(http_reverse(Facts("198.51.100.7", 5_000, rules_of((HELLO, LOGIN), listener)), listener))
+    for password in passwords:
+        login = b"Authorization: " + serialize_basic("ann", password) if password else b"X-No: login"
+        for request in (get(b"/private", login), get(b"/hello")):
+            if not stage.over:
+                stage.feed(request.data)
+            while not stage.over and not stage.waits_for_client:
+                stage.answer(True if isinstance(stage.pending, Exchange) else None)
+    return stage
+
+
+@pytest.mark.parametrize("last", ["guess", ""])
+def test_guesses_at_logins_are_bounded(last):
+    """Request number LOGINS in a row without a right login is the last; pages between that need none change nothing."""
+    stage = guess(*["guess"] * (LOGINS - 1))
+    assert stage.waits_for_client
+    stage = guess(*["guess"] * (LOGINS - 1), last)
+    assert stage.pending == Close(Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.AUTH), "a login is needed")
+    assert b"Connection: close" in stage.history[-2].data
+
+
+def test_a_right_login_begins_the_count_anew():
+    """As with the forward proxy."""
+    few = ["guess"] * (LOGINS - 1)
+    assert guess(*few, "secret", *few).waits_for_client
+    assert guess(*few, "secret", *few, "guess").over
 
 
 def test_answers_of_ours_take_what_the_route_sets():

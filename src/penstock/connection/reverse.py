@@ -34,7 +34,7 @@ from penstock.connection.commands import (
     Way,
 )
 from penstock.connection.deciding import Refused, ask, facts_of, fields_of
-from penstock.connection.http import HEAD, unanswered, without_request
+from penstock.connection.http import HEAD, LOGINS, unanswered, without_request
 from penstock.connection.rewriting import Rewriter, answer_changes
 from penstock.connection.routing import BLOCKED
 from penstock.policy import actions
@@ -62,6 +62,22 @@ _AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*([^\r]*)", re.IGNORECASE)
 _SCHEMES = {False: "http", True: "https"}
 
 
+class _Logins:
+    """
+    What one client has shown.
+
+    Attributes:
+        failures: Requests in a row without a right login, whatever else was asked between them.
+        shown: The last right credentials by route.
+    """
+
+    __slots__ = ("failures", "shown")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.shown: dict[int, bytes] = {}
+
+
 def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
     """
     Serve one client of the reverse proxy.
@@ -74,7 +90,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
     described = ""
     rewriters: dict[int, Rewriter] = {}
     decided: dict[tuple[str, int, str], RoutePlan] = {}
-    shown: dict[int, bytes] = {}
+    logins = _Logins()
     secure = facts.tls_version > 0
     taken = None if secure else listener.route  # the name in TLS may have taken another one
     while True:
@@ -106,7 +122,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
                 rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
             again = yield from _forward(request, rewriter)
         else:
-            again = yield from _changed(route, _unusual(request, route, facts, listener, secure, shown))
+            again = yield from _changed(route, _unusual(request, route, facts, listener, secure, logins))
         if not again:
             yield _COMPLETE
         served += 1
@@ -167,14 +183,15 @@ def _unusual(
     facts: Facts,
     listener: ListenerPlan,
     secure: bool,
-    shown: dict[int, bytes],
+    logins: _Logins,
 ) -> Generator[Command, Any, bool]:
     """Ask for a login, answer here, redirect, or refuse."""
     user: str | None = None
     if route.users:
-        user = yield from _login(request, route, shown)
+        user = yield from _login(request, route, logins)
         if user is None:
-            return (yield from _refused(request, 401, "a login is needed", _AUTH))
+            last = logins.failures >= LOGINS
+            return (yield from _refused(request, 401, "a login is needed", _AUTH, last=last))
         yield Describe(request.host or "-", user)
         if route.action == "forward" and route.targets:
             return (yield from _forward(request, _rewriter(route, facts, listener, secure)))
@@ -252,24 +269,29 @@ def _answered(request: OriginRequest, status: int, body: str, content_type: str)
     return again
 
 
-def _login(request: OriginRequest, route: RoutePlan, shown: dict[int, bytes]) -> Generator[Command, Any, str | None]:
+def _login(request: OriginRequest, route: RoutePlan, logins: _Logins) -> Generator[Command, Any, str | None]:
     """Return the user, None without a right login; what was shown for this route before is no new attempt."""
     found = _AUTHORIZATION.findall(request.lines)
+    logins.failures += 1
     if not found:
         return None
     login = parse_basic(found[0].rstrip(b" \t")) if len(found) == 1 else None
     user = None if login is None else verify(route.users, *login)
     if user is None:
         yield WRONG_LOGIN
-    elif shown.get(route.id) != found[0]:
-        shown[route.id] = found[0]
+        return None
+    logins.failures = 0
+    if logins.shown.get(route.id) != found[0]:
+        logins.shown[route.id] = found[0]
         yield RIGHT_LOGIN
     return user
 
 
-def _refused(request: OriginRequest, status: int, detail: str, outcome: Outcome) -> Generator[Command, Any, bool]:
+def _refused(
+    request: OriginRequest, status: int, detail: str, outcome: Outcome, *, last: bool = False
+) -> Generator[Command, Any, bool]:
     """Say no, and return whether the client may ask for something else on this connection."""
-    again = request.keep_alive and request.framing.done
+    again = request.keep_alive and request.framing.done and not last
     yield Answer(answers.refusal(status, detail, close=not again, head_only=request.method == b"HEAD"), status)
     if not again:
         yield Close(outcome, detail)
