@@ -198,3 +198,23 @@ def test_the_first_request_inside_tls_takes_its_own_route():
         lambda: http_reverse(facts, listener), get(b"/"), takes(OWN), exchanges(), get(b"/"), exchanges(),
         get(b"/api/x"), takes(API), exchanges(False), closes_complete(),
     )  # fmt: skip
+
+
+def test_a_host_that_is_passed_through_is_not_served_in_the_clear():
+    """Inside one name's TLS, a request for a host that nobody here may read is misdirected (RFC 9110 15.5.20)."""
+    sealed = RoutePlan(
+        id=7, name="sealed", match=MatchPlan(domains=("b.example",)), targets=(TARGET,), tls="passthrough",
+    )  # fmt: skip
+    listener = ListenerPlan(id=1, name="web", protocol="tls", host="::", port=443, route=OWN, inside="http")
+    facts = Facts("198.51.100.7", 5_000, rules_of((sealed,), listener), server_name="a.example", tls_version=0x0304)
+    body = b"penstock: another connection leads to this host\n"
+    perform(
+        lambda: http_reverse(facts, listener),
+        get(b"/"), takes(OWN), exchanges(),
+        get(b"/", host=b"B.example"), takes(sealed),
+        hears(
+            b"HTTP/1.1 421 Misdirected Request\r\nContent-Type: text/plain; charset=us-ascii\r\n"
+            b"Content-Length: %d\r\nCache-Control: no-store\r\n\r\n%b" % (len(body), body)
+        ),
+        get(b"/"), takes(OWN), exchanges(False), closes_complete(),
+    )  # fmt: skip

@@ -51,6 +51,9 @@ _AUTH = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.AUTH)
 _ACCESS = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS)
 _DESTINATION = Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION)
 
+PASSTHROUGH = "passthrough"
+"""What a route says of TLS that nobody here may read."""
+
 DECISIONS_REMEMBERED = 32
 """Routes that one client's requests took, as many as a page asks for; with the next bound at most 16 KiB."""
 
@@ -116,7 +119,12 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
         if request.host != described:
             described = request.host
             yield Describe(request.host or "-")
-        if route.action == "forward" and route.targets and not route.users:
+        if (
+            route.action == "forward"
+            and route.targets
+            and not route.users
+            and not (secure and route.tls == PASSTHROUGH)
+        ):
             rewriter = rewriters.get(route.id)
             if rewriter is None:
                 rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
@@ -186,6 +194,8 @@ def _unusual(
     logins: _Logins,
 ) -> Generator[Command, Any, bool]:
     """Ask for a login, answer here, redirect, or refuse."""
+    if route.tls == PASSTHROUGH and route.action != "block":  # another name's (RFC 9110 section 15.5.20)
+        return (yield from _refused(request, 421, "another connection leads to this host", _DESTINATION))
     user: str | None = None
     if route.users:
         user = yield from _login(request, route, logins)

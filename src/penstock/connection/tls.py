@@ -8,13 +8,11 @@ from collections.abc import Callable
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Close, Conversation, Describe, DialAny, Facts, Peek, Relay, Secure, Send, Take
-from penstock.connection.reverse import http_reverse
+from penstock.connection.reverse import PASSTHROUGH, http_reverse
 from penstock.connection.routing import NOWHERE, refusal, route_of
 from penstock.connection.tcp import tcp
 from penstock.protocols.client_hello import ClientHello, HelloReader
 from penstock.protocols.tls_alert import Alert, TlsError, serialize_alert
-
-PASSTHROUGH = "passthrough"
 
 _PROTOCOL = Outcome(EndedBy.PROXY, Phase.DETECT, Reason.PROTOCOL)
 _DIAL_ANY, _RELAY, _SECURE = DialAny(), Relay(), Secure()
