@@ -9,7 +9,7 @@ from penstock.node import run as node_run
 def served(monkeypatch):
     """The plans that would have been served."""
     plans = []
-    monkeypatch.setattr(node_run, "run", lambda plan: plans.append(plan) or 0)
+    monkeypatch.setattr(node_run, "run", lambda plan, base: plans.append(plan) or 0)
     return plans
 
 

@@ -8,7 +8,7 @@ CHANGES = [
     {"kind": "listener", "name": "new", "what": "added", "keys": []},
     {"kind": "timeouts", "name": "", "what": "changed", "keys": ["idle", "drain"]},
 ]
-ANSWER = {"applied": True, "changes": CHANGES, "needs_restart": ["node.workers"], "refused": []}
+ANSWER = {"applied": True, "changes": CHANGES, "needs_restart": ["node.workers"], "refused": [], "undone": []}
 
 
 def test_what_changes_is_printed(penstock, node):

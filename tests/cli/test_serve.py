@@ -12,7 +12,7 @@ from penstock.node import run as node_run
 def served(monkeypatch):
     """The plans that would have been served."""
     plans = []
-    monkeypatch.setattr(node_run, "run", lambda plan, source: plans.append(plan) or 0)
+    monkeypatch.setattr(node_run, "run", lambda plan, source, base: plans.append(plan) or 0)
     return plans
 
 
@@ -35,7 +35,7 @@ def test_run_finds_the_file_by_itself(penstock, served, tmp_path):
 
 def test_run_passes_the_code_on(penstock, monkeypatch, tmp_path):
     """What the node ends with is what the shell is told."""
-    monkeypatch.setattr(node_run, "run", lambda plan, source: 130)
+    monkeypatch.setattr(node_run, "run", lambda plan, source, base: 130)
     (tmp_path / "penstock.toml").write_text('[[listener]]\nlisten = ":8001"\nprotocol = "http"\n')
     assert penstock("run").exit_code == 130
 

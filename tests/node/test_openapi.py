@@ -51,6 +51,7 @@ def test_every_reference_leads_somewhere():
         ("/api/v1/metrics/collection", "Collection"),
         ("/api/v1/audit", "AuditView"),
         ("/api/v1/drain", "DrainView"),
+        ("/api/v1/listeners/web", "TableView"),
         ("/nothing", "Problem"),
     ],
 )

@@ -8,8 +8,18 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.base.errors import ConfigurationError
+from penstock.config.layered import WrittenView
 from penstock.config.plan import CertificatePlan, ListenerPlan, NodePlan, RoutePlan, TargetPlan, TlsPlan, WorkerPlan
-from penstock.node.reload import NEW_LISTENERS, ReloadError, Reloads, bound, fingerprints, supply_for
+from penstock.node.reload import (
+    NEW_LISTENERS,
+    NOTHING,
+    ReloadError,
+    Reloads,
+    UnknownTableError,
+    bound,
+    fingerprints,
+    supply_for,
+)
 from penstock.node.sockets import open_listeners
 
 from .conftest import KeptLog
@@ -37,6 +47,29 @@ def opened(plan):
     finally:
         for each in found:
             each.close()
+
+
+class Fixed:
+    """A configuration that makes one plan, and another with changes; its route `app` is written."""
+
+    def __init__(self, plan, changed=None):
+        self.written, self.made = plan, changed or plan
+
+    def plan(self, changes=NOTHING):
+        """Return one of the two."""
+        return self.made if changes.tables else self.written
+
+    def table(self, section, name):
+        """Return the only table that there is."""
+        return {"name": "app", "priority": 1} if (section, name) == ("route", "app") else None
+
+    def views(self, section, changes):
+        """Return names alone."""
+        names = {"app"} if section == "route" else set()
+        for (kind, name), table in changes.tables.items():
+            if kind == section:
+                names = names - {name} if table is None else names | {name}
+        return [WrittenView(name, {}, (section, name) in changes.tables) for name in sorted(names)]
 
 
 class Served:
@@ -116,7 +149,7 @@ def test_what_differs_is_served_under_numbers_that_stay():
     old = plan_of(listener("a"))
     with opened(old) as sockets:
         node, kept = Served(sockets), KeptLog()
-        reloads = Reloads(node, old, lambda: plan_of(listener("b"), listener("a")), kept.log)
+        reloads = Reloads(node, old, lambda: Fixed(plan_of(listener("b"), listener("a"))), kept.log)
         dry = asyncio.run(reloads.reload(dry_run=True))
         assert (dry.applied, node.taken) == (False, [])
         found = asyncio.run(reloads.reload())
@@ -142,8 +175,8 @@ def test_a_mistake_changes_nothing(kind):
             if kind == "mistake":
                 raise ConfigurationError(["x: one", "y: two"])
             if kind == "certificate":
-                return plan_of(replace(listener("a"), tls=tls))
-            return plan_of(listener("a"), listener("b", busy.getsockname()[1]))
+                return Fixed(plan_of(replace(listener("a"), tls=tls)))
+            return Fixed(plan_of(listener("a"), listener("b", busy.getsockname()[1])))
 
         node, kept = Served(sockets), KeptLog()
         with pytest.raises(ConfigurationError) as caught:
@@ -158,7 +191,7 @@ def test_what_cannot_be_reloaded_says_so():
     with pytest.raises(ReloadError, match="nothing to reload"):
         asyncio.run(Reloads(Served(()), old, None, KeptLog().log).reload())
     with pytest.raises(ReloadError, match="it drains"):
-        asyncio.run(Reloads(Served((), why="it drains"), old, lambda: old, KeptLog().log).reload())
+        asyncio.run(Reloads(Served((), why="it drains"), old, lambda: Fixed(old), KeptLog().log).reload())
 
 
 def test_one_reload_at_a_time():
@@ -174,7 +207,7 @@ def test_one_reload_at_a_time():
 
     def read():
         reads.append(1)
-        return old
+        return Fixed(old)
 
     async def go():
         reloads = Reloads(Slow(()), old, read, KeptLog().log)
@@ -187,7 +220,7 @@ def test_one_reload_at_a_time():
 def test_workers_that_refuse_are_told():
     """Who could not take the plan is in the answer and in the log."""
     old, kept = plan_of(), KeptLog()
-    found = asyncio.run(Reloads(Served((), refused=["worker 0: full"]), old, lambda: old, kept.log).reload())
+    found = asyncio.run(Reloads(Served((), refused=["worker 0: full"]), old, lambda: Fixed(old), kept.log).reload())
     assert found.refused == ("worker 0: full",)
     assert [each["detail"] for each in kept.events() if "drains" in each["event"]] == ["worker 0: full"]
 
@@ -211,3 +244,60 @@ def test_a_bound_plan_knows_its_own_addresses():
         assert found.worker.listeners[0].port == port
         assert set(found.worker.own_addresses) == {("127.0.0.1", port), ("127.0.0.1", 9)}
         assert found.admin == ("127.0.0.1", 9)
+
+
+def test_a_table_changes_until_the_file_is_read_again():
+    """Added, changed and removed tables are served at once and known; a reload undoes them and says which."""
+    old, new = plan_of(listener("a")), plan_of(listener("a"), listener("b", number=2, targets=(1,)))
+    kept = KeptLog()
+
+    async def go(node):
+        reloads = Reloads(node, old, lambda: Fixed(old, new), kept.log, Fixed(old, new))
+        dry = await reloads.change("listener", "b", {"listen": ":1"}, dry_run=True)
+        assert (dry.applied, [str(each) for each in dry.changes]) == (False, ["listener b added"])
+        assert (node.taken, reloads.changed()) == ([], ())
+        assert (await reloads.change("listener", "b", {"listen": ":1"})).applied
+        await reloads.change("route", "app", {"priority": 2})
+        assert [str(each) for each in reloads.changed()] == ["listener b added", "route app changed"]
+        assert [(each.name, each.runtime) for each in reloads.tables("route")] == [("app", True)]
+        await reloads.change("route", "app", None)
+        assert [str(each) for each in reloads.changed()] == ["listener b added", "route app removed"]
+        with pytest.raises(UnknownTableError, match="no route is called 'app'"):
+            await reloads.change("route", "app", None)
+        await reloads.change("route", "app", {"priority": 1})
+        assert [str(each) for each in reloads.changed()] == ["listener b added"]  # the other is as it is written
+        assert [str(each) for each in (await reloads.reload(dry_run=True)).undone] == ["listener b added"]
+        found = await reloads.reload()
+        assert [str(each) for each in found.changes] == ["listener b removed"]
+        assert reloads.changed() == ()
+        assert (await reloads.reload()).undone == ()
+
+    with opened(old) as sockets:
+        asyncio.run(go(Served(sockets)))
+    (told,) = kept.events("changes at runtime are undone: the file wins")
+    assert told["changes"] == ["listener b added"]
+    assert len(kept.events("changed at runtime")) == 4
+
+
+def test_a_mistake_at_runtime_changes_nothing():
+    """What the whole configuration would have against it is raised, and nothing is taken or remembered."""
+    old = plan_of()
+
+    class Wrong(Fixed):
+        def plan(self, changes=NOTHING):
+            raise ConfigurationError(["x: one"])
+
+    async def go():
+        node = Served(())
+        reloads = Reloads(node, old, None, KeptLog().log, Wrong(old))
+        with pytest.raises(ConfigurationError):
+            await reloads.change("route", "app", {"priority": 2})
+        assert (node.taken, reloads.changed()) == ([], ())
+        none = Reloads(node, old, None, KeptLog().log)
+        assert none.changed() == ()
+        with pytest.raises(ReloadError, match="without a configuration"):
+            none.tables("route")
+        with pytest.raises(ReloadError, match="it drains"):
+            await Reloads(Served((), why="it drains"), old, None, KeptLog().log, Fixed(old)).change("route", "a", None)
+
+    asyncio.run(go())

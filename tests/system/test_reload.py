@@ -210,7 +210,10 @@ def test_a_mistake_changes_nothing(configured):
             assert len(two) == 2
             assert len(node.logged("not reloaded, all goes on as before")) == 5
             assert [each["name"] for each in node.stats()["listeners"]] == ["main"]
-            assert it.reload(good) == (200, {"applied": True, "changes": [], "needs_restart": [], "refused": []})
+            assert it.reload(good) == (
+                200,
+                {"applied": True, "changes": [], "needs_restart": [], "refused": [], "undone": []},
+            )
 
 
 def test_listeners_come_and_go_while_connections_are_open(configured):

@@ -61,6 +61,27 @@ class NodeClient:
         wanted = {name: value for name, value in (("state", state), ("weight", weight)) if value is not None}
         return self._json("PUT", f"/api/v1/targets/{quote(route, safe='')}/{quote(address, safe='')}", body=wanted)
 
+    def tables(self, section: str) -> list[dict[str, Any]]:
+        """Return every table of a section, listener or route."""
+        return list(self._json("GET", f"/api/v1/{section}s")[f"{section}s"])
+
+    def table(self, section: str, name: str) -> dict[str, Any]:
+        """Return one table."""
+        return self._json("GET", f"/api/v1/{section}s/{quote(name, safe='')}")
+
+    def set_table(self, section: str, name: str, table: Mapping[str, Any], *, check: bool = False) -> dict[str, Any]:
+        """Add or replace a table, and return what changes; raises ConfigurationError with every mistake."""
+        return self._change("PUT", section, name, table, check=check)
+
+    def remove_table(self, section: str, name: str, *, check: bool = False) -> dict[str, Any]:
+        """Take a table away, and return what changes; raises ConfigurationError with every mistake."""
+        return self._change("DELETE", section, name, None, check=check)
+
+    def _change(self, method: str, section: str, name: str, body: Any, *, check: bool) -> dict[str, Any]:
+        query = {"check": "true"} if check else {}
+        path = f"/api/v1/{section}s/{quote(name, safe='')}"
+        return self._json(method, path, query, body, timeout=RELOAD_SECONDS)
+
     def connections(self, **query: Any) -> dict[str, Any]:
         """Return one page of open connections; the query is the door's."""
         return self._json("GET", "/api/v1/connections", {k: v for k, v in query.items() if v not in (None, "")})

@@ -19,6 +19,20 @@ COMMANDS = {
     "metrics": Lazy("penstock.cli.metrics:metrics", STEER, "Show or switch what a running node collects."),
     "audit": Lazy("penstock.cli.audit:audit", LOOK, "Show whether everything that a running node counts adds up."),
     "targets": Lazy("penstock.cli.targets:targets", LOOK, "List the targets of a running node, and how they are."),
+    "listeners": Lazy(
+        "penstock.cli.tables:listeners",
+        LOOK,
+        "List the listeners of a running node, and which of them were changed at runtime.",
+    ),
+    "routes": Lazy(
+        "penstock.cli.tables:routes",
+        LOOK,
+        "List the routes of a running node, and which of them were changed at runtime.",
+    ),
+    "listener": Lazy(
+        "penstock.cli.tables:listener", STEER, "Show a listener of a running node, set listeners, or remove one."
+    ),
+    "route": Lazy("penstock.cli.tables:route", STEER, "Show a route of a running node, set routes, or remove one."),
     "target": Lazy("penstock.cli.targets:target", STEER, "Take a target of a running node out, or back."),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
     "reload": Lazy("penstock.cli.reload:reload", STEER, "Let a running node read its configuration again."),

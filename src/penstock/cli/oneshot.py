@@ -85,9 +85,10 @@ def _proxies(protocol: str, listen: Sequence[str], auth: str | None) -> list[dic
 
 
 def _serve(listeners: Sequence[Mapping[str, Any]], values: dict[str, Any]) -> int:
-    from penstock.config.one_shot import one_shot  # noqa: PLC0415 - pydantic takes longer than the rest of the start
+    from penstock.config.one_shot import one_shot_layers  # noqa: PLC0415 - pydantic takes longer than the rest of the start
     from penstock.node.run import run  # noqa: PLC0415
 
     flags = given(values)
     workers, admin = flags.pop("--workers"), flags.pop("--admin")
-    return run(one_shot(listeners, workers=workers, admin=admin, flags=flags))
+    base = one_shot_layers(listeners, workers=workers, admin=admin, flags=flags)
+    return run(base.plan(), base=base)

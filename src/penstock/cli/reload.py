@@ -25,10 +25,18 @@ def reload(dry_run: bool, node: str | None, form: str) -> None:
 
     with NodeClient(find_node(node)) as client:
         found = client.reload(dry_run=dry_run)
+    tell(found, form)
+
+
+def tell(found: dict[str, Any], form: str) -> None:
+    """Say what a reload, or a change at runtime, has changed; `found` is the node's answer."""
     changes = [each | {"keys": " ".join(each["keys"])} for each in found["changes"]]
     emit(form, found, changes, lambda: _show(found))
     for key in found["needs_restart"]:
         click.echo(f"penstock: {printable(key)} differs and needs a restart", err=True)
+    for each in found["undone"]:
+        what = printable(f"{each['kind']} {each['name']} {each['what']}")
+        click.echo(f"penstock: undone, as the file says otherwise: {what} at runtime", err=True)
     for why in found["refused"]:
         click.echo(f"penstock: {printable(why)}; it drains, and its heir begins with the new plan", err=True)
 

@@ -38,8 +38,9 @@ def run(config_file: str | None, **values: Any) -> int:
     Flags win over the environment (PENSTOCK__SECTION__KEY), which wins over the file. SIGHUP reads all of them
     again. SIGTERM and Ctrl-C drain, a second one ends at once.
     """
-    from penstock.config.load import load  # noqa: PLC0415 - pydantic takes longer than the rest of the start
+    from penstock.config.load import layered  # noqa: PLC0415 - pydantic takes longer than the rest of the start
     from penstock.node.run import run as serve  # noqa: PLC0415
 
     flags = given(values)
-    return serve(load(config_file, flags=flags), source=lambda: load(config_file, flags=flags))
+    base = layered(config_file, flags=flags)
+    return serve(base.plan(), source=lambda: layered(config_file, flags=flags), base=base)

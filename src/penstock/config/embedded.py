@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from penstock.base.errors import ConfigurationError
-from penstock.config.compile import Machine, compile_plan, this_machine
+from penstock.config.compile import Machine, this_machine
 from penstock.config.files import File, read
 from penstock.config.functions import GIVEN, forget
+from penstock.config.layered import Layered
 from penstock.config.layers import Defaults, Layer
 from penstock.config.objects import Listener, Route, table_of
 from penstock.config.plan import NodePlan
-from penstock.config.settle import settle
-from penstock.config.written import Written
 
 ASSUMED = {"node": {"workers": 0}, "admin": {"listen": "off"}}
 """A guest opens no door that nobody asked for, and starts no process."""
@@ -27,10 +26,12 @@ class Embedded(NamedTuple):
     Args:
         plan: Its plan.
         given: Names of the functions that were given for it (`functions.forget`).
+        base: What the plan was made of.
     """
 
     plan: NodePlan
     given: list[str]
+    base: Layered
 
 
 def embedded(
@@ -60,12 +61,17 @@ def embedded(
         }
         more |= {"listener": table_of(list(listeners), given), "route": table_of(list(routes), given)}
         layer = Defaults({name: value for name, value in more.items() if value})
-        plan = compile_plan(settle(Written([Defaults(ASSUMED), base, layer], base)), _machine())
+        layered = Layered([Defaults(ASSUMED), base, layer], base, _machine(), _without_socket)
+        plan = layered.plan()
         _refuse_functions(plan, given)
     except BaseException:
         forget(given)
         raise
-    return Embedded(replace(plan, socket_path=""), given)
+    return Embedded(plan, given, layered)
+
+
+def _without_socket(plan: NodePlan) -> NodePlan:
+    return replace(plan, socket_path="")
 
 
 def _base(config: str | Path | Mapping[str, Any] | None, given: list[str]) -> Layer:

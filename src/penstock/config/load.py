@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from penstock.base.errors import ConfigurationError
-from penstock.config.compile import compile_plan, this_machine
+from penstock.config.compile import this_machine
 from penstock.config.files import File, find, read
+from penstock.config.layered import Layered
 from penstock.config.layers import Environment, Flags
 from penstock.config.plan import NodePlan
-from penstock.config.settle import settle
-from penstock.config.written import Written
 
 ETC = Path("/etc/penstock")
 
@@ -37,10 +36,29 @@ def load(
     Raises:
         ConfigurationError: With every mistake at once.
     """
+    return layered(config, flags=flags, environ=environ, cwd=cwd, etc=etc).plan()
+
+
+def layered(
+    config: str | None = None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path = Path(),
+    etc: Path = ETC,
+) -> Layered:
+    """
+    Return what files, environment and flags say, for plans to be made of it.
+
+    Args:
+        config, flags, environ, cwd, etc: As of `load`.
+
+    Raises:
+        ConfigurationError: If a file cannot be read, or is no TOML.
+    """
     environ = os.environ if environ is None else environ
     files = _read_all(find(config, environ, cwd, etc))
-    written = Written([*files, Environment(environ), Flags(flags or {})], files[0])
-    return compile_plan(settle(written), this_machine(environ))
+    return Layered([*files, Environment(environ), Flags(flags or {})], files[0], this_machine(environ))
 
 
 def _read_all(paths: list[Path]) -> list[File]:

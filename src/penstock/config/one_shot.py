@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock.config.compile import compile_plan, this_machine
-from penstock.config.layers import Defaults, Environment, Flags
+from penstock.config.compile import this_machine
+from penstock.config.layered import Layered
+from penstock.config.layers import Defaults, Environment, Flags, Layer
 from penstock.config.plan import NodePlan
 from penstock.config.serving import listener_names
 from penstock.config.settle import settle
@@ -33,10 +34,29 @@ def one_shot(
     Raises:
         ConfigurationError: With every mistake at once; each names its flag.
     """
+    return one_shot_layers(listeners, workers=workers, admin=admin, flags=flags, environ=environ).plan()
+
+
+def one_shot_layers(
+    listeners: Sequence[Mapping[str, Any]],
+    *,
+    workers: int | str | None = None,
+    admin: str | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Layered:
+    """
+    Return what `one_shot` makes its plan of.
+
+    Args:
+        listeners, workers, admin, flags, environ: As of `one_shot`.
+
+    Raises:
+        ConfigurationError: With every mistake at once; each names its flag.
+    """
     environ = os.environ if environ is None else environ
     given = Flags({"--workers": workers, "--admin": admin, **(flags or {})}, listeners)
-    settled = settle(Written([Defaults({"admin": {"listen": "off"}}), Environment(environ), given], given))
-    machine = this_machine(environ)
-    first = listener_names(settled.config.listener)[0]
+    layers: list[Layer] = [Defaults({"admin": {"listen": "off"}}), Environment(environ), given]
+    first = listener_names(settle(Written(layers, given)).config.listener)[0]
     name = f"{first[:52]}-{os.getpid()}"  # a pid has at most 7 digits
-    return compile_plan(settled, machine._replace(name=name, keeps=False, file=first))
+    return Layered(layers, given, this_machine(environ)._replace(name=name, keeps=False, file=first))

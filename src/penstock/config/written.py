@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from penstock.config.changes import SECTIONS, Runtime
 from penstock.config.layers import Layer
 from penstock.config.mistakes import Key
 from penstock.config.monitoring import SECTION, differs, notice, renamed
@@ -19,6 +20,8 @@ class Written:
     Args:
         layers: The weakest first.
         main: The one of them that is told of what nobody has written.
+        runtime: Tables that were changed since the layers were read; each takes the place of its namesake.
+        listeners: Names of the layers' listeners, in their order; only for changes.
 
     Attributes:
         mistakes: What is wrong with the layers themselves; a line for each.
@@ -27,9 +30,11 @@ class Written:
         names: What items of lists are called.
     """
 
-    def __init__(self, layers: Sequence[Layer], main: Layer) -> None:
-        self.layers, self._main = layers, main
-        self.mistakes = [mistake for layer in layers for mistake in layer.mistakes]
+    def __init__(
+        self, layers: Sequence[Layer], main: Layer, runtime: Runtime | None = None, listeners: Sequence[str] = ()
+    ) -> None:
+        self.layers, self._main = [*layers, *([runtime] if runtime else [])], main
+        self.mistakes = [mistake for layer in self.layers for mistake in layer.mistakes]
         self.notices: list[str] = []
         self.tree: dict[str, Any] = {}
         self._origins: dict[Key, tuple[Layer, Key]] = {}
@@ -39,7 +44,23 @@ class Written:
                     self._add(layer, section, value)
             if SECTION in layer.tree:
                 self._add_older(layer, layer.tree[SECTION])
+        if runtime is not None:
+            self._change(runtime, listeners)
         self.names = self._item_names()
+
+    def _change(self, runtime: Runtime, listeners: Sequence[str]) -> None:
+        """Put changed tables where their namesakes stand, new ones at the end, and take away those that are gone."""
+        for section in SECTIONS:
+            items: list[Any] = self.tree.get(section, [])
+            names = listeners if section == "listener" else [each["name"] for each in items]
+            rows = {
+                name: ({**item, "name": name}, self.origin((section, at)))
+                for at, (name, item) in enumerate(zip(names, items, strict=True))
+            }
+            rows |= {table["name"]: (table, (runtime, (section, at))) for at, table in enumerate(runtime.tree[section])}
+            kept = [row for name, row in rows.items() if (section, name) not in runtime.gone]
+            self.tree[section] = [table for table, _ in kept]
+            self._origins |= {(section, at): origin for at, (_, origin) in enumerate(kept)}
 
     def _add(self, layer: Layer, section: str, value: Any) -> None:
         held = self.tree.get(section)

@@ -34,8 +34,9 @@ from penstock.node import history, targets
 from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
-from penstock.node.queries import parse_limit, parse_number, take
+from penstock.node.queries import body_of, parse_limit, parse_number, take
 from penstock.node.reload import DrainView, ReloadError, ReloadView
+from penstock.node.tables import Changeable, routes_of
 from penstock.node.usage import UsageMeter
 from penstock.policy.health import TargetOrder
 from penstock.store.store import UnreachableError
@@ -60,7 +61,7 @@ EXPORTS = {"json": (JSON, to_json), "csv": ("text/csv", to_table)}
 """Media types of an export and what writes them, by the word for each."""
 
 
-class Node(Protocol):
+class Node(Changeable, Protocol):
     """
     What the door needs of a node.
 
@@ -147,6 +148,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/audit", door.audit),
         Route("/api/v1/targets", door.targets),
         Route("/api/v1/targets/{route}/{target}", door.target, methods=["GET", "PUT"]),
+        *routes_of(node, trusted=local or node.admin_token is not None),
         Route("/api/v1/connections", door.connections),
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
         Route("/api/v1/history", door.records),
@@ -260,7 +262,7 @@ class _Door:
         if request.method != "PUT":
             return _json(self._node.snapshot().collection)
         try:
-            wanted = msgspec.json.decode(await _body(request), type=dict[str, bool])
+            wanted = msgspec.json.decode(await body_of(request, BODY_BYTES), type=dict[str, bool])
             return _json(self._node.switch(wanted))
         except (CollectionError, msgspec.DecodeError) as error:  # the latter knows of wrong types, too
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -275,7 +277,7 @@ class _Door:
         take(request, {})
         route, address = request.path_params["route"], request.path_params["target"]
         if request.method == "PUT":
-            order = targets.parse_order(await _body(request))
+            order = targets.parse_order(await body_of(request, BODY_BYTES))
             self._node.order_target(route, address, order.state, order.weight)
         return _json(targets.one(self._node.targets(), route, address))
 
@@ -351,16 +353,6 @@ def _names(request: Request) -> frozenset[str]:
     if len(names) > NAMES:
         raise Problem(HTTPStatus.BAD_REQUEST, f"{len(names)} names; at most {NAMES} are taken: ask for everything")
     return names
-
-
-async def _body(request: Request) -> bytes:
-    """Return what was sent; it must end before BODY_BYTES."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_BYTES} bytes here")
-    return body
 
 
 def _json(value: Any, status: int = HTTPStatus.OK) -> Response:

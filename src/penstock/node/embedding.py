@@ -70,7 +70,7 @@ class Penstock:
         }
         told = embedded(config, listeners=listeners, routes=routes, sections=sections)
         self._forget = weakref.finalize(self, forget, told.given)
-        self._supervisor = Supervisor(told.plan, log=log or standard_log(told.plan.log_level))
+        self._supervisor = Supervisor(told.plan, log=log or standard_log(told.plan.log_level), base=told.base)
         self._entered = False
 
     async def __aenter__(self) -> "Penstock":

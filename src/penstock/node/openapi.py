@@ -25,6 +25,7 @@ from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, MetricsView, WindowView
 from penstock.node.queries import LONGEST_PAGE
 from penstock.node.reload import DrainView, ReloadView
+from penstock.node.tables import CHECK, TableView
 from penstock.node.targets import WantedTarget
 
 _REF = "#/components/schemas/{name}"
@@ -108,6 +109,11 @@ def _paths() -> Json:
         "/api/v1/history": {
             "get": _operation("Ended connections, the newest first", _records(), 400) | {"parameters": _filters()}
         },
+        **_tables("listener"),
+        **_tables("route"),
+        "/api/v1/runtime": {
+            "get": _operation("What was changed at runtime", _json(_object(changes=_list("Change"))), 400)
+        },
         "/api/v1/reload": {"post": _reload()},
         "/-/reload": {"post": _reload()},
         "/api/v1/drain": {"get": _operation("How far a drain is", _json(_ref("DrainView")), 400)},
@@ -122,6 +128,32 @@ def _reload() -> Json:
     dry_run: Json = {"type": "string", "enum": ["0", "1"], "default": "0"}
     only = {"name": "dry_run", "in": "query", "description": "1 only says what would change", "schema": dry_run}
     return what | {"parameters": [only]}
+
+
+def _tables(section: str) -> Json:
+    """Return the paths of listeners or routes."""
+    check: Json = {"type": "string", "enum": list(CHECK), "default": CHECK[0]}
+    only = {"name": "check", "in": "query", "description": "true only says what would change", "schema": check}
+    keys: Json = {"type": "object", "description": f"The keys of a [[{section}]] table; the name may be left out"}
+    done = _json(_ref("ReloadView"))
+    return {
+        f"/api/v1/{section}s": {
+            "get": _operation(
+                f"Every {section} as it is written", _json(_object(**{f"{section}s": _list("TableView")})), 400, 409
+            )
+        },
+        f"/api/v1/{section}s/{{name}}": {
+            "parameters": [_part("name", "Its name")],
+            "get": _operation(f"One {section}", _json(_ref("TableView")), 400, 404, 409),
+            "put": _operation(f"Add or replace a {section} until the next reload", done, 400, 409, 413, 422)
+            | {
+                "parameters": [only],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": keys}}},
+            },
+            "delete": _operation(f"Take a {section} away until the next reload", done, 400, 404, 409, 422)
+            | {"parameters": [only]},
+        },
+    }
 
 
 def _operation(summary: str, answers: Json, *problems: int) -> Json:
@@ -248,7 +280,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView, ExportView, ReloadView, DrainView, WantedTarget,
+        AuditView, ExportView, ReloadView, DrainView, WantedTarget, TableView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

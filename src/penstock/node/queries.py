@@ -50,3 +50,13 @@ def parse_limit(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 1 <= int(text) <= LONGEST_PAGE:
         raise ValueError(f"a number from 1 to {LONGEST_PAGE} is needed")
     return int(text)
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """Return what was sent; raises Problem, 413, for more than `limit` bytes."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {limit} bytes here")
+    return body

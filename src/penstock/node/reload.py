@@ -1,5 +1,6 @@
 """
-Reload: the configuration is read again, and what differs is served without a connection lost.
+Reload: the configuration is read again, and what differs is served without a connection lost. A table that is changed
+at runtime goes the same way, on top of the configuration as it was read last.
 
 Everything that can fail comes first: reading, validating, building what workers build, binding. Only then anything is
 changed, so a mistake leaves the node as it is. One reload runs at a time; the next one waits.
@@ -16,14 +17,33 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock.base.errors import ConfigurationError, PenstockError, StartError
-from penstock.config.difference import Change, difference, tls_files, unchanging
+from penstock.config.changes import Changes, Section
+from penstock.config.changes import Written as Table
+from penstock.config.difference import Change, What, difference, tls_files, unchanging
+from penstock.config.layered import WrittenView
 from penstock.config.plan import ListenerPlan, NodePlan
 from penstock.config.renumber import Numbers, numbers_of, renumber
 from penstock.dataplane.orders import DESCRIPTORS
 from penstock.node.log import Log
 from penstock.node.sockets import OpenListener, open_listeners
 
-Source = Callable[[], NodePlan]
+NOTHING = Changes()
+
+
+class Base(Protocol):
+    """A configuration as it was read; see `config.layered.Layered`."""
+
+    def plan(self, changes: Changes = NOTHING) -> NodePlan:
+        """Return the plan that it makes with these changes; blocks; raises ConfigurationError."""
+
+    def table(self, section: Section, name: str) -> Table | None:
+        """Return a table of it; None if there is none."""
+
+    def views(self, section: Section, changes: Changes) -> Sequence[WrittenView]:
+        """Return every table of a section."""
+
+
+Source = Callable[[], Base]
 """Reads the configuration again; blocks; raises ConfigurationError."""
 
 NEW_LISTENERS = DESCRIPTORS - 1
@@ -34,21 +54,27 @@ class ReloadError(PenstockError):
     """A node that cannot be reloaded, or not now; the message says why."""
 
 
+class UnknownTableError(PenstockError):
+    """There is no table of this name."""
+
+
 class ReloadView(Struct, frozen=True):
     """
-    What a reload did, or would do.
+    What a reload, or a change at runtime, did or would do.
 
     Args:
         applied: Whether it did it.
         changes: What is other than before.
         needs_restart: Keys that differ and stay as they are until the node is started again.
         refused: Workers that could not take it, and why; each ends gently, and its heir begins with the new plan.
+        undone: Changes at runtime that a reload takes back, as the file says otherwise.
     """
 
     applied: bool
     changes: tuple[Change, ...]
     needs_restart: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    undone: tuple[Change, ...] = ()
 
 
 class DrainView(Struct, frozen=True):
@@ -98,32 +124,35 @@ class Served(Protocol):
 
 
 class _Ready(NamedTuple):
-    """A plan that was found good."""
+    """A plan that was found good, and what it was made of."""
 
     plan: NodePlan
     numbers: Numbers
     files: dict[str, str]
+    base: Base | None
+    changes: Changes
 
 
 class Reloads:
     """
-    Reloads of one node.
+    Reloads and runtime changes of one node.
 
     Args:
         node: What is changed.
         plan: What it was started with; addresses as configured.
         source: Reads the configuration again; None for a node that was started without a file.
         log: Where it is told.
+        base: What `plan` was made of; None for a node whose tables cannot be changed.
     """
 
-    def __init__(self, node: Served, plan: NodePlan, source: Source | None, log: Log) -> None:
-        self._node, self._plan, self._source, self._log = node, plan, source, log
-        self._numbers, self._files = numbers_of(plan), fingerprints(tls_files(plan.worker))
+    def __init__(self, node: Served, plan: NodePlan, source: Source | None, log: Log, base: Base | None = None) -> None:
+        self._node, self._source, self._log = node, source, log
+        self._now = _Ready(plan, numbers_of(plan), fingerprints(tls_files(plan.worker)), base, NOTHING)
         self._turn = asyncio.Lock()
 
     async def reload(self, *, dry_run: bool = False) -> ReloadView:
         """
-        Read the configuration again and serve it.
+        Read the configuration again and serve it. What was changed at runtime is so no more: the configuration wins.
 
         Args:
             dry_run: Only say what would change.
@@ -132,48 +161,106 @@ class Reloads:
             ConfigurationError: With every mistake; nothing has changed then.
             ReloadError: If there is nothing to reload, or the node is on its way out.
         """
-        if self._source is None:
+        source = self._source
+        if source is None:
             raise ReloadError("this node was started without a configuration file: there is nothing to reload")
         async with self._turn:
             self._ask()
             try:
-                return await self._reload(self._source, dry_run)
+                ready = await asyncio.to_thread(lambda: self._prepare(source(), NOTHING))
+                return await self._serve(ready, "reloaded", dry_run=dry_run)
             except ConfigurationError as error:
                 if not dry_run:
                     self._log.warning("not reloaded, all goes on as before", mistakes=error.mistakes)
                 raise
 
+    async def change(self, section: Section, name: str, table: Table | None, *, dry_run: bool = False) -> ReloadView:
+        """
+        Serve another listener or route from now on, until a reload or a restart.
+
+        Args:
+            section: listener or route.
+            name: Of the table, which is added or takes the place of its namesake.
+            table: All of it; None for one that shall not be.
+            dry_run: Only say what would change.
+
+        Raises:
+            ConfigurationError: With every mistake of what the configuration would be then; nothing has changed.
+            UnknownTableError: If there is none to take away.
+            ReloadError: If the node cannot be changed, or is on its way out.
+        """
+        async with self._turn:
+            self._ask()
+            base, changes = self._base(), self._now.changes
+            if table is None and not any(name == each.name for each in base.views(section, changes)):
+                raise UnknownTableError(f"no {section} is called {name!r}")
+            wanted = changes.with_table(section, name, table)
+            if wanted.tables[section, name] == base.table(section, name):
+                wanted = changes.without(section, name)  # as it was configured
+            ready = await asyncio.to_thread(self._prepare, base, wanted)
+            return await self._serve(ready, "changed at runtime", dry_run=dry_run)
+
+    def tables(self, section: Section) -> Sequence[WrittenView]:
+        """Return every table of a section as it is in effect; raises ReloadError where nobody knows."""
+        return self._base().views(section, self._now.changes)
+
+    def changed(self) -> tuple[Change, ...]:
+        """Return what was changed at runtime, against the configuration as it was read last."""
+        now = self._now
+        return () if now.base is None else deviations(now.base, now.changes)
+
+    def _base(self) -> Base:
+        if self._now.base is None:
+            raise ReloadError("this node was started without a configuration: its tables cannot be changed")
+        return self._now.base
+
     def _ask(self) -> None:
         if why := self._node.refuses_reload():
             raise ReloadError(why)
 
-    async def _reload(self, source: Source, dry_run: bool) -> ReloadView:
-        ready = await asyncio.to_thread(self._prepare, source)
+    async def _serve(self, ready: _Ready, event: str, *, dry_run: bool) -> ReloadView:
         self._ask()  # much may have happened meanwhile
-        found = difference(self._plan, ready.plan, self._files, ready.files)
+        now = self._now
+        found = difference(now.plan, ready.plan, now.files, ready.files)
+        lost = Changes({key: each for key, each in now.changes.tables.items() if key not in ready.changes.tables})
+        undone = deviations(ready.base, lost) if ready.base is not None and ready.base is not now.base else ()
         if dry_run:
-            return ReloadView(False, found.changes, found.needs_restart)
-        supply = supply_for(ready.plan, self._plan, self._node.listeners)
-        self._plan, self._numbers, self._files = ready
+            return ReloadView(False, found.changes, found.needs_restart, undone=undone)
+        supply = supply_for(ready.plan, now.plan, self._node.listeners)
+        self._now = ready
         refused = await self._node.take(ready.plan, supply)
-        self._log.info("reloaded", changes=[str(each) for each in found.changes])
+        self._log.info(event, changes=[str(each) for each in found.changes])
+        if undone:
+            self._log.warning("changes at runtime are undone: the file wins", changes=[str(each) for each in undone])
         if found.needs_restart:
             self._log.warning("some of it needs a restart", keys=list(found.needs_restart))
         for why in refused:
             self._log.warning("a worker did not take the new plan: it drains, and its heir begins with it", detail=why)
-        return ReloadView(True, found.changes, found.needs_restart, tuple(refused))
+        return ReloadView(True, found.changes, found.needs_restart, tuple(refused), undone)
 
-    def _prepare(self, source: Source) -> _Ready:
-        """Read, validate and build; blocks."""
+    def _prepare(self, base: Base, changes: Changes) -> _Ready:
+        """Validate and build; blocks."""
         from penstock.dataplane.equipment import try_out  # noqa: PLC0415 - a node that never reloads needs no data plane
 
-        plan, numbers = renumber(unchanging(self._plan, source()), self._numbers)
+        now = self._now
+        plan, numbers = renumber(unchanging(now.plan, base.plan(changes)), now.numbers)
         files = fingerprints(tls_files(plan.worker))
         try:
             try_out(plan.worker)
         except (StartError, OSError, ValueError) as error:
             raise ConfigurationError([str(error)]) from error
-        return _Ready(plan, numbers, files)
+        return _Ready(plan, numbers, files, base, changes)
+
+
+def deviations(base: Base, changes: Changes) -> tuple[Change, ...]:
+    """Return in which tables changes are other than a configuration."""
+    found = []
+    for (section, name), table in changes.tables.items():
+        configured = base.table(section, name)
+        if configured != table:
+            what: What = "added" if configured is None else "removed" if table is None else "changed"
+            found.append(Change(section, name, what))
+    return tuple(found)
 
 
 def supply_for(plan: NodePlan, old: NodePlan, listeners: Sequence[OpenListener]) -> Supply:

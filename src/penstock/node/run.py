@@ -10,7 +10,7 @@ from penstock.config.plan import NodePlan
 from penstock.node.log import Log, make_log
 from penstock.node.notify import notify
 from penstock.node.processes import COMMAND
-from penstock.node.reload import ReloadError, Source
+from penstock.node.reload import Base, ReloadError, Source
 from penstock.node.supervisor import Addresses, Supervisor
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -25,6 +25,7 @@ def run(
     log: Log | None = None,
     command: tuple[str, ...] = COMMAND,
     source: Source | None = None,
+    base: Base | None = None,
 ) -> int:
     """
     Run a node until a signal, or an order at its admin door, ends it. Blocks; for the main thread only.
@@ -35,12 +36,13 @@ def run(
         log: Where it says what happens; None for standard error as the plan says.
         command: What starts a worker process, after the interpreter.
         source: Reads the configuration again for a reload; None for a node that has none.
+        base: What the plan was made of, for changes at runtime; None for a node whose tables stay.
 
     Returns:
         The exit code.
     """
     log = log or make_log(plan.log_level, plan.log_format)
-    return asyncio.run(_run(Supervisor(plan, log=log, command=command, source=source), log, on_ready))
+    return asyncio.run(_run(Supervisor(plan, log=log, command=command, source=source, base=base), log, on_ready))
 
 
 async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses], None] | None) -> int:

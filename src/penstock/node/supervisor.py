@@ -9,7 +9,7 @@ drain, so that an operator sees how many connections are left.
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,10 @@ import penstock
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
 from penstock.base.errors import StartError
+from penstock.config.changes import Section
+from penstock.config.changes import Written as Table
+from penstock.config.difference import Change
+from penstock.config.layered import WrittenView
 from penstock.config.plan import MetricsPlan, NodePlan
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
@@ -36,7 +40,7 @@ from penstock.node.health.health import Health
 from penstock.node.keeper import Keeper
 from penstock.node.log import Log, TroubleLog, make_log
 from penstock.node.processes import COMMAND, Outfit
-from penstock.node.reload import DrainView, Reloads, ReloadView, Source, Supply, bound
+from penstock.node.reload import Base, DrainView, Reloads, ReloadView, Source, Supply, bound
 from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
 from penstock.policy.health import TargetOrder
@@ -70,6 +74,7 @@ class Supervisor:
         clock: Gives the time.
         command: What starts a worker process, after the interpreter.
         source: Reads the configuration again for a reload; None for a node that has none.
+        base: What the plan was made of, for changes at runtime; None for a node whose tables stay.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Supervisor:
         clock: Clock | None = None,
         command: tuple[str, ...] = COMMAND,
         source: Source | None = None,
+        base: Base | None = None,
     ) -> None:
         self.plan = plan
         self._log = log or make_log(plan.log_level, plan.log_format)
@@ -88,7 +94,7 @@ class Supervisor:
         self._troubles = TroubleLog(self._log)
         self._keeper = Keeper(plan, self._log, self._clock)
         self._resources = ExitStack()
-        self._reloads = Reloads(self, plan, source, self._log)
+        self._reloads = Reloads(self, plan, source, self._log, base)
         self.listeners: tuple[OpenListener, ...] = ()
         self._door: Door | None = None
         self._exports: Exports | None = None
@@ -148,6 +154,18 @@ class Supervisor:
     async def reload(self, *, dry_run: bool = False) -> ReloadView:
         """Read the configuration again and serve it; see `Reloads.reload`."""
         return await self._reloads.reload(dry_run=dry_run)
+
+    async def change(self, section: Section, name: str, table: Table | None, *, dry_run: bool = False) -> ReloadView:
+        """Serve another listener or route until a reload; see `Reloads.change`."""
+        return await self._reloads.change(section, name, table, dry_run=dry_run)
+
+    def tables(self, section: Section) -> Sequence[WrittenView]:
+        """Return every listener or route as it is written; raises ReloadError where nobody knows."""
+        return self._reloads.tables(section)
+
+    def changed(self) -> tuple[Change, ...]:
+        """Return what was changed at runtime."""
+        return self._reloads.changed()
 
     def refuses_reload(self) -> str:
         """Return why the node cannot be reloaded now; empty if it can."""

@@ -5,7 +5,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from penstock.config.changes import Section
+from penstock.config.changes import Written as Table
 from penstock.config.difference import Change
+from penstock.config.layered import WrittenView
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
@@ -61,6 +64,7 @@ class StandIn:
         wanted: What it was told of targets, by route and address.
         drains: How often it was told to drain.
         reloaded: What a reload seems to need a restart for, or why it fails.
+        written: What stands in the configuration, by section and name.
     """
 
     def __init__(self, admin_token: str | None = None, plan: NodePlan = PLAN) -> None:
@@ -74,6 +78,7 @@ class StandIn:
         self.closed: list[int] = []
         self.drains = 0
         self.reloaded: tuple[str, ...] | Exception = ()
+        self.written: dict[tuple[Section, str], Table] = {("listener", "web"): {"name": "web", "listen": ":8001"}}
         self.wanted: dict[tuple[str, str], dict[str, Any]] = {}
         self.kept: dict[str, HistoryView | Exception] = {}
 
@@ -91,6 +96,22 @@ class StandIn:
         if isinstance(self.reloaded, Exception):
             raise self.reloaded
         return ReloadView(not dry_run, (Change("listener", "new", "added"),), self.reloaded)
+
+    async def change(self, section: Section, name: str, table: Table | None, *, dry_run: bool = False) -> ReloadView:
+        """Note a table, or raise what the test has set for reloads."""
+        if isinstance(self.reloaded, Exception):
+            raise self.reloaded
+        if not dry_run:
+            self.written |= {(section, name): table or {}}
+        return ReloadView(not dry_run, (Change(section, name, "changed"),))
+
+    def tables(self, section: Section) -> list[WrittenView]:
+        """Return what is written, as if all of it but `web` had been at runtime."""
+        return [WrittenView(n, dict(table), n != "web") for (kind, n), table in self.written.items() if kind == section]
+
+    def changed(self) -> tuple[Change, ...]:
+        """Return what was noted."""
+        return tuple(Change(section, name, "changed") for section, name in self.written if name != "web")
 
     def switch(self, wanted: Mapping[str, bool]) -> Collection:
         """Switch parts of the collection."""
