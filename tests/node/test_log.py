@@ -6,8 +6,7 @@ import json
 import pytest
 
 from penstock.base.clock import NS
-from penstock.metrics.snapshot import EndedView
-from penstock.node.log import TROUBLE_LINES, Allowance, TroubleLog, make_log
+from penstock.node.log import Allowance, make_log
 
 
 class Terminal(io.StringIO):
@@ -16,16 +15,6 @@ class Terminal(io.StringIO):
     def isatty(self):
         """Say so."""
         return True
-
-
-def trouble(number=1, **changes):
-    """Return a connection that went wrong."""
-    fields = {
-        "id": number, "client": "192.0.2.7:4711", "listener": "web", "target": "", "destination": "example.org:443",
-        "user": "", "ended_by": "proxy", "phase": "negotiate", "close_reason": "error", "reason": "auth",
-        "detail": "wrong password", "duration": 0.0125,
-    }  # fmt: skip
-    return EndedView(**fields | changes)
 
 
 def test_json_is_one_object_a_line():
@@ -79,38 +68,6 @@ def test_a_broken_stream_stops_nobody():
     log = make_log("info", "json", stream)
     stream.close()
     log.error("nobody hears this")
-
-
-def test_refusal_is_one_line_of_reason(kept):
-    """A refused connection is one line with reason, client, listener and detail; what is unknown is left out."""
-    TroubleLog(kept.log).tell([trouble()])
-    (event,) = kept.events("connection refused")
-    assert event["why"] == "auth"
-    assert (event["client"], event["listener"], event["detail"]) == ("192.0.2.7:4711", "web", "wrong password")
-    assert not {"user", "target"} & set(event)
-
-
-@pytest.mark.parametrize(("ended_by", "level"), [("target", "info"), ("client_timeout", "info"), ("internal", "error")])
-def test_failure_says_who(kept, ended_by, level):
-    """A connection that failed without a refusal says who ended it; only a fault of ours is an error."""
-    TroubleLog(kept.log).tell([trouble(reason="", ended_by=ended_by)])
-    (event,) = kept.events("connection failed")
-    assert (event["why"], event["level"]) == (ended_by, level)
-
-
-def test_a_flood_is_counted_in_one_line(kept):
-    """Beyond the lines of one tick there is a single one, whose counts lose nobody."""
-    flood = [trouble(n, reason="protocol" if n % 2 else "auth") for n in range(100)]
-    TroubleLog(kept.log).tell(flood, left_out=900)
-    assert len(kept.events("connection refused")) == TROUBLE_LINES
-    (rest,) = kept.events("more connections went wrong")
-    assert (rest["count"], rest["auth"], rest["protocol"]) == (980, 40, 40)
-
-
-def test_no_trouble_is_no_line(kept):
-    """A quiet tick writes nothing."""
-    TroubleLog(kept.log).tell([])
-    assert kept.events() == []
 
 
 def test_allowance_is_renewed_each_second():

@@ -88,7 +88,8 @@ def node():
 def told(node):
     """Return how many connections the log has told of, one by one and in sums."""
     lines = len(node.logged("connection refused")) + len(node.logged("connection failed"))
-    return lines + sum(each["count"] for each in node.logged("more connections went wrong"))
+    sums = (*node.logged("more connections refused"), *node.logged("more connections failed"))
+    return lines + sum(each["count"] for each in sums)
 
 
 def went_wrong(stats):

@@ -72,6 +72,7 @@ from penstock.metrics.ledger import (
     in_doubt,
     rows_of,
 )
+from penstock.metrics.offences import NO_OFFENCES, Offences, offences
 from penstock.metrics.pairs import PairIndex, Pairs
 from penstock.metrics.tallied import Tallied, TallyReader
 
@@ -188,7 +189,7 @@ class Growth(NamedTuple):
         now: The counters of each row since its connection began; same shape.
         reader: Who folded, for the texts of these rows.
         troubles: The first `TROUBLES` connections that ended badly.
-        left_out: How many more there were.
+        offences: All of them, by client and outcome.
         texts: Of the rows that ended, in their order, if they were asked for.
     """
 
@@ -207,7 +208,7 @@ class Growth(NamedTuple):
     now: Numbers
     reader: "LedgerReader"
     troubles: list[Trouble]
-    left_out: int
+    offences: Offences = NO_OFFENCES
     texts: TextBlock = NO_TEXTS
 
 
@@ -265,7 +266,7 @@ class LedgerReader:
         closed = ~rows.open
         scopes = rows.words[:, SCOPE].copy()  # side by side: three sums look at them
         pairs = self._by_pair(rows, scopes, fresh, closed, counters.growth)
-        outcomes, troubles, left_out = self._endings(rows, closed, dead)
+        outcomes, troubles, wrong = self._endings(rows, closed, dead)
         growth = Growth(
             listeners=_sum_by((scopes & _ID).view(np.int64), fresh, closed, counters.growth),
             routes=pairs.by_route(),
@@ -282,7 +283,7 @@ class LedgerReader:
             now=counters.now,
             reader=self,
             troubles=troubles,
-            left_out=left_out,
+            offences=wrong,
             texts=self.text_block(rows, np.flatnonzero(closed)) if texts else NO_TEXTS,
         )
         self._tick[H_TICK] += 1  # invariant 5
@@ -365,10 +366,10 @@ class LedgerReader:
         table[:, 0] = 0  # connections without a target
         return table
 
-    def _endings(self, rows: Rows, closed: Mask, dead: bool) -> tuple[dict[Outcome, int], list[Trouble], int]:
+    def _endings(self, rows: Rows, closed: Mask, dead: bool) -> tuple[dict[Outcome, int], list[Trouble], Offences]:
         position = np.flatnonzero(closed)
         if not len(position):
-            return {}, [], 0
+            return {}, [], NO_OFFENCES
         packed = rows.words[position, OUTCOME]
         if dead:
             packed = np.where((rows.words[position, STATE] & _KIND) == OPEN, np.uint64(LOST.pack()), packed)
@@ -382,7 +383,7 @@ class LedgerReader:
         troubles = [
             self._trouble(rows, int(i), int(word)) for i, word in zip(chosen[:TROUBLES], packed[bad], strict=False)
         ]
-        return outcomes, troubles, max(0, len(chosen) - TROUBLES)
+        return outcomes, troubles, offences(rows.words[chosen, IP_HIGH], rows.words[chosen, IP_LOW], packed[bad])
 
     def _trouble(self, rows: Rows, index: int, packed: int) -> Trouble:
         words, serial = rows.words[index], int(rows.serial[index])

@@ -232,7 +232,6 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         records: The newest ended connections.
         collection: Which parts are on; what is off shows nothing.
         troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
-        troubles_left_out: How many more there were.
     """
 
     node: NodeView
@@ -259,7 +258,6 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     records: RecordsView
     collection: Collection
     troubles: tuple[EndedView, ...] = ()
-    troubles_left_out: int = 0
 
     def stats(self) -> dict[str, Any]:
         """Return what `GET /api/v1/stats` answers: all but the single connections."""
@@ -300,7 +298,6 @@ def picture(
     live: Live,
     wall_ns: int,
     troubles: tuple[EndedView, ...] = (),
-    troubles_left_out: int = 0,
 ) -> Snapshot:
     """
     Return the snapshot of what a registry holds.
@@ -311,7 +308,7 @@ def picture(
         pids: One of each ledger that is written; 0 for a worker that has not begun.
         live: Its open connections.
         wall_ns: Time since the epoch; unit ns.
-        troubles, troubles_left_out: What went wrong since the last tick.
+        troubles: Some of what went wrong since the last tick.
     """
     pids, whole, counts = tuple(pids), registry.listeners.whole(), registry.pairs.counts()
     return Snapshot(
@@ -349,7 +346,6 @@ def picture(
         collection=registry.collection,
         records=registry.records.view(wall_ns),
         troubles=troubles,
-        troubles_left_out=troubles_left_out,
     )
 
 

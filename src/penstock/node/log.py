@@ -1,5 +1,5 @@
 """
-What an operator reads: one line an event on standard error, and one line of reason for a connection that went wrong.
+What an operator reads: one line an event on standard error.
 
 Coloured on a terminal, logfmt elsewhere, JSON where asked. Clients choose parts of what is logged, so nothing that a
 terminal would obey reaches it.
@@ -7,23 +7,17 @@ terminal would obey reaches it.
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from penstock.base.clock import NS
-from penstock.metrics.snapshot import EndedView
 
 Log = FilteringBoundLogger
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-TROUBLE_LINES = 20
-"""Lines about single connections in one second; the rest of that second is one line of counts. Summaries in FEATURES
-B7 begin at 50 like events in a second; a screen holds about twenty."""
 
 NOTICE_LINES = 20
 """Lines in one second that workers may ask for, all together."""
@@ -94,57 +88,6 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-class TroubleLog:
-    """
-    Says why connections were refused or failed, at most `TROUBLE_LINES` of them a tick.
-
-    Args:
-        log: Where to.
-    """
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def tell(self, troubles: Sequence[EndedView], left_out: int = 0) -> None:
-        """
-        Log one tick's troubles.
-
-        Args:
-            troubles: What the tick found.
-            left_out: How many more there were.
-        """
-        for trouble in troubles[:TROUBLE_LINES]:
-            self._say(trouble)
-        rest = Counter(map(why, troubles[TROUBLE_LINES:]))
-        if count := rest.total() + left_out:
-            self._log.warning("more connections went wrong", count=count, **dict(rest.most_common()))
-
-    def _say(self, trouble: EndedView) -> None:
-        say = self._log.error if trouble.ended_by == "internal" else self._log.info
-        say("connection refused" if trouble.reason else "connection failed", **_fields(trouble))
-
-
-def _fields(trouble: EndedView) -> dict[str, Any]:
-    fields = {
-        "why": why(trouble),
-        "detail": trouble.detail,
-        "listener": trouble.listener,
-        "client": trouble.client,
-        "user": trouble.user,
-        "destination": trouble.destination,
-        "target": trouble.target,
-        "phase": trouble.phase,
-        "seconds": round(trouble.duration, 3),
-        "id": trouble.id,
-    }
-    return {key: value for key, value in fields.items() if value != ""}
-
-
-def why(trouble: EndedView) -> str:
-    """Return the word for what went wrong: the reason of a refusal, else who ended the connection."""
-    return trouble.reason or trouble.ended_by
 
 
 class Allowance:

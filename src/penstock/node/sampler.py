@@ -7,6 +7,7 @@ import penstock
 from penstock.base.clock import NS, Clock
 from penstock.metrics.fold import TROUBLES, Growth, LedgerReader
 from penstock.metrics.live import Live, Share, rfc3339
+from penstock.metrics.offences import NO_OFFENCES, Offences, together
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import EndedView, NodeView, Snapshot, State, ended_view, picture, switched
 
@@ -23,6 +24,7 @@ class Sampler:
         registry: The same.
         state: What the next snapshot says of the node; the supervisor sets it.
         snapshot: The last one; at first one of a node that has done nothing.
+        offences: What went wrong in the second before it.
     """
 
     def __init__(self, clock: Clock, registry: Registry) -> None:
@@ -31,7 +33,8 @@ class Sampler:
         self.state: State = "starting"
         self._readers: dict[int, LedgerReader] = {}
         self._troubles: list[EndedView] = []
-        self._left_out = 0
+        self._wrong: list[Offences] = []
+        self.offences = NO_OFFENCES
         self._started, self._started_at = clock.monotonic_ns(), rfc3339(clock.wall_ns())
         registry.since_ns = clock.wall_ns()
         self.snapshot = self.tick()
@@ -76,7 +79,7 @@ class Sampler:
         self.registry.tick(now, wall, last=last)
         self.registry.records.seal(now, wall)
         troubles, self._troubles = self._troubles, []
-        left_out, self._left_out = self._left_out, 0
+        self.offences, self._wrong = together(self._wrong), []
         self.snapshot = picture(
             self.registry,
             node=self._node(now),
@@ -84,7 +87,6 @@ class Sampler:
             live=Live(shares, self.registry.scopes, now, wall),
             wall_ns=wall,
             troubles=tuple(troubles),
-            troubles_left_out=left_out,
         )
         return self.snapshot
 
@@ -94,7 +96,8 @@ class Sampler:
         scopes = self.registry.scopes
         self.registry.records.add(reader.generation, growth, scopes, self._clock.monotonic_ns())
         self._troubles += [ended_view(trouble, reader.generation, scopes) for trouble in growth.troubles[:room]]
-        self._left_out += growth.left_out + max(0, len(growth.troubles) - room)
+        if len(growth.offences.counts):
+            self._wrong.append(growth.offences)
         return growth
 
     def _node(self, now_ns: int) -> NodeView:

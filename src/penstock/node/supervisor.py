@@ -38,11 +38,12 @@ from penstock.node.door import Door
 from penstock.node.exports.exports import Exports
 from penstock.node.health.health import Health
 from penstock.node.keeper import Keeper
-from penstock.node.log import Log, TroubleLog, make_log
+from penstock.node.log import Log, make_log
 from penstock.node.processes import COMMAND, Outfit
 from penstock.node.reload import Base, DrainView, Reloads, ReloadView, Source, Supply, bound
 from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
+from penstock.node.summaries import Summaries
 from penstock.policy.health import TargetOrder
 
 SHORTEST_TICK_NS = NS // 10
@@ -91,7 +92,7 @@ class Supervisor:
         self._log = log or make_log(plan.log_level, plan.log_format)
         self._clock = clock or SystemClock()
         self._command = command
-        self._troubles = TroubleLog(self._log)
+        self._summaries = Summaries(self._log)
         self._keeper = Keeper(plan, self._log, self._clock)
         self._resources = ExitStack()
         self._reloads = Reloads(self, plan, source, self._log, base)
@@ -342,7 +343,10 @@ class Supervisor:
         except Exception as error:  # numbers that stand still are better than a proxy that does
             self._log.error("tick failed", detail=repr(error))
             return
-        self._troubles.tell(snapshot.troubles, snapshot.troubles_left_out)
+        now = self._clock.monotonic_ns()
+        self._summaries.tell(snapshot.troubles, self._sampler.offences, now)
+        if last:
+            self._summaries.flush(now)
         self._auditor.tell(snapshot.audit)
         if self._ending is not None and (left := snapshot.totals.active):
             self._log.info(f"drain: {left} {'connection' if left == 1 else 'connections'} left")
