@@ -104,6 +104,8 @@ _ID = 0xFFFF
 _ROUTE = np.uint64(_ID << ROUTE_SHIFT)
 """Bits of a SCOPE word that name a route."""
 
+_RELAY = np.uint64(Phase.RELAY)
+
 
 class Texts(NamedTuple):
     """What the worker knows of a connection in words; empty for unknown."""
@@ -185,8 +187,10 @@ class Growth(NamedTuple):
         logins: Logins that were right, and that were wrong.
         rows: What was read, for views of live connections.
         fresh: Which of the rows hold a connection that no fold has seen before; shape (n,).
-        moved: Growth of the counters of each row; shape (n, COUNTERS), each >= 0.
-        now: The counters of each row since its connection began; same shape.
+        moved: Growth of the counters of each row; shape (n, COUNTERS), each >= 0; a column lies side by side.
+        now: The counters of each row since its connection began; same shape, and they lie likewise.
+        scopes: The SCOPE word of each row, side by side; shape (n,).
+        undecided: Which rows are open and do not relay yet; shape (n,).
         reader: Who folded, for the texts of these rows.
         troubles: The first `TROUBLES` connections that ended badly.
         offences: All of them, by client and outcome.
@@ -206,6 +210,8 @@ class Growth(NamedTuple):
     fresh: Mask
     moved: Numbers
     now: Numbers
+    scopes: Words
+    undecided: Mask
     reader: "LedgerReader"
     troubles: list[Trouble]
     offences: Offences = NO_OFFENCES
@@ -239,7 +245,7 @@ class LedgerReader:
         texts = np.frombuffer(self._map, np.uint8, self.rows * TEXT_BYTES, self._texts)
         self._areas: NDArray[np.uint8] = texts.reshape(self.rows, TEXT_BYTES)
         self._state: Words = np.zeros(self.rows, np.uint64)
-        self._base: Numbers = np.zeros((self.rows, COUNTERS), np.int64)
+        self._base: Numbers = np.zeros((COUNTERS, self.rows), np.int64)
         self._target: Numbers = np.zeros(self.rows, np.int64)
         self._routed: Mask = np.zeros(self.rows, np.bool_)
         self._pairs = PairIndex()
@@ -265,13 +271,14 @@ class LedgerReader:
         counters = self._count(rows, fresh)
         closed = ~rows.open
         scopes = rows.words[:, SCOPE].copy()  # side by side: three sums look at them
+        undecided = rows.open & (rows.words[:, PHASE] < _RELAY)
         pairs = self._by_pair(rows, scopes, fresh, closed, counters.growth)
         outcomes, troubles, wrong = self._endings(rows, closed, dead)
         growth = Growth(
-            listeners=_sum_by((scopes & _ID).view(np.int64), fresh, closed, counters.growth),
+            listeners=pairs.by_listener(np.bincount((scopes[np.flatnonzero(fresh)] & _ID).view(np.int64))),
             routes=pairs.by_route(),
             pairs=pairs,
-            targets=self._by_target(rows, scopes, fresh, closed, counters),
+            targets=self._by_target(rows, scopes, fresh, undecided, counters),
             tallied=self._tallies.fold(self._used(H_TALLIES), dead=dead),
             outcomes=outcomes,
             pauses=self._grown(H_PAUSES),
@@ -281,6 +288,8 @@ class LedgerReader:
             fresh=fresh,
             moved=counters.growth,
             now=counters.now,
+            scopes=scopes,
+            undecided=undecided,
             reader=self,
             troubles=troubles,
             offences=wrong,
@@ -333,33 +342,40 @@ class LedgerReader:
             words[found[0], word] += np.uint64(in_doubt(note, int(words[found[0], word]), PIPE_BYTES))
 
     def _count(self, rows: Rows, fresh: Mask) -> "_Counters":
-        before = self._base.take(rows.position, axis=0)
-        before[fresh] = 0  # invariant 3
-        now = np.maximum(before, rows.words[:, CLIENT_RX : REQUESTS + 1].view(np.int64))  # invariant 4
-        self._base[rows.position] = now
-        return _Counters(now, np.subtract(now, before, out=before))
+        new = np.flatnonzero(fresh)
+        now = rows.words[:, CLIENT_RX : REQUESTS + 1].T.copy().view(np.int64)
+        growth = np.empty_like(now)
+        for base, after, grown in zip(self._base, now, growth, strict=True):  # one by one: it is in the cache then
+            before = base.take(rows.position)
+            before[new] = 0  # invariant 3
+            np.maximum(before, after, out=after)  # invariant 4
+            base[rows.position] = after
+            np.subtract(after, before, out=grown)
+        return _Counters(now.T, growth.T)
 
     def _by_pair(self, rows: Rows, scopes: Words, fresh: Mask, closed: Mask, growth: Numbers) -> Pairs:
-        before = self._routed[rows.position]
-        before[fresh] = False
+        before = self._routed.take(rows.position)
+        before[np.flatnonzero(fresh)] = False
         routed = scopes & _ROUTE != 0
         self._routed[rows.position] = before | routed
         places = self._pairs.places(scopes)  # invariant 10
         known = len(self._pairs.keys)
         table = _widen(_sum_by(places, ~before & (routed | closed), closed, growth), known)[:, :known]
-        return Pairs(self._pairs.keys, table, np.bincount(places[rows.open], minlength=known))
+        active = np.bincount(places, minlength=known) - np.bincount(places[np.flatnonzero(closed)], minlength=known)
+        return Pairs(self._pairs.keys, table, active)
 
-    def _by_target(self, rows: Rows, scopes: Words, fresh: Mask, closed: Mask, counters: "_Counters") -> Numbers:
-        before = self._target[rows.position]
-        before[fresh] = 0
-        settled = closed | (rows.words[:, PHASE] >= Phase.RELAY)  # invariant 8
-        named = (scopes >> TARGET_SHIFT & _ID).view(np.int64)
-        target = np.where(settled & (named != 0), named, before)
+    def _by_target(self, rows: Rows, scopes: Words, fresh: Mask, undecided: Mask, counters: "_Counters") -> Numbers:
+        before = self._target.take(rows.position)
+        before[np.flatnonzero(fresh)] = 0
+        target = (scopes >> TARGET_SHIFT & _ID).view(np.int64)
+        kept = np.flatnonzero(undecided | (target == 0))  # invariant 8
+        target[kept] = before[kept]
         arrived = target != before
-        self._target[rows.position[arrived | fresh]] = target[arrived | fresh]
+        changed = np.flatnonzero(arrived | fresh)
+        self._target[rows.position[changed]] = target[changed]
         first = arrived & (before == 0)
         growth = np.where(first[:, None], counters.now, counters.growth) if first.any() else counters.growth
-        table = _sum_by(target, arrived, closed, growth)
+        table = _sum_by(target, arrived, ~rows.open, growth)
         moved = np.bincount(before[arrived & ~first])  # from another target, which it has left
         table = _widen(table, len(moved))
         table[CLOSED, : len(moved)] += moved
@@ -464,8 +480,11 @@ def _sum_by(ids: Numbers, opened: Mask, closed: Mask, growth: Numbers) -> Number
     """Return sums by id, shape (COLUMNS, highest id + 1); exact, where weights of np.bincount are floating point."""
     size = int(ids.max()) + 1 if len(ids) else 1
     table = np.zeros((COLUMNS, size), np.int64)
-    table[OPENED] = np.bincount(ids[opened], minlength=size)
-    table[CLOSED] = np.bincount(ids[closed], minlength=size)
+    table[OPENED] = np.bincount(ids[np.flatnonzero(opened)], minlength=size)
+    table[CLOSED] = np.bincount(ids[np.flatnonzero(closed)], minlength=size)
+    if size == 1:
+        table[BYTES_IN:, 0] = growth.sum(axis=0)
+        return table
     for row, column in zip(table[BYTES_IN:], growth.T, strict=True):
         np.add.at(row, ids, column)
     return table

@@ -58,6 +58,8 @@ SHARE = 10
 """In one tick at most one place of ten passes on, so that a storm of keys that come once leaves those that are known.
 Of keys with open connections the tenth with the most of them stays in any case."""
 
+Places = NDArray[np.int32]
+
 _MASK = 0xFFFF
 """Bits of a key's hash that are looked at first: few rows pass, and all bits of those are compared."""
 
@@ -71,16 +73,19 @@ class Part(NamedTuple):
 
     Args:
         growth: What the fold returned.
-        fresh, open: Which rows hold a connection that no fold has seen before; and one that is open.
+        fresh: Which rows hold a connection that no fold has seen before.
+        ended: Which rows hold one that has ended.
         volume: Bytes that each row moved; shape (n,).
         columns: For bytes in, bytes out and requests: which rows have grown, and by how much.
+        sums: Bytes in, bytes out and requests of all rows.
     """
 
     growth: Growth
     fresh: NDArray[np.intp]
-    open: NDArray[np.intp]
+    ended: NDArray[np.intp]
     volume: Numbers
     columns: tuple[tuple[NDArray[np.intp], Numbers], ...]
+    sums: tuple[int, ...]
 
 
 class Told(NamedTuple):
@@ -157,8 +162,9 @@ class Keyed:
         self._move(places, part, told)
         self._gather(worker, places, rows.position)
         worker.places[rows.position] = places
-        worker.open = np.bincount(places[part.open], minlength=len(self.keys))
-        self._count(worker, places, part, told)
+        size, alone = len(self.keys), len(places) > 0 and bool((places == places[0]).all())
+        worker.open = _places(places, size, alone) - np.bincount(places[part.ended], minlength=size)
+        self._count(worker, places, part, told, alone)
         worker.pressing = _most(part.volume[np.flatnonzero(places == OTHER)], self._share)
 
     def knows(self, generation: int) -> bool:
@@ -295,27 +301,32 @@ class Keyed:
 
     # Counting ---------------------------------------------------------------------------------------------------------
 
-    def _count(self, worker: "_Worker", places: NDArray[np.int32], part: Part, told: Told) -> None:
-        """Count what grew for whom the row shows; nothing yet for who is undecided."""
+    def _count(self, worker: "_Worker", places: Places, part: Part, told: Told, alone: bool) -> None:
+        """Count what grew for whom the row shows, `alone` if that is the same for all; nothing yet for undecided."""
         growth = part.growth
         if told.undecided is None:
             np.add.at(self._totals[C_CONNECTIONS], places[part.fresh], 1)
-            self._add(places, part, None)
+            self._add(places, part, None, alone)
             return
-        counted = worker.counted[growth.rows.position]
+        before = worker.counted.take(growth.rows.position)
+        counted = before.copy()
         counted[part.fresh] = False
         hold = told.undecided & (places == NOBODY) & ~counted
         first = ~(hold | counted)
-        worker.counted[growth.rows.position] = ~hold
+        changed = np.flatnonzero(before == hold)
+        worker.counted[growth.rows.position[changed]] = ~hold[changed]
         np.add.at(self._totals[C_CONNECTIONS], places[np.flatnonzero(first)], 1)
         first[part.fresh] = False
         holds, late = np.flatnonzero(hold), np.flatnonzero(first)  # who is held, and who was until now
-        self._add(places, part, ~(hold | first) if len(holds) or len(late) else None)
+        self._add(places, part, ~(hold | first) if len(holds) or len(late) else None, alone)
         for total, column in enumerate(_MOVED, C_IN):
             np.add.at(self._totals[total], places[late], growth.now[late, column])
         worker.held = np.array([len(holds), *(growth.now[:, column].take(holds).sum() for column in _MOVED)])
 
-    def _add(self, places: NDArray[np.int32], part: Part, chosen: Mask | None) -> None:
+    def _add(self, places: Places, part: Part, chosen: Mask | None, alone: bool) -> None:
+        if alone and chosen is None:
+            self._totals[C_IN:, places[0]] += part.sums
+            return
         for total, (rows, amounts) in enumerate(part.columns, C_IN):
             if chosen is not None:
                 mine = np.flatnonzero(chosen[rows])
@@ -324,7 +335,7 @@ class Keyed:
 
     # Places -----------------------------------------------------------------------------------------------------------
 
-    def _move(self, places: NDArray[np.int32], part: Part, told: Told) -> None:
+    def _move(self, places: Places, part: Part, told: Told) -> None:
         """Bring rows to the places of their keys: those that named one, and as many that wait as there is room for."""
         if not self._free:
             places[told.rows] = self._places_of(told.keys, told.each)
@@ -332,6 +343,8 @@ class Keyed:
         waiting = places == OTHER
         waiting[told.rows] = False
         rows = np.flatnonzero(waiting)
+        if not len(rows) and not len(told.rows):
+            return
         if len(rows) > len(self._free):
             rows = rows[np.argpartition(part.volume[rows], -len(self._free))[-len(self._free) :]]
         asked = [(int(row), key) for row, key in zip(rows, told.ask(rows), strict=True) if key is not None]
@@ -345,7 +358,7 @@ class Keyed:
             keys, each = distinct([keys[i] for i in each[order].tolist()])
         places[rows] = self._places_of(keys, each)
 
-    def _places_of(self, keys: Sequence[Key], each: NDArray[np.intp]) -> NDArray[np.int32]:
+    def _places_of(self, keys: Sequence[Key], each: NDArray[np.intp]) -> Places:
         """Return the place of each row's key; the first keys that have none get those that are free."""
         found = self._places
         for key in keys if self._free else ():
@@ -357,7 +370,7 @@ class Keyed:
         self._turned_away += int(np.count_nonzero(places == OTHER))
         return places
 
-    def _gather(self, worker: "_Worker", places: NDArray[np.int32], position: NDArray[np.intp]) -> None:
+    def _gather(self, worker: "_Worker", places: Places, position: NDArray[np.intp]) -> None:
         """Bring rows of keys that have come by a place, and that were without one until now, to it."""
         found = {hash(key): self._places[key] for key in worker.news if key in self._places}
         worker.news.clear()
@@ -444,6 +457,15 @@ class Keyed:
             self._drained[:, places[i]] += grown[:, i]
 
 
+def _places(places: Places, size: int, alone: bool) -> Numbers:
+    """Return how many rows each place has."""
+    if not alone:
+        return np.bincount(places, minlength=size)
+    counts = np.zeros(size, np.int64)
+    counts[places[0]] = len(places)
+    return counts
+
+
 def _most(numbers: Numbers, count: int) -> Numbers:
     """Return the largest of these numbers that are above 0, largest first, and no more than so many."""
     if len(numbers) > count:
@@ -473,7 +495,7 @@ class _Worker:
     """
 
     def __init__(self) -> None:
-        self.places: NDArray[np.int32] = np.zeros(0, np.int32)
+        self.places: Places = np.zeros(0, np.int32)
         self.counted: Mask = np.zeros(0, np.bool_)
         self.names: Numbers = np.zeros(0, np.int64)
         self.news: list[Key] = []
@@ -481,13 +503,13 @@ class _Worker:
         self.held: Numbers = np.zeros(TOTALS, np.int64)
         self.pressing: Numbers = np.zeros(0, np.int64)
 
-    def places_of(self, position: NDArray[np.intp], fresh: NDArray[np.intp]) -> NDArray[np.int32]:
+    def places_of(self, position: NDArray[np.intp], fresh: NDArray[np.intp]) -> Places:
         """Return the places of rows; of a new connection that of nobody."""
         missing = int(position[-1]) + 1 - len(self.places) if len(position) else 0
         if missing > 0:
             self.places = np.pad(self.places, (0, missing), constant_values=NOBODY)
             self.counted = np.pad(self.counted, (0, missing), constant_values=True)  # if not new: before we began
             self.names = np.pad(self.names, (0, missing))
-        places = self.places[position]
+        places = self.places.take(position)
         places[fresh] = NOBODY
         return places

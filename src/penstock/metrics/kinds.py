@@ -115,10 +115,13 @@ class Kinds:
 
 def part_of(growth: Growth) -> Part:
     """Return a fold as all kinds need it."""
-    columns = []
-    for column in (BYTES_IN, BYTES_OUT, ASKED):
-        amounts = growth.moved[:, column - BYTES_IN]
-        rows = np.flatnonzero(amounts)
-        columns.append((rows, amounts[rows]))
-    volume = growth.moved[:, 0] + growth.moved[:, 1]
-    return Part(growth, np.flatnonzero(growth.fresh), np.flatnonzero(growth.rows.open), volume, tuple(columns))
+    amounts = [growth.moved[:, column - BYTES_IN] for column in (BYTES_IN, BYTES_OUT, ASKED)]
+    rows = [np.flatnonzero(each) for each in amounts]
+    return Part(
+        growth=growth,
+        fresh=np.flatnonzero(growth.fresh),
+        ended=np.flatnonzero(~growth.rows.open),
+        volume=growth.moved[:, 0] + growth.moved[:, 1],
+        columns=tuple((there, each[there]) for there, each in zip(rows, amounts, strict=True)),
+        sums=tuple(int(each.sum()) for each in amounts),
+    )

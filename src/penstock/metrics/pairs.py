@@ -37,9 +37,23 @@ class Pairs(NamedTuple):
 
     def by_route(self) -> NDArray[np.int64]:
         """Return the growth by route; shape (fold.COLUMNS, highest id + 1)."""
-        routes = (self.keys >> np.uint64(_SHIFT)).astype(np.intp)
-        table = np.zeros((len(self.table), int(routes.max()) + 1 if len(routes) else 1), np.int64)
-        np.add.at(table.T, routes, self.table.T)
+        return self._by((self.keys >> np.uint64(_SHIFT)).astype(np.intp))
+
+    def by_listener(self, opened: NDArray[np.int64]) -> NDArray[np.int64]:
+        """
+        Return the growth by listener; shape (fold.COLUMNS, highest id + 1).
+
+        Args:
+            opened: Connections begun by listener, which are not those of its pairs: some have no route yet; shape (n,).
+        """
+        table = self._by((self.keys & _LISTENER).astype(np.intp))
+        table[0] = 0  # fold.OPENED
+        table[0, : len(opened)] = opened
+        return table
+
+    def _by(self, ids: NDArray[np.intp]) -> NDArray[np.int64]:
+        table = np.zeros((len(self.table), int(ids.max()) + 1 if len(ids) else 1), np.int64)
+        np.add.at(table.T, ids, self.table.T)
         return table
 
 

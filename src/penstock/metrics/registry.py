@@ -64,6 +64,9 @@ class Count(NamedTuple):
     rate_out: float
 
 
+_NOTHING = Count(0, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
+
+
 class Table:
     """Totals and rates of every scope of one kind, by id."""
 
@@ -109,11 +112,12 @@ class Table:
 
     def every(self, scopes: Iterable[int]) -> list[Count]:
         """Return the totals of many ids, as `of` does one by one, in a tenth of its time."""
-        totals, rates = self._totals.T.tolist(), self._rates.T.tolist()
-        rates += [[0.0] * COLUMNS] * (len(totals) - len(rates))
-        nothing = [0] * COLUMNS, [0.0] * COLUMNS
-        known = len(totals)
-        return [_count(totals[each], rates[each]) if each < known else _count(*nothing) for each in scopes]
+        opened, closed, *others = self._totals
+        rates = np.zeros((2, self._totals.shape[1]))
+        rates[:, : self._rates.shape[1]] = self._rates[BYTES_IN : BYTES_OUT + 1]
+        columns = (opened, opened - closed, *others, *rates)
+        known = list(map(Count._make, zip(*(column.tolist() for column in columns), strict=True)))
+        return [known[each] if each < len(known) else _NOTHING for each in scopes]
 
     def sums(self) -> Sums:
         """Return what all ids add up to."""

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.base.outcomes import Phase
 from penstock.metrics.fold import Growth, Words, parse_texts
 from penstock.metrics.keyed import Told, distinct
 from penstock.metrics.keys import Kind
-from penstock.metrics.ledger import PHASE, SCOPE, TARGET_SHIFT, TEXT
+from penstock.metrics.ledger import TARGET_SHIFT, TEXT
 from penstock.metrics.scopes import NO_TARGET, TargetScope
 
 _SILENT = b"\0\0"
@@ -56,8 +55,7 @@ class TextWatch:
     def told(self, growth: Growth) -> tuple[Told, Told]:
         """Return what rows say of users, and of destinations."""
         rows, words = growth.rows, growth.rows.words
-        undecided = rows.open & (words[:, PHASE] < Phase.RELAY)
-        targets = words[:, SCOPE] >> _DOWN & _TARGET
+        undecided, targets = growth.undecided, growth.scopes >> _DOWN & _TARGET
         targets[np.flatnonzero(undecided)] = 0  # before its dial is over another one may be tried
         marks = words[:, TEXT] << _TARGET_BITS | targets
         known = self._known(rows.position)
