@@ -17,7 +17,7 @@ name = "edge 1"
 workerz = 3
 [limits]
 connections = "1000"
-connections_per_ip = 5
+quota = 5
 [timeouts]
 idle = 30
 connect = "5 sec"
@@ -51,7 +51,7 @@ a.toml:2: node.name: 'edge 1': a name is 1 to 63 letters, digits, dots, dashes o
 letter or digit; write "edge-1" instead
 a.toml:3: node.workerz: 3: unknown key; write workers instead
 a.toml:5: limits.connections: '1000': must be a whole number from 1 to 10000000; write 1000, without quotes, instead
-a.toml:6: limits.connections_per_ip: 5: not supported by this release
+a.toml:6: limits.quota: 5: not supported by this release
 a.toml:8: timeouts.idle: 30: a duration is text with a unit; write "30s" instead
 a.toml:9: timeouts.connect: '5 sec': 'sec' is no unit of ms, s, m, h or d; write "5s" instead
 a.toml:10: manager: a table: not supported by this release

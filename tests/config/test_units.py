@@ -11,8 +11,10 @@ from penstock.config.units import (
     LONGEST,
     SIZE_UNITS,
     parse_duration,
+    parse_rate,
     parse_size,
     serialize_duration,
+    serialize_rate,
     serialize_size,
 )
 
@@ -102,3 +104,27 @@ def test_any_text_is_read_or_refused(text):
         except Wrong as wrong:
             said = wrong.what
         assert said
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("300/1m", (300, 60 * S)), ("50/2s", (50, 2 * S)), ("100/s", (100, S)), ("7 / 1 h", (7, 3_600 * S))],
+)
+def test_rates(text, rate):
+    """A rate is how many in which time; a unit alone stands for one of it."""
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["", "300", "300/", "/1m", "300/1", "-3/1s", "1.5/1s", "3/1s/2", "3//1s", "٣/1s", "x/s"]
+)
+def test_what_is_no_rate(text):
+    """A text that is no rate is refused."""
+    with pytest.raises(Wrong):
+        parse_rate(text)
+
+
+@given(st.integers(0, 10**19 - 1), st.integers(0, LONGEST // 1_000_000).map(lambda ms: ms * 1_000_000))
+def test_rates_survive(count, ns):
+    """A rate that is written is read back."""
+    assert parse_rate(serialize_rate(count, ns)) == (count, ns)

@@ -109,7 +109,7 @@ class FakeWorker:
             self.report(orders.Closed(order.serial, bool(found)))
 
 
-def serve(plan, ledger_fd, control, listeners, number, board=-1):
+def serve(plan, ledger_fd, control, listeners, number, board=-1, limits=-1):
     """Run a fake worker in this thread."""
     FakeWorker(plan, ledger_fd, control, listeners).run()
 
@@ -122,6 +122,7 @@ def main():
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--listeners", required=True)
     parser.add_argument("--board", type=int, default=-1)
+    parser.add_argument("--limits", type=int, default=-1)
     given = parser.parse_args()
     if given.vice == "stillborn":
         raise SystemExit(3)

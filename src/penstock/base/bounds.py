@@ -174,3 +174,19 @@ REAP_EVERY_NS = 10_000_000_000
 
 REAP_BATCH = 100
 """Of them, those that are looked at before others get their turn: a tenth of a millisecond."""
+
+# Limits -------------------------------------------------------------------------------------------------------------
+
+RATE_COUNT = 4_000_000
+"""Highest count of a rate: 22 bits of a word hold it (dataplane/limit_table.py). HAProxy's counters have 32 bits."""
+
+RATE_SHORTEST_NS = 1_000_000_000
+RATE_LONGEST_NS = 86_400_000_000_000
+"""Time of a rate: nginx knows seconds and minutes, HAProxy's stick tables periods up to 24 days."""
+
+LIMIT_SLOTS = 65_536
+"""Clients, routes and users whose limits are counted at once. HAProxy's stick tables are given 100 thousand to a
+million entries by hand; a client leaves its slot after ten seconds or two windows of silence."""
+
+LIMIT_TABLE_BYTES = 67_108_864
+"""Largest table of them: with very many workers, whose columns take room in each slot, there are fewer slots."""

@@ -11,8 +11,17 @@ from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.compile_routes import compile_served
-from penstock.config.model import Config, Metrics, Timeouts
-from penstock.config.plan import AccessPlan, MetricsPlan, NodePlan, StorePlan, TimeoutPlan, WorkerPlan
+from penstock.config.model import Config, Limits, Metrics, Timeouts
+from penstock.config.plan import (
+    AccessPlan,
+    LimitsPlan,
+    MetricsPlan,
+    NodePlan,
+    RatePlan,
+    StorePlan,
+    TimeoutPlan,
+    WorkerPlan,
+)
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
 from penstock.config.settle import Settled
 from penstock.config.units import DURATION_UNITS
@@ -128,6 +137,7 @@ def _worker(settled: Settled, machine: Machine, workers: int) -> WorkerPlan:
         routes=served.routes,
         timeouts=_timeouts(config.timeouts),
         connections=config.limits.connections,
+        limits=_limits(config.limits),
         workers=workers,
         dns_ttl=config.dns.ttl,
         dns_negative_ttl=config.dns.negative_ttl,
@@ -135,6 +145,20 @@ def _worker(settled: Settled, machine: Machine, workers: int) -> WorkerPlan:
         own_addresses=tuple(_own_addresses(config)),
         access=_access(settled, machine),
     )
+
+
+def _limits(limits: Limits) -> LimitsPlan:
+    """Return what one client may have."""
+    per_ip = limits.connections_per_ip
+    return LimitsPlan(
+        connections_per_ip=0 if isinstance(per_ip, str) else per_ip,
+        rate_per_ip=_rate(limits.rate_per_ip),
+        exempt=tuple(limits.exempt),
+    )
+
+
+def _rate(rate: tuple[int, int] | None) -> RatePlan | None:
+    return None if rate is None else RatePlan(count=rate[0], window=rate[1])
 
 
 def _timeouts(timeouts: Timeouts) -> TimeoutPlan:

@@ -78,8 +78,10 @@ def difference(old: NodePlan, new: NodePlan, old_files: Mapping[str, str], new_f
         *_keys("timeouts", "", before.timeouts, after.timeouts, TIMEOUT_KEYS),
         *(Change("certificate", path, "changed") for path in files),
     ]
-    if before.connections != after.connections:
-        changes.append(Change("limits", "", "changed", ("connections",)))
+    limits = [*(("connections",) if before.connections != after.connections else ())]
+    limits += _differing(before.limits, after.limits)
+    if limits:
+        changes.append(Change("limits", "", "changed", tuple(limits)))
     return Difference(tuple(changes), tuple(_fixed(old, new)))
 
 

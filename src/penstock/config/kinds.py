@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, core_schema
 
+from penstock.base import bounds
 from penstock.base.addresses import Endpoint, is_ip, parse_listen, parse_target, unmap
 from penstock.base.clock import NS
 from penstock.base.urls import parse_url
 from penstock.config.mistakes import Wrong, quoted
-from penstock.config.units import parse_duration, serialize_duration
+from penstock.config.units import parse_duration, parse_rate, serialize_duration
 
 LOGIN_BYTES = 255
 """User name and password each; RFC 1929 section 2 gives their lengths one byte."""
@@ -82,6 +83,30 @@ class Duration(Kind):
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what may be written."""
         return {"type": "string", "pattern": "^([0-9]+ ?(ms|s|m|h|d)" + ("|off" if self.off else "") + ")$"}
+
+
+@dataclass(frozen=True)
+class Rate(Kind):
+    """How many in which time; `"off"` reads as None."""
+
+    def parse(self, value: Any) -> tuple[int, int] | None:
+        """Return how many, and in which time; unit ns."""
+        if value == "off":
+            return None
+        if not isinstance(value, str):
+            bare = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= bounds.RATE_COUNT
+            raise Wrong("a rate is text: how many, a slash and a duration", f'"{value if bare else 300}/1m"')
+        count, window = parse_rate(value)
+        if not 1 <= count <= bounds.RATE_COUNT:
+            raise Wrong(f'a rate lets from 1 to {bounds.RATE_COUNT:,} pass, or is "off"')
+        if not bounds.RATE_SHORTEST_NS <= window <= bounds.RATE_LONGEST_NS:
+            low, high = serialize_duration(bounds.RATE_SHORTEST_NS), serialize_duration(bounds.RATE_LONGEST_NS)
+            raise Wrong(f"the time of a rate is from {low} to {high}")
+        return count, window
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what may be written."""
+        return {"type": "string", "pattern": "^([0-9]+ ?/ ?([0-9]+ ?)?(ms|s|m|h|d)|off)$"}
 
 
 def _with_seconds(value: Any) -> str:

@@ -5,8 +5,7 @@ from penstock.config.mistakes import Key
 KEYS = frozenset(
     {
         ("manager",), ("access",), ("guard",), ("alert",),
-        ("limits", "connections_per_ip"), ("limits", "rate_per_ip"), ("limits", "rate"), ("limits", "bandwidth"),
-        ("limits", "quota"),
+        ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"),
         ("listener", "users_file"), ("listener", "limits"), ("listener", "timeouts"),
         ("route", "users_file"), ("route", "limits"), ("route", "timeouts"),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),

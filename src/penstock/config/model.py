@@ -6,10 +6,11 @@ from pydantic import Field, SecretStr
 
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint
-from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, TargetAddress, UrlText, Whole
+from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, Rate, TargetAddress, UrlText, Whole
 from penstock.config.listener import Listener
+from penstock.config.match_kinds import Network
 from penstock.config.route import Route
-from penstock.config.table import Table, written
+from penstock.config.table import OneOrMore, Table, written
 
 CONNECTIONS = 10_000_000
 """Most that one node can be asked to hold; each takes two descriptors, and Linux's fs.nr_open is a million."""
@@ -56,6 +57,13 @@ class Limits(Table):
     """How much the node takes."""
 
     connections: Annotated[int, Whole(1, CONNECTIONS)] = written(100_000, "Open connections of the whole node.")
+    connections_per_ip: Annotated[int | str, Whole(1, CONNECTIONS, "off")] = written(
+        100, "Open connections of one client address."
+    )
+    rate_per_ip: Annotated[tuple[int, int] | None, Rate()] = written("300/1m", "New connections of one client address.")
+    exempt: Annotated[list[Annotated[str, Network()]], OneOrMore()] = Field(
+        default=["127.0.0.0/8", "::1"], description="Networks whose clients are not limited by address."
+    )
 
 
 class Timeouts(Table):

@@ -350,6 +350,34 @@ class AccessPlan(Struct, frozen=True, kw_only=True):
     query: bool = True
 
 
+class RatePlan(Struct, frozen=True, kw_only=True):
+    """
+    How many may pass in which time.
+
+    Args:
+        count: That pass; 1 or more.
+        window: The time; unit ns.
+    """
+
+    count: int
+    window: int
+
+
+class LimitsPlan(Struct, frozen=True, kw_only=True):
+    """
+    How much one client may have of the node. The node's own connections stand in the WorkerPlan.
+
+    Args:
+        connections_per_ip: Open at once from one address; 0 for no limit.
+        rate_per_ip: New connections from one address; None for no limit.
+        exempt: Networks whose clients are not limited by address.
+    """
+
+    connections_per_ip: int = 0
+    rate_per_ip: RatePlan | None = None
+    exempt: tuple[str, ...] = ()
+
+
 class WorkerPlan(Struct, frozen=True, kw_only=True):
     """
     All that a worker is told.
@@ -360,6 +388,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
             taken where none of them matches.
         timeouts: Deadlines of the node.
         connections: Open connections that the whole node takes; each worker takes its share.
+        limits: What one client may have of it.
         workers: Worker processes of the node; 0 for all in one process.
         ledger_rows: Rows in this worker's ledger.
         dns_ttl: How long an answer serves; unit ns.
@@ -373,6 +402,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     routes: tuple[RoutePlan, ...] = ()
     timeouts: TimeoutPlan = TimeoutPlan()
     connections: int = 100_000
+    limits: LimitsPlan = LimitsPlan()
     workers: int = 1
     ledger_rows: int = bounds.LEDGER_ROWS
     dns_ttl: int = 30 * NS

@@ -1,4 +1,7 @@
-"""Durations (`30s`, `4h`, `250ms`) and sizes (`16KiB`, `1MB`) as operators write them. Each parse has its serialize."""
+"""
+Durations (`30s`, `4h`, `250ms`), sizes (`16KiB`, `1MB`) and rates (`300/1m`) as operators write them. Each parse has
+its serialize.
+"""
 
 import re
 
@@ -20,6 +23,7 @@ LONGEST = 3_650 * DURATION_UNITS["d"]
 LARGEST = 1 << 60
 """An exbibyte; a signed 64-bit count of bytes holds eight."""
 
+_COUNT = re.compile(r"[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"([0-9]{1,19})\s?([A-Za-z]*)", re.ASCII)
 
 _DURATION_SLIPS = {
@@ -89,6 +93,28 @@ def serialize_size(size: int) -> str:
         size: Bytes, 0 or more.
     """
     return next(f"{size // each}{unit}" for unit, each in SIZE_UNITS.items() if size % each == 0) if size else "0B"
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """
+    Return a rate as how many, and in which time; unit of the time: ns.
+
+    Args:
+        text: A whole number, a slash and a duration: `300/1m`, `50/2s`; the unit alone stands for one of it: `100/s`.
+
+    Raises:
+        Wrong: If it is anything else; says what to write where that can be guessed.
+    """
+    count, slash, time = text.partition("/")
+    if not slash or not _COUNT.fullmatch(count.strip(" ")):
+        raise Wrong("a rate is a whole number, a slash and a duration", '"300/1m"')
+    time = time.strip(" ")
+    return int(count), parse_duration(f"1{time}" if time.isalpha() else time)
+
+
+def serialize_rate(count: int, ns: int) -> str:
+    """Return the text that `parse_rate` reads back: so many in so many nanoseconds, whole milliseconds."""
+    return f"{count}/{serialize_duration(ns)}"
 
 
 def _split(text: str, what: str, example: str) -> tuple[int, str]:

@@ -51,6 +51,7 @@ class Listener:
         self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
         self._batch = 1
+        self._entrance = worker.entrance
         self.contexts: Contexts | None = None
         self.equip(equipment)
 
@@ -142,7 +143,15 @@ class Listener:
             host, port = unmap(address[0]), address[1]
         else:
             host, port = "-", 0  # a Unix socket's client has no address
-        row = worker.ledger.open(worker.reactor.now, self._scope, pack_ip(host), port)
+        ip, entrance = pack_ip(host), self._entrance
+        refused = 0
+        if entrance is not None:
+            now = worker.reactor.now
+            refused = entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet(ip, now)
+        row = worker.ledger.open(worker.reactor.now, self._scope, ip, port)
+        if refused:
+            self._send_away(sock, row, refused)
+            return
         if not row:  # what cannot be counted is not served; the ledger has counted that
             sock.close()
             worker.pause("no row of the ledger is free")
@@ -159,6 +168,12 @@ class Listener:
         except Exception as error:
             worker.crashed(connection, error)
 
+    def _send_away(self, sock: RawSocket, row: int, outcome: int) -> None:
+        """Close a client that may not come in, without a word; its row, if one is free, tells why."""
+        sock.close()
+        if row:
+            self.worker.ledger.end(row, self.worker.reactor.now, outcome)
+
     def _await_header(self, connection: Connection, host: str, port: int) -> None:
         trusted = host in self._trusted  # type: ignore[operator]
 
@@ -168,7 +183,13 @@ class Listener:
                 connection.introduce(header, client)
             believed = client.host in self._trusted  # type: ignore[operator]  # who passes bytes on vouches for none
             facts = Facts(client.host, client.port, self._rules, trusted=believed)
-            self._admit(connection, facts, behind_header=True)
+            refused = 0
+            if self._entrance is not None and not believed:  # a trusted proxy is no client
+                refused = self._entrance.admit(pack_ip(client.host), client.host, self.plan.id, self.worker.reactor.now)
+            if refused:
+                connection.end(refused)
+            else:
+                self._admit(connection, facts, behind_header=True)
 
         required = self.plan.accept_proxy == "required"
         Preface(connection, required=required, trusted=trusted, then=admit).start()

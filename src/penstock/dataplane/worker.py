@@ -23,8 +23,10 @@ from penstock.dataplane import orders
 from penstock.dataplane.access_log import AccessLog
 from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
+from penstock.dataplane.entrance import Entrance
 from penstock.dataplane.equipment import Prepared, prepare
 from penstock.dataplane.handlers import Handlers
+from penstock.dataplane.limit_table import LimitTable
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.pool import Pool
@@ -57,6 +59,7 @@ class Worker:
         listeners: Descriptor by listener id; each is bound, listens and does not block. The worker owns them.
         number: Which worker of the node this is, for notices.
         board: Descriptor of how targets are; -1 where nobody says.
+        limits: Descriptor of the limit table; -1 to count for oneself.
 
     Attributes:
         buffer, view: Shared by all connections of this worker: nothing stays in it between two events.
@@ -70,6 +73,7 @@ class Worker:
         listeners: dict[int, int],
         number: int,
         board: int = -1,
+        limits: int = -1,
     ) -> None:
         self.plan, self.number, self._control = plan, number, control
         self.listeners: list[Listener] = []
@@ -77,6 +81,7 @@ class Worker:
         self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
         self.words, self.tallies = self.ledger.words, self.ledger.tallies
         self.board, self._board_seen = Board(board), 0
+        self.entrance = Entrance(LimitTable(limits, number))
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
@@ -96,6 +101,7 @@ class Worker:
         self.plan, self.routes = prepared.plan, prepared.routes
         if self.access is not None:
             self.access.serve(self.plan)
+        self.entrance.equip(self.plan)
         timeouts = self.plan.timeouts
         self.own = OwnAddresses(self.plan.own_addresses)
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
@@ -134,6 +140,7 @@ class Worker:
         self.reactor.close()
         self.ledger.close()
         self.board.close()
+        self.entrance.table.close()
         self._control.close()
 
     def connections(self) -> list[Connection]:
@@ -331,14 +338,16 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("plan", "ledger", "control", "number"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--listeners", required=True, help="ID=FD,ID=FD")
-    parser.add_argument("--board", type=int, default=-1)
+    for name in ("board", "limits"):
+        parser.add_argument(f"--{name}", type=int, default=-1)
     given = parser.parse_args(arguments)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)  # they reach the whole group; the supervisor decides
     plan = msgspec.json.decode(_read_all(given.plan), type=WorkerPlan)
     pairs = (pair.split("=") for pair in given.listeners.split(",") if pair)
     listeners = {int(number): int(fd) for number, fd in pairs}
-    worker = Worker(plan, given.ledger, socket.socket(fileno=given.control), listeners, given.number, given.board)
+    control = socket.socket(fileno=given.control)
+    worker = Worker(plan, given.ledger, control, listeners, given.number, given.board, given.limits)
     sys.unraisablehook = Unraisable(worker.report)
     tune_garbage_collector()
     worker.run()

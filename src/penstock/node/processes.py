@@ -52,12 +52,14 @@ class Outfit(NamedTuple):
         listeners: Bound and listening.
         command: Arguments of the Python interpreter that start a worker.
         board: Descriptor of how targets are; -1 where nobody says.
+        limits: Descriptor of the limit table; -1 where each worker counts for itself.
     """
 
     plan: WorkerPlan
     listeners: tuple[OpenListener, ...]
     command: tuple[str, ...] = COMMAND
     board: int = -1
+    limits: int = -1
 
 
 NoticeSink = Callable[["Life", orders.Notice | orders.TargetFailed], None]
@@ -220,7 +222,7 @@ class ProcessLife(Life):
         ours, theirs = orders.pair()
         plan = in_memory(msgspec.json.encode(outfit.plan))
         listeners = {each.plan.id: each.of_worker(self.number).fileno() for each in outfit.listeners}
-        boards = (outfit.board,) if outfit.board >= 0 else ()
+        shared = [fd for fd in (outfit.board, outfit.limits) if fd >= 0]
         arguments = {
             "--plan": plan,
             "--ledger": self.ledger,
@@ -228,11 +230,12 @@ class ProcessLife(Life):
             "--listeners": ",".join(f"{listener}={fd}" for listener, fd in listeners.items()),
             "--number": self.number,
             "--board": outfit.board,
+            "--limits": outfit.limits,
         }
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, *outfit.command, *(str(word) for pair in arguments.items() for word in pair)],
-                pass_fds=(plan, self.ledger, theirs.fileno(), *boards, *listeners.values()),
+                pass_fds=(plan, self.ledger, theirs.fileno(), *shared, *listeners.values()),
                 stdin=subprocess.DEVNULL,
                 # standard output is data; whatever a worker says is for people, unless it is the access log
                 stdout=None if outfit.plan.access.file == STANDARD_OUTPUT and outfit.plan.access.format != "off" else 2,

@@ -8,6 +8,7 @@ drain, so that an operator sees how many connections are left.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from penstock.config.changes import Written as Table
 from penstock.config.difference import Change
 from penstock.config.layered import WrittenView
 from penstock.config.plan import MetricsPlan, NodePlan
+from penstock.dataplane import limit_table
 from penstock.metrics.audit import AuditView
 from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
@@ -109,6 +111,7 @@ class Supervisor:
         self._crew: Crew
         self._auditor: Auditor
         self._health: Health
+        self._limits = -1
 
     # What the doors ask ----------------------------------------------------------------------------------------------
 
@@ -293,6 +296,8 @@ class Supervisor:
         door = None if admin is None else endpoint_of(admin)
         self.plan = bound(self.plan, self.listeners, door)
         registry = Registry(self.plan, self._clock.monotonic_ns())
+        self._limits = limit_table.create()
+        self._resources.callback(os.close, self._limits)
         self._sampler = Sampler(self._clock, registry)
         self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
         self._health = Health(self.plan.worker, self._clock, self._log)
@@ -313,7 +318,7 @@ class Supervisor:
         )
 
     def _outfit(self) -> Outfit:
-        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board)
+        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, self._limits)
 
     def _say_ready(self) -> None:
         addresses = self.addresses

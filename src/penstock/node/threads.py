@@ -12,16 +12,22 @@ from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
 from penstock.node.processes import Life, NoticeSink, Outfit
 
-Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int, int], None]
+Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int, int, int], None]
 
 
 def serve(
-    plan: WorkerPlan, ledger_fd: int, control: socket.socket, listeners: dict[int, int], number: int, board: int
+    plan: WorkerPlan,
+    ledger_fd: int,
+    control: socket.socket,
+    listeners: dict[int, int],
+    number: int,
+    board: int,
+    limits: int,
 ) -> None:
     """Run a worker in this thread until it is told to end."""
     from penstock.dataplane.worker import Worker  # noqa: PLC0415 - a supervisor of processes needs no data plane
 
-    Worker(plan, ledger_fd, control, listeners, number, board).run()
+    Worker(plan, ledger_fd, control, listeners, number, board, limits).run()
 
 
 class ThreadLife(Life):
@@ -57,15 +63,21 @@ class ThreadLife(Life):
         ours, theirs = orders.pair()
         self._listen_to(ours)
         copies = {each.plan.id: os.dup(each.of_worker(self.number).fileno()) for each in outfit.listeners}
-        arguments = (serve, outfit.plan, theirs, copies, outfit.board)
+        arguments = (serve, outfit.plan, theirs, copies, outfit.board, outfit.limits)
         threading.Thread(target=self._run, args=arguments, name=f"penstock-worker-{self.number}", daemon=True).start()
 
     def _run(
-        self, serve: Serve, plan: WorkerPlan, control: socket.socket, listeners: dict[int, int], board: int
+        self,
+        serve: Serve,
+        plan: WorkerPlan,
+        control: socket.socket,
+        listeners: dict[int, int],
+        board: int,
+        limits: int,
     ) -> None:
         how = "exit 0"
         try:
-            serve(plan, self.ledger, control, listeners, self.number, board)
+            serve(plan, self.ledger, control, listeners, self.number, board, limits)
         except Exception as error:
             traceback.print_exc()  # as a process would, on standard error
             how = f"{type(error).__name__}: {error}"
