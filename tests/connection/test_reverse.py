@@ -90,7 +90,7 @@ def test_blocks_and_logins():
         b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=us-ascii\r\nContent-Length: 31\r\n"
         b"Cache-Control: no-store\r\nConnection: close\r\n\r\npenstock: this is not allowed\n"
     )
-    for path in (b"/admin", b"//admin", b"/%61dmin", b"/x/../admin"):
+    for path in (b"/admin", b"//admin", b"/%61dmin", b"/x/../admin", b"/%2fadmin", b"/\\admin", b"/%5Cadmin"):
         play(
             get(path, b"Connection: close"), takes(NO), hears(blocked.replace(b"31", b"30")),
             closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS),

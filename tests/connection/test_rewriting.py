@@ -60,6 +60,15 @@ def test_paths_host_and_fields():
     assert made(b"GET /apple HTTP/1.1\r\nHost: a\r\n\r\n", strip_prefix="/app").startswith(b"GET /apple HTTP/1.1")
 
 
+@pytest.mark.parametrize("path", [b"/%61pp/x", b"//app/x", b"/app%2Fx", b"/%2fapp//x", b"/app/x"])
+def test_a_prefix_goes_in_any_spelling(path):
+    """A path that rules see below a prefix loses it, however it is spelled, and its query stays."""
+    said = made(b"GET " + path + b"?q=/app HTTP/1.1\r\nHost: a\r\n\r\n", strip_prefix="/app", add_prefix="/v2")
+    assert said.split()[1] in (b"/v2/x?q=/app", b"/v2//x?q=/app")
+    said = made(b"GET /%61%70p?q HTTP/1.1\r\nHost: a\r\n\r\n", strip_prefix="/a%70p/")
+    assert said.startswith(b"GET /?q HTTP/1.1")
+
+
 def test_a_route_that_changes_no_answer_costs_nothing():
     """Without a word on answers there is nothing to be done with them."""
     assert answer_changes(RoutePlan(id=1, name="r", rewrite=RewritePlan(set_request=(("X-A", "1"),)))) is None

@@ -14,6 +14,9 @@ PATH_CHARACTERS = 2_048
 
 _HOST = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}", re.ASCII)
 _PATH = re.compile(r"/[!-~]*", re.ASCII)
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
+_DOTS = re.compile(r"/\.\.?(?:/|$)")
 _PORTS = re.compile(r"([0-9]{1,5})(?:\s?-\s?([0-9]{1,5}))?", re.ASCII)
 
 
@@ -63,11 +66,30 @@ class PathPattern(Kind):
             raise Wrong("a path is matched without its query", f'"{re.split("[?#]", begin)[0]}"')
         if not _PATH.fullmatch(begin):
             raise Wrong("a path is printable ASCII without spaces; write others as %XX")
+        star = value[len(begin) :]
+        spelled = _spelled(begin)
+        if "%" in _ESCAPE.sub("", spelled):
+            raise Wrong("a percent sign stands before two hexadecimal digits; write %25 for itself")
+        if _DOTS.search(spelled if not star else spelled.rpartition("/")[0]):
+            raise Wrong("requests are matched without . and .. in their paths")
+        if spelled != begin:
+            raise Wrong("requests are matched in one spelling", f'"{spelled}{star}"')
         return str(value)
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what may be written."""
         return {"type": "string", "pattern": "^(/[!-~]*|\\*)$"}
+
+
+def _spelled(path: str) -> str:
+    """Return a path as rules see those of requests (protocols/http1/paths.py), but for dot segments."""
+    plain = _ESCAPE.sub(lambda found: _unescaped(found[0]), path)
+    return re.sub(r"[/\\]+", "/", plain)
+
+
+def _unescaped(escape: str) -> str:
+    byte = chr(int(escape[1:], 16))
+    return byte if byte in "/\\" or _UNRESERVED.fullmatch(byte) else escape.upper()
 
 
 class Network(Kind):

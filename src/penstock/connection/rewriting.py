@@ -10,6 +10,7 @@ from penstock.config.plan import RoutePlan
 from penstock.protocols.http1.changes import AnswerChanges, Paths
 from penstock.protocols.http1.fields import VIA, VIA_1_0, without
 from penstock.protocols.http1.origin import OriginRequest
+from penstock.protocols.http1.paths import spelled, split_query, without_prefix
 
 FORWARDING = frozenset(
     (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip")
@@ -75,6 +76,7 @@ class Rewriter:
         if not trusted and rewrite.forwarded != "off":
             self._removed |= FORWARDING
         self._added = _fields(rewrite.set_request)
+        self._stripped = spelled(rewrite.strip_prefix.encode()).rstrip(b"/")
         self._known: dict[tuple[bytes, bytes], bytes] = {}
 
     def head(self, request: OriginRequest) -> bytes:
@@ -97,12 +99,9 @@ class Rewriter:
         rewrite = self.route.rewrite
         if target == b"*":
             return target
-        strip = rewrite.strip_prefix.encode().rstrip(b"/")
-        if strip and (target == strip or target.startswith((strip + b"/", strip + b"?"))):
-            target = target[len(strip) :]
-        if not target.startswith(b"/"):
-            target = b"/" + target
-        return rewrite.add_prefix.encode().rstrip(b"/") + target
+        path, query = split_query(target)
+        rest = without_prefix(path, self._stripped) if self._stripped else None
+        return rewrite.add_prefix.encode().rstrip(b"/") + ((path if rest is None else rest) or b"/") + query
 
     def _lines(self, request: OriginRequest) -> bytes:
         rewrite = self.route.rewrite
