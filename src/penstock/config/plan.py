@@ -67,6 +67,33 @@ class MatchPlan(Struct, frozen=True, kw_only=True):
     sni: bool | None = None
 
 
+class AccessRulePlan(Struct, frozen=True, kw_only=True):
+    """
+    Who may go where, and when. Each key must match, and one of its values is enough; an empty key matches all.
+
+    Args:
+        name: For logs and for whoever asks why.
+        action: `allow` or `block`.
+        priority: Of two rules that match, that with the higher one counts; of two with the same, one that blocks.
+        listeners: Numbers of listeners.
+        clients: Networks such as `10.0.0.0/8`, or addresses; an IPv4 client has its IPv4 everywhere.
+        users: User names.
+        ports: Ranges of the port that was asked for, as (first, last); the listener's where none was.
+        destinations: Where a client of a forward proxy wants to go.
+        times: Minutes of the week by the node's clock, as (first, last); Monday begins with 0.
+    """
+
+    name: str
+    action: str
+    priority: int = 0
+    listeners: tuple[int, ...] = ()
+    clients: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    ports: tuple[tuple[int, int], ...] = ()
+    destinations: tuple[DestinationPlan, ...] = ()
+    times: tuple[tuple[int, int], ...] = ()
+
+
 class HealthPlan(Struct, frozen=True, kw_only=True):
     """
     How a route's targets are looked after.
