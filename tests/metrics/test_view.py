@@ -1,12 +1,12 @@
 """What users ask of a node's metrics, in the words in which they ask."""
 
-import time
-
 import msgspec
 import pytest
 
 from penstock.base.outcomes import Phase
+from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, WorkerPlan
 from penstock.metrics.keys import OTHER_NAME as OTHER
+from penstock.metrics.rings import View
 from penstock.metrics.tops import NAMED
 from penstock.metrics.view import Metrics, UnknownScopeError, parse_span, parse_window
 from penstock.testing.pen import Pen
@@ -239,33 +239,38 @@ def test_many_clients_are_named_up_to_a_bound(node):
     pen.close()
 
 
-def test_reads_are_quick(node):
-    """Each property is read in under a millisecond at its best, five minutes of a thousand clients behind it."""
-    pen = Pen(rows=1_000)
-    node.sampler.attach(2, pen.fd)
-    for i in range(1_000):
-        pen.move(pen.open(1, (f"10.0.{i >> 8}.{i & 255}", 1)), i)
-    for _ in range(310):
-        node.tick()
+def test_what_a_read_looks_at_does_not_grow_with_routes_and_clients(monkeypatch):
+    """Each ring is looked at once for a window of all its keys, and no further back than the window reaches."""
+    routes = tuple(RoutePlan(id=i, name=f"r{i}") for i in range(1, 61))
+    listeners = tuple(
+        ListenerPlan(id=each.id, name=each.name, protocol="socks5", host="::1", port=each.id, route=each)
+        for each in routes
+    )
+    plan = NodePlan(name="n", workers=1, admin=None, socket_path="/x", worker=WorkerPlan(listeners=listeners))
+    busy = StandIn(plan=plan)
+    for i in range(60):
+        busy.pen.move(busy.pen.open(i + 1, (f"10.0.0.{i}", 1)), i)
+    for _ in range(90):
+        busy.tick()
+    looked: dict[int, list[int]] = {}
+    newest = View.newest
+
+    def watched(view, seconds):
+        found = newest(view, seconds)
+        looked.setdefault(len(view.ring.samples[0]), []).append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(View, "newest", watched)
+    throughput = Metrics(busy.snapshot()).throughput
+    assert (len(throughput.by_route), len(throughput.by_ip)) == (60, 61)
+    keys = 2 + busy.sampler.registry.plan.metrics.clients
+    assert looked.pop(keys) == [10, 10, 10]  # clients, users, destinations
+    (others,) = looked.values()
+    assert sorted(others) == [1, 10, 10, 60]  # the node's three windows, and that of all routes
+    busy.close()
+
+
+def test_windows_of_many_are_those_of_each(node):
+    """What is asked for all routes at once is what each of them answers alone."""
     metrics = Metrics(node.snapshot())
-    reads = {
-        "connections": lambda: metrics.connections,
-        "throughput": lambda: metrics.throughput,
-        "requests": lambda: metrics.requests,
-        "window": lambda: metrics.window(60, "route:out"),
-        "client": lambda: metrics.window(60, "client:10.0.3.1"),
-        "history": lambda: metrics.history(300),
-    }
-    slow = {}
-    for name, read in reads.items():
-        best = min(_timed(read) for _ in range(20))
-        if best >= 0.001:
-            slow[name] = best
-    assert slow == {}
-    pen.close()
-
-
-def _timed(work):
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+    assert metrics.throughput.by_route == {name: metrics.window(10, f"route:{name}") for name in ("default", "out")}

@@ -133,19 +133,21 @@ class View(NamedTuple):
     ring: Ring
     end: int
 
-    def window(self, seconds: float, key: int | None = None) -> Window:
+    def window(self, seconds: float, key: int | NDArray[np.intp] | None = None) -> Window:
         """
         Return what grew in the newest time: the newest sample, and all that lie in the window by more than half.
 
         Args:
             seconds: Length of the window; unit s, above 0.
-            key: Whose growth; None for everybody's.
+            key: Whose growth; many at once, or None for everybody's.
 
         Cost: O(samples in the window), and times O(keys) for everybody's.
         """
         numbers, covered = self.newest(seconds)
         ring = self.ring
         slots = numbers % len(ring.at)
+        if isinstance(key, np.ndarray):
+            slots = slots[:, None]
         samples = ring.samples[slots] if key is None else ring.samples[slots, key]
         return Window(samples.sum(axis=0, dtype=np.float64), covered)
 
@@ -160,10 +162,12 @@ class View(NamedTuple):
             Numbers of the samples, as `Ring.end` counts them, newest first.
         """
         numbers = self._held(int(2 * seconds) + 2)  # no sample covers less than half a second
-        covered = self.ring.covered[numbers % len(self.ring.at)]
-        middles = np.cumsum(covered) - covered / 2  # how long ago the middle of each sample was
-        count = max(1, int(np.searchsorted(middles, seconds)))
-        return numbers[:count], float(covered[:count].sum())
+        if not len(numbers):
+            return numbers, 0.0
+        covered = self.ring.covered.take(numbers, mode="wrap")
+        ago = covered.cumsum()
+        count = max(1, int((ago - covered / 2).searchsorted(seconds)))  # how long ago the middle of each sample was
+        return numbers[:count], float(ago[count - 1])
 
     def history(self, steps: int, key: int, step: int = 1) -> History:
         """

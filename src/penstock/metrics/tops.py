@@ -7,9 +7,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from penstock.metrics.keys import C_CONNECTIONS, FIRST, NOBODY, OTHER, OTHER_NAME, Picture
+from penstock.metrics.rings import Floats
 
 NAMED = 100
 """Keys that `by_ip` and the like name; the rest are `other`."""
+
+_FIRST = 2 * NAMED
+"""Places that are sorted and looked at first."""
 
 TOP = 10
 """Keys in `top_ips` and the like."""
@@ -94,11 +98,11 @@ def most_open(picture: Picture | None) -> MostOpen:
         return MostOpen({}, [])
     active, totals = picture.active, picture.totals
     places = _known(picture, np.lexsort((-totals[C_CONNECTIONS], -active)), NAMED)
-    names = [picture.name(place) for place in places]
-    opened = active[places].tolist()
-    columns = totals[:, places].T.tolist()
+    names, named = [picture.name(place) for place in places], np.array(places, np.intp)
+    opened = active[named].tolist()
+    columns = totals[:, named].T.tolist()
     counts = {name: ConnectionCount(now, all_[0]) for name, now, all_ in zip(names, opened, columns, strict=True)}
-    rest = _rest(len(active), places)
+    rest = _rest(len(active), named)
     counts[OTHER_NAME] = ConnectionCount(int(active[rest].sum()), int(totals[C_CONNECTIONS, rest].sum()))
     return MostOpen(counts, list(zip(names[:TOP], opened, columns, strict=False)))
 
@@ -108,16 +112,27 @@ def fastest(picture: Picture | None, seconds: int) -> dict[str, KeyRates]:
     if picture is None:
         return {}
     rates = picture.rates(seconds)
-    places = _known(picture, np.argsort(-rates.sum(axis=1), kind="stable"), NAMED)
-    found = {picture.name(place): KeyRates(*pair) for place, pair in zip(places, rates[places].tolist(), strict=True)}
-    return found | {OTHER_NAME: KeyRates(*rates[_rest(len(rates), places)].sum(axis=0).tolist())}
+    places = _known(picture, _most_first(rates[:, 0] + rates[:, 1]), NAMED)
+    named = np.array(places, np.intp)
+    found = {picture.name(place): KeyRates(*pair) for place, pair in zip(places, rates[named].tolist(), strict=True)}
+    found[OTHER_NAME] = KeyRates(*(_rest(len(rates), named).astype(np.float64) @ rates).tolist())
+    return found
+
+
+def _most_first(numbers: Floats) -> NDArray[np.intp]:
+    """Return the places of the largest numbers, `_FIRST` or more of them, then all others; equal ones in order."""
+    if len(numbers) <= _FIRST:
+        return np.argsort(-numbers, kind="stable")
+    least = np.partition(numbers, -_FIRST)[-_FIRST]
+    large = np.flatnonzero(numbers >= least)
+    return np.concatenate((large[np.argsort(-numbers[large], kind="stable")], np.flatnonzero(numbers < least)))
 
 
 def _known(picture: Picture, order: NDArray[np.intp], limit: int) -> list[int]:
     """Return the first places in this order that have a key; that of `-` too, once it was needed."""
     keys, found = picture.keys, []
     nobody = bool(picture.totals[C_CONNECTIONS, NOBODY])
-    for part in (order[: 2 * limit], order[2 * limit :]):  # the first ones nearly always suffice
+    for part in (order[:_FIRST], order[_FIRST:]):  # the first ones nearly always suffice
         for place in part.tolist():
             if keys[place] is not None if place >= FIRST else place == NOBODY and nobody:
                 found.append(place)
@@ -126,7 +141,7 @@ def _known(picture: Picture, order: NDArray[np.intp], limit: int) -> list[int]:
     return found
 
 
-def _rest(size: int, named: list[int]) -> NDArray[np.bool_]:
+def _rest(size: int, named: NDArray[np.intp]) -> NDArray[np.bool_]:
     rest = np.ones(size, np.bool_)
     rest[named] = False
     rest[OTHER] = True

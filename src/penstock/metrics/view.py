@@ -181,8 +181,10 @@ class Metrics:
     @property
     def throughput(self) -> Throughputs:
         """Return the rates of the named windows."""
-        routes = dict.fromkeys(view.name for view in self._snapshot.routes)
-        tracked = (route for route in routes if f"route:{route}" in self._snapshot.series.slots)
+        series = self._snapshot.series
+        scopes = {f"route:{view.name}": view.name for view in self._snapshot.routes}
+        tracked = [scope for scope in scopes if scope in series.slots]
+        routes = series.rates_of(tracked, WINDOWS["recent"])
         clients, users, destinations = (
             tops.fastest(self._snapshot.kinds.get(kind), WINDOWS["recent"]) for kind in KINDS
         )
@@ -190,7 +192,7 @@ class Metrics:
             instant=self.window(WINDOWS["instant"]),
             recent=self.window(WINDOWS["recent"]),
             average=self.window(WINDOWS["average"]),
-            by_route={route: self.window(WINDOWS["recent"], f"route:{route}") for route in tracked},
+            by_route={scopes[scope]: rates for scope, rates in routes.items()},
             by_ip=clients,
             by_user=users,
             by_destination=destinations,
