@@ -1,5 +1,6 @@
 """Connections that are dead and do not know it."""
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -50,6 +51,59 @@ def test_whoever_has_an_answer_is_not_stuck():
             client.sendall(b"y")
             assert client.recv(1) == b"y"
         assert plane.ended()[0].outcome == COMPLETE
+
+
+def pass_looks(plane, nanoseconds=300_000_000):
+    """Let the worker's clock go on, over several looks."""
+    seen = plane.worker.reactor.now
+    wait_for(lambda: plane.worker.reactor.now > seen + nanoseconds)
+
+
+def test_a_client_that_goes_on_speaking_is_owed_no_answer():
+    """A flow that only ever goes up, such as that of syslog, may pause for as long as the idle timeout says."""
+    with (
+        serving(swallow) as target,
+        bench(listener("main", "tcp", target.port), timeouts=quick(stuck=0.6)) as plane,
+        plane.connect() as client,
+    ):
+        client.sendall(b"one\n")
+        pass_looks(plane)
+        client.sendall(b"two\n")
+        pass_looks(plane, 1_500_000_000)
+        assert plane.rows()[0].outcome is None
+        client.sendall(b"three\n")
+        wait_for(lambda: plane.rows()[0].target_tx == 14)
+
+
+def test_what_a_target_does_not_take_is_stuck_whoever_speaks():
+    """A client that goes on speaking to a target which takes nothing any more is ended."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+        bench(listener("main", "tcp", deaf.getsockname()[1]), timeouts=quick(stuck=0.6)) as plane,
+        plane.connect() as client,
+    ):
+        client.sendall(b"one")
+        pass_looks(plane)
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client.send(bytes(65_536))
+        assert plane.ended()[0].texts[2].startswith("stuck: the target takes nothing")
+
+
+def test_a_client_that_only_shook_hands_has_not_spoken(tmp_path):
+    """The bytes of a TLS handshake are nothing that a target owes an answer to."""
+    tls = TlsPlan(certificates=(Authority(tmp_path).issue("localhost"),))
+    with (
+        serving(swallow) as target,
+        bench(listener("main", "tcp", target.port, tls=tls), timeouts=quick(stuck_tls=0.2)) as plane,
+        plane.connect() as raw,
+    ):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(raw):
+            pass_looks(plane, 1_000_000_000)
+            assert plane.rows()[0].outcome is None
 
 
 def test_tls_gets_more_time(tmp_path):

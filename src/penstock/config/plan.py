@@ -346,7 +346,7 @@ class TimeoutPlan(Struct, frozen=True, kw_only=True):
         pool_idle: For a target connection that waits in the pool.
         drain: From the order to stop until what still runs is cut.
         half_zombie, half_zombie_tls: Since a byte moved on a connection of which the kernel has closed one end.
-        stuck, stuck_tls: Since a byte moved on one whose client has spoken and whose target never has.
+        stuck, stuck_tls: Since a byte moved on one whose target never said a word and owes one, or takes nothing.
     """
 
     handshake: int = 10 * NS
