@@ -85,7 +85,8 @@ class FakeWorker:
 
     def obey(self, control):
         """Do what the supervisor says, unless stubborn."""
-        packet = control.recv(orders.PACKET_BYTES)
+        packet, fds = orders.receive(control)
+        self.gifts = fds
         if not packet:
             self.ending = True
         elif self.vice == "stubborn":
@@ -102,6 +103,8 @@ class FakeWorker:
             for sock in self.listeners.values():
                 self.selector.unregister(sock)
                 sock.close()
+        elif isinstance(order, orders.NewBans):
+            self.report(orders.Notice("info", "new bans", f"place {order.place}, {len(self.gifts)} descriptors"))
         else:
             found = [c for c, row in self.clients.items() if self.ledger.words[row + STATE] >> 2 == order.serial]
             for client in found:
@@ -109,7 +112,7 @@ class FakeWorker:
             self.report(orders.Closed(order.serial, bool(found)))
 
 
-def serve(plan, ledger_fd, control, listeners, number, board=-1, limits=-1):
+def serve(plan, ledger_fd, control, listeners, number, board=-1, limits=-1, bans=()):
     """Run a fake worker in this thread."""
     FakeWorker(plan, ledger_fd, control, listeners).run()
 
@@ -123,6 +126,7 @@ def main():
     parser.add_argument("--listeners", required=True)
     parser.add_argument("--board", type=int, default=-1)
     parser.add_argument("--limits", type=int, default=-1)
+    parser.add_argument("--bans", default="")
     given = parser.parse_args()
     if given.vice == "stillborn":
         raise SystemExit(3)

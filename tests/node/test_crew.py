@@ -10,6 +10,7 @@ import pytest
 from penstock.base.clock import NS
 from penstock.base.errors import StartError
 from penstock.dataplane import orders
+from penstock.dataplane.bans import BY_HAND, LISTED
 from penstock.node import crew
 
 from .conftest import Stage, refuses, until
@@ -247,5 +248,22 @@ def test_a_death_before_the_close_is_no_connection(stage):
     async def go():
         async with stage(1) as it:
             assert not await it.crew.close_connection(99, 1)
+
+    asyncio.run(go())
+
+
+def test_bans_of_networks_go_to_workers_that_serve_and_to_those_that_come(stage):
+    """A new table reaches every worker with its descriptor; taking it away is an order without one."""
+
+    async def go():
+        async with stage(2) as it:
+            fd = os.memfd_create("x")
+            it.crew.hand_bans(LISTED, (-1, -1, fd))
+            it.crew.hand_bans(BY_HAND, (-1, -1, fd))
+            await until(lambda: len(it.kept.events("new bans")) == 4)
+            details = [each["detail"] for each in it.kept.events("new bans")]
+            assert sorted(details) == ["place 0, 0 descriptors"] * 2 + ["place 1, 1 descriptors"] * 2
+            assert it.crew._outfit.bans == (-1, -1, fd)
+            os.close(fd)
 
     asyncio.run(go())

@@ -29,8 +29,8 @@ def test_a_thread_that_fails_is_replaced(stage, capsys):
     """An exception in the thread is told, counted as a death, and another worker serves."""
     deaths = []
 
-    def dying_once(plan, ledger_fd, control, listeners, number, board, limits):
-        serve(plan, ledger_fd, control, listeners, number, board, limits)
+    def dying_once(plan, ledger_fd, control, listeners, number, board, limits, bans):
+        serve(plan, ledger_fd, control, listeners, number, board, limits, bans)
         if not deaths:
             deaths.append(number)
             raise ValueError("lived long enough")

@@ -8,7 +8,7 @@ Seams, for who adds a step:
 - `admit` is the whole first stage: one call a connection, microseconds. It is given the packed address (16 bytes, IPv4
   mapped), the same as text, and the time. What a step needs is made when the plan comes (`equip`) or remembered in a
   bounded dict; a step makes no tuples, no text and no system calls.
-- `bans` is what tells whether an address is banned: a callable of the packed address that returns 0 or an outcome.
+- `bans` is what tells whether an address is banned: a callable of the packed address.
 - `access` is what tells whether client, listener and time may: a callable of (packed address, listener id, time).
 - Both are None where there is nothing to ask; whoever sets them may set others between two turns of the reactor.
 - `greet` is the part of it that is asked about a socket's peer where a PROXY header is to come, which may speak for
@@ -27,8 +27,8 @@ REFUSE_BAN, REFUSE_ACCESS, REFUSE_GLOBAL, REFUSE_IP, REFUSE_RATE = (
     for reason in (Reason.BAN, Reason.ACCESS, Reason.GLOBAL_LIMIT, Reason.IP_LIMIT, Reason.RATE_LIMIT)
 )
 
-Bans = Callable[[bytes], int]
-"""From a packed address to 0, or the outcome that refuses it."""
+Bans = Callable[[bytes], bool]
+"""From a packed address to whether it is banned."""
 
 Access = Callable[[bytes, int, int], int]
 """From a packed address, a listener's id and the monotonic time to 0, or the outcome that refuses."""
@@ -69,7 +69,6 @@ class Entrance:
             listener: Id of the listener that it came to.
             now: Monotonic time; unit ns.
         """
-        refused = self.bans(ip) if self.bans is not None else 0
-        if not refused and self.access is not None:
-            refused = self.access(ip, listener, now)
-        return refused
+        if self.bans is not None and self.bans(ip):
+            return REFUSE_BAN
+        return self.access(ip, listener, now) if self.access is not None else 0

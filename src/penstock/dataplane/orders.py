@@ -46,6 +46,17 @@ class Reload(Struct, frozen=True, tag="reload"):
     listeners: tuple[int, ...] = ()
 
 
+class NewBans(Struct, frozen=True, tag="bans"):
+    """
+    Look into another table of banned networks from now on. The packet carries its descriptor, or none for no table.
+
+    Args:
+        place: Which table: `bans.BY_HAND` or `bans.LISTED`.
+    """
+
+    place: int
+
+
 class Ready(Struct, frozen=True, tag="ready"):
     """The worker accepts."""
 
@@ -106,7 +117,7 @@ class TargetFailed(Struct, frozen=True, tag="target"):
     detail: str = ""
 
 
-Order = Drain | Stop | Reopen | CloseConnection | Reload
+Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans
 Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed
 
 DESCRIPTORS = 250

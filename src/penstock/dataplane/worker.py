@@ -21,6 +21,7 @@ from penstock.base.outcomes import EndedBy
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
 from penstock.dataplane.access_log import AccessLog
+from penstock.dataplane.bans import NONE, Bans, parse, serialize, take_packet
 from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
 from penstock.dataplane.entrance import Entrance
@@ -60,6 +61,7 @@ class Worker:
         number: Which worker of the node this is, for notices.
         board: Descriptor of how targets are; -1 where nobody says.
         limits: Descriptor of the limit table; -1 to count for oneself.
+        bans: Descriptors of who is banned; see `Bans`.
 
     Attributes:
         buffer, view: Shared by all connections of this worker: nothing stays in it between two events.
@@ -74,6 +76,7 @@ class Worker:
         number: int,
         board: int = -1,
         limits: int = -1,
+        bans: tuple[int, int, int] = NONE,
     ) -> None:
         self.plan, self.number, self._control = plan, number, control
         self.listeners: list[Listener] = []
@@ -81,7 +84,8 @@ class Worker:
         self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
         self.words, self.tallies = self.ledger.words, self.ledger.tallies
         self.board, self._board_seen = Board(board), 0
-        self.entrance = Entrance(LimitTable(limits, number))
+        self.entrance, self.bans = Entrance(LimitTable(limits, number)), Bans(bans)
+        self.entrance.bans = self.bans.holds if self.bans else None
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
@@ -141,6 +145,7 @@ class Worker:
         self.ledger.close()
         self.board.close()
         self.entrance.table.close()
+        self.bans.close()
         self._control.close()
 
     def connections(self) -> list[Connection]:
@@ -183,6 +188,9 @@ class Worker:
                 self.access.file.reopen()
         elif isinstance(order, orders.Reload):
             Reloading(self, order, fds).start()
+        elif isinstance(order, orders.NewBans):
+            if why := take_packet(self.bans, order.place, fds):
+                self.report(orders.Notice("error", "bans of networks stay as they were", why))
         else:
             self.report(orders.Closed(order.serial, self._cut(order.serial)))
 
@@ -340,6 +348,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--listeners", required=True, help="ID=FD,ID=FD")
     for name in ("board", "limits"):
         parser.add_argument(f"--{name}", type=int, default=-1)
+    parser.add_argument("--bans", default=serialize(NONE), help="FD,FD,FD")
     given = parser.parse_args(arguments)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)  # they reach the whole group; the supervisor decides
@@ -347,7 +356,8 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = (pair.split("=") for pair in given.listeners.split(",") if pair)
     listeners = {int(number): int(fd) for number, fd in pairs}
     control = socket.socket(fileno=given.control)
-    worker = Worker(plan, given.ledger, control, listeners, given.number, given.board, given.limits)
+    shared = given.board, given.limits, parse(given.bans)
+    worker = Worker(plan, given.ledger, control, listeners, given.number, *shared)
     sys.unraisablehook = Unraisable(worker.report)
     tune_garbage_collector()
     worker.run()

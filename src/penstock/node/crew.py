@@ -103,6 +103,20 @@ class Crew:
         for life in self.lives:
             life.send(orders.Reopen())
 
+    def hand_bans(self, place: int, bans: tuple[int, int, int]) -> None:
+        """
+        Let every worker look into another table of banned networks; those that begin later begin with it.
+
+        Args:
+            place: Which of them is another.
+            bans: Descriptors of all tables; those of before may be closed afterwards.
+        """
+        self._outfit = self._outfit._replace(bans=bans)
+        fds = [fd for fd in (bans[1 + place],) if fd >= 0]
+        for life in self.lives:
+            if not life.ended.done() and not life.send(orders.NewBans(place), fds):
+                self._log.warning("a worker did not take bans of networks", worker=life.number)
+
     async def reload(self, outfit: Outfit, new: Sequence[OpenListener]) -> list[str]:
         """
         Let every worker serve another plan from the next connection on; those that begin later begin with it.

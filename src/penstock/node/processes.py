@@ -22,6 +22,7 @@ from penstock.base.clock import Clock
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
 from penstock.dataplane.access_file import STANDARD_OUTPUT
+from penstock.dataplane.bans import NONE, serialize
 from penstock.metrics import ledger
 from penstock.node.control import Control
 from penstock.node.sockets import OpenListener
@@ -53,6 +54,7 @@ class Outfit(NamedTuple):
         command: Arguments of the Python interpreter that start a worker.
         board: Descriptor of how targets are; -1 where nobody says.
         limits: Descriptor of the limit table; -1 where each worker counts for itself.
+        bans: Descriptors of who is banned; see `dataplane.bans`.
     """
 
     plan: WorkerPlan
@@ -60,6 +62,7 @@ class Outfit(NamedTuple):
     command: tuple[str, ...] = COMMAND
     board: int = -1
     limits: int = -1
+    bans: tuple[int, int, int] = NONE
 
 
 NoticeSink = Callable[["Life", orders.Notice | orders.TargetFailed], None]
@@ -222,7 +225,7 @@ class ProcessLife(Life):
         ours, theirs = orders.pair()
         plan = in_memory(msgspec.json.encode(outfit.plan))
         listeners = {each.plan.id: each.of_worker(self.number).fileno() for each in outfit.listeners}
-        shared = [fd for fd in (outfit.board, outfit.limits) if fd >= 0]
+        shared = [fd for fd in (outfit.board, outfit.limits, *outfit.bans) if fd >= 0]
         arguments = {
             "--plan": plan,
             "--ledger": self.ledger,
@@ -231,6 +234,7 @@ class ProcessLife(Life):
             "--number": self.number,
             "--board": outfit.board,
             "--limits": outfit.limits,
+            "--bans": serialize(outfit.bans),
         }
         try:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module

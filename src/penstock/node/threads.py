@@ -12,7 +12,10 @@ from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
 from penstock.node.processes import Life, NoticeSink, Outfit
 
-Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int, int, int], None]
+Fds = tuple[int, int, int]
+"""Descriptors of who is banned; see `dataplane.bans`."""
+
+Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int, int, int, Fds], None]
 
 
 def serve(
@@ -23,11 +26,12 @@ def serve(
     number: int,
     board: int,
     limits: int,
+    bans: Fds,
 ) -> None:
     """Run a worker in this thread until it is told to end."""
     from penstock.dataplane.worker import Worker  # noqa: PLC0415 - a supervisor of processes needs no data plane
 
-    Worker(plan, ledger_fd, control, listeners, number, board, limits).run()
+    Worker(plan, ledger_fd, control, listeners, number, board, limits, bans).run()
 
 
 class ThreadLife(Life):
@@ -63,7 +67,7 @@ class ThreadLife(Life):
         ours, theirs = orders.pair()
         self._listen_to(ours)
         copies = {each.plan.id: os.dup(each.of_worker(self.number).fileno()) for each in outfit.listeners}
-        arguments = (serve, outfit.plan, theirs, copies, outfit.board, outfit.limits)
+        arguments = (serve, outfit.plan, theirs, copies, outfit.board, outfit.limits, outfit.bans)
         threading.Thread(target=self._run, args=arguments, name=f"penstock-worker-{self.number}", daemon=True).start()
 
     def _run(
@@ -74,10 +78,11 @@ class ThreadLife(Life):
         listeners: dict[int, int],
         board: int,
         limits: int,
+        bans: Fds,
     ) -> None:
         how = "exit 0"
         try:
-            serve(plan, self.ledger, control, listeners, self.number, board, limits)
+            serve(plan, self.ledger, control, listeners, self.number, board, limits, bans)
         except Exception as error:
             traceback.print_exc()  # as a process would, on standard error
             how = f"{type(error).__name__}: {error}"

@@ -1,0 +1,131 @@
+"""What a worker knows of bans: a table of single clients, and two tables of networks."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from penstock.dataplane.ban_ranges import MAPPED, BanRanges
+from penstock.dataplane.ban_table import H_LIVE, KIND, USED, BanTable
+
+BY_HAND, LISTED = 0, 1
+"""Tables of networks: those that operators banned, which change often and are few, and those of block lists."""
+
+NONE = (-1, -1, -1)
+"""Descriptors of a node that bans nobody: the table of clients, and the tables of networks."""
+
+
+def serialize(fds: tuple[int, int, int]) -> str:
+    """Return descriptors for a command line: `4,5,`, nothing for a table that there is none of."""
+    return ",".join("" if fd < 0 else str(fd) for fd in fds)
+
+
+def parse(text: str) -> tuple[int, int, int]:
+    """Return the descriptors of a text that `serialize` made; raises ValueError for any other."""
+    first, second, third = (int(word) if word else -1 for word in text.split(","))
+    return first, second, third
+
+
+_WIDE = ~((1 << 64) - 1)
+
+
+class Bans:
+    """
+    Who is banned.
+
+    Args:
+        fds: Descriptors, which stay open with their owner; -1 for a table that there is none of.
+        wall_ns: Gives the time since the epoch; unit ns.
+    """
+
+    __slots__ = ("_asked", "_networks", "_table", "_until", "_wall_ns", "_words")
+
+    def __init__(self, fds: Sequence[int] = NONE, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self._table = BanTable(fds[0]) if fds[0] >= 0 else None
+        self._words: Sequence[int] = (0, 0) if self._table is None else self._table.words
+        self._until: Callable[[int, int], int] = _never if self._table is None else self._table.until
+        self._networks = [BanRanges(fd) if fd >= 0 else None for fd in fds[1:]]
+        self._asked = [each for each in self._networks if each is not None]
+        self._wall_ns = wall_ns
+
+    def __bool__(self) -> bool:
+        """Return whether anybody could be banned at all."""
+        return self._table is not None
+
+    def holds(self, packed: bytes) -> bool:
+        """
+        Return whether a client is banned now.
+
+        Args:
+            packed: 16 bytes of `pack_ip`; 16 zeros, a Unix peer, never are.
+        """
+        address = int.from_bytes(packed)
+        if address >> 32 != MAPPED:
+            return self._holds_ipv6(address)
+        if self._words[H_LIVE] and (until := self._until(address, USED)) and until > self._wall_ns():
+            return True
+        for networks in self._asked:
+            if (until := networks.until_ipv4(address & 0xFFFF_FFFF)) and until > self._wall_ns():
+                return True
+        return False
+
+    def _holds_ipv6(self, address: int) -> bool:
+        if not address:
+            return False
+        untils = [each.until(address) for each in self._asked]
+        if self._words[H_LIVE]:
+            untils += [self._until(address, USED), self._until(address & _WIDE, KIND)]
+        return any(untils) and max(untils) > self._wall_ns()
+
+    def take(self, place: int, fd: int) -> None:
+        """
+        Look into another table of networks from now on.
+
+        Args:
+            place: BY_HAND or LISTED.
+            fd: Descriptor, which stays open with its owner; -1 for none.
+
+        Raises:
+            ValueError, OSError: If it is no such table; all stays as it was.
+        """
+        new = BanRanges(fd) if fd >= 0 else None
+        old, self._networks[place] = self._networks[place], new
+        self._asked = [each for each in self._networks if each is not None]
+        if old is not None:
+            old.close()
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._words, self._until, self._asked = (0, 0), _never, []
+        if self._table is not None:
+            self._table.close()
+        for networks in self._networks:
+            if networks is not None:
+                networks.close()
+
+
+def _never(address: int, kind: int) -> int:
+    return 0
+
+
+def take_packet(bans: Bans, place: int, fds: Sequence[int]) -> str:
+    """
+    Do what an order with a new table of networks says, and close its descriptors.
+
+    Args:
+        bans: Whose.
+        place: Which table.
+        fds: What came with the order: one, or none for no table.
+
+    Returns:
+        Why all stays as it was; empty if it does not.
+    """
+    try:
+        if place not in (BY_HAND, LISTED) or len(fds) > 1:
+            return f"place {place} with {len(fds)} descriptors"
+        bans.take(place, fds[0] if fds else -1)
+    except (OSError, ValueError) as error:
+        return str(error)
+    finally:
+        for fd in fds:
+            os.close(fd)
+    return ""
