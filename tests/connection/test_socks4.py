@@ -3,13 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from python_socks._protocols import socks4 as oracle
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import DestinationPlan, ListenerPlan, MatchPlan, ParentPlan, RoutePlan
 from penstock.connection.commands import Bound, Close, Dial, Dialed, DialError, DialFailed, Facts
 from penstock.connection.socks4 import socks4
 from penstock.connection.socks5 import socks5
+from penstock.policy.routes import rules_of
 from penstock.testing.playbook import (
     awaits,
     binds,
@@ -22,6 +24,7 @@ from penstock.testing.playbook import (
     perform,
     relays,
     says,
+    takes,
 )
 from penstock.testing.stage import improvise
 
@@ -69,6 +72,32 @@ def test_bind(play):
         hears(b"\0\x5a\0\x14\xc0\0\x02\x02"),
         relays(),
     )
+
+
+NO = RoutePlan(id=2, name="no", match=MatchPlan(destinations=(DestinationPlan(host="192.0.2.0/24"),)), action="block")
+VIA = RoutePlan(id=3, name="via", parent=ParentPlan(kind="socks5", host="192.0.2.99", port=1080))
+
+
+@pytest.mark.parametrize("speaks", [socks4, socks5])
+def test_bind_takes_its_route(speaks):
+    """A BIND for somebody who is blocked, or behind a parent, is rejected: nothing goes around a route."""
+    facts, bind = FACTS._replace(rules=rules_of((NO,), OPEN)), says(b"\x04\x02\0\x15\xc0\0\x02\x02\0")
+    perform(lambda: speaks(facts, OPEN), bind, takes(NO), hears(REJECTED),
+            closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS))  # fmt: skip
+    perform(lambda: speaks(FACTS, replace(OPEN, route=VIA)), bind, hears(REJECTED),
+            closes(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION))  # fmt: skip
+
+
+def test_who_comes_to_a_bind_for_anybody_takes_its_route():
+    """A BIND that waits for anybody does not let in whom a route blocks."""
+    facts, bind = FACTS._replace(rules=rules_of((NO,), OPEN)), says(b"\x04\x02\0\x15\0\0\0\0\0")
+    granted = hears(b"\0\x5a\xc3\x50\xc0\0\x02\x01")
+    perform(lambda: socks4(facts, OPEN), bind, binds("0.0.0.0", 21), granted,
+            awaits(Dialed("192.0.2.1", 50_000, "192.0.2.2", 20)), takes(NO), hears(REJECTED),
+            closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS))  # fmt: skip
+    perform(lambda: socks4(facts, OPEN), bind, binds("0.0.0.0", 21), granted,
+            awaits(Dialed("192.0.2.1", 50_000, "198.51.100.2", 20)), hears(b"\0\x5a\0\x14\xc6\x33\x64\x02"),
+            relays())  # fmt: skip
 
 
 def test_nobody_came_to_a_bind(play):

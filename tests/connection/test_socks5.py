@@ -205,6 +205,17 @@ def test_bind_takes_its_route():
          closes(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION), listener=parent)  # fmt: skip
 
 
+def test_who_comes_to_a_bind_for_anybody_takes_its_route():
+    """A BIND that waits for anybody does not let in whom a route blocks."""
+    facts, bind = FACTS._replace(rules=rules_of((NO,), OPEN)), says(b"\x05\x02\0\x01\0\0\0\0\0\x15")
+    perform(lambda: socks5(facts, OPEN), *GREETS, bind, binds("0.0.0.0", 21), BOUND_REPLY,
+            awaits(Dialed("192.0.2.1", 50_000, "192.0.2.7", 20)), takes(NO), fails(2),
+            closes(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS))  # fmt: skip
+    perform(lambda: socks5(facts, OPEN), *GREETS, bind, binds("0.0.0.0", 21), BOUND_REPLY,
+            awaits(Dialed("192.0.2.1", 50_000, "198.51.100.7", 20)),
+            hears(b"\x05\0\0\x01\xc6\x33\x64\x07\0\x14"), relays())  # fmt: skip
+
+
 def test_an_association_takes_its_routes():
     """Where all goes through a parent there is no association; where some is blocked, each datagram is asked about."""
     play(*GREETS, says(b"\x05\x03\0\x01" + bytes(6)), fails(2),

@@ -37,7 +37,7 @@ from penstock.connection.commands import (
 )
 from penstock.connection.deciding import Refused, consult, reach
 from penstock.connection.endings import ending
-from penstock.connection.routing import BLOCKED, route_of
+from penstock.connection.routing import BLOCKED, crooked, is_straight, route_of
 from penstock.protocols import socks4 as wire
 from penstock.protocols.hostname import parse_hostname
 
@@ -54,7 +54,7 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
     Serve one SOCKS4 client.
 
     Args:
-        facts: Of the connection; not asked.
+        facts: Of the connection; with each destination they decide the route.
         listener: Where it has users, SOCKS4 is refused.
         taken: What has been taken from the client to see that it speaks SOCKS4; less than 8 bytes.
     """
@@ -73,7 +73,7 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
         if command == wire.CONNECT:
             yield from _connect(host, port, facts, listener)
         elif command == wire.BIND:
-            yield from _bind(host, port)
+            yield from _bind(host, port, facts, listener)
     except DialFailed as failed:
         yield from _refuse(ending(failed, Phase.DIAL), str(failed))
     yield from _refuse(_PROTOCOL, f"the command is {command:#04x}, which is none")
@@ -102,8 +102,14 @@ def _connect(host: str, port: int, facts: Facts, listener: ListenerPlan) -> Conv
     yield _RELAY
 
 
-def _bind(host: str, port: int) -> Conversation:
+def _bind(host: str, port: int, facts: Facts, listener: ListenerPlan) -> Conversation:
     """Serve a BIND: the first reply says where we listen, the second who came."""
+    route = route_of(facts, listener, host, port, asked=True)
+    if route is not listener.route:
+        yield Take(route)
+    if not is_straight(route, listener):
+        yield _REJECTED
+        yield crooked(route)
     if not is_ip(host):
         yield from _refuse(_PROTOCOL, "BIND takes the IP address of who will connect, not a name")
     bound: Bound = yield Bind(host, port)
@@ -113,6 +119,11 @@ def _bind(host: str, port: int) -> Conversation:
     except DialFailed as failed:  # the command has had its answer: this one is news of it
         yield Send(_REJECTED.data)
         yield Close(ending(failed, Phase.DIAL), str(failed))
+    came = route_of(facts, listener, dialed.remote_host, dialed.remote_port, asked=True)
+    if not is_straight(came, listener):  # the client may have asked for anybody
+        yield Take(came)
+        yield Send(_REJECTED.data)
+        yield crooked(came)
     yield Send(wire.serialize_reply(wire.GRANTED, dialed.remote_host, dialed.remote_port))
     yield _RELAY
 

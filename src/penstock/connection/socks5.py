@@ -44,7 +44,7 @@ from penstock.connection.commands import (
 )
 from penstock.connection.deciding import Refused, consult, reach
 from penstock.connection.endings import ending
-from penstock.connection.routing import BLOCKED, NOWHERE, is_straight, route_of
+from penstock.connection.routing import BLOCKED, crooked, is_straight, route_of
 from penstock.connection.socks4 import socks4
 from penstock.policy.credentials import verify
 from penstock.protocols import socks4 as version4
@@ -90,7 +90,7 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     Serve one SOCKS client.
 
     Args:
-        facts: Of the connection; not asked.
+        facts: Of the connection; with each destination they decide the route.
         listener: Whose users may log in; without users nobody is asked for a login.
     """
     head = yield _GREETING_HEAD
@@ -124,7 +124,7 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
         if command == wire.CONNECT:
             yield from _connect(host, port, user, facts, listener)
         elif command == wire.BIND:
-            yield from _bind(host, port, route_of(facts, listener, host, port, user=user, asked=True), listener)
+            yield from _bind(host, port, user, facts, listener)
         elif command == wire.ASSOCIATE:
             yield from _associate(host, port, facts, listener, user)
     except DialFailed as failed:
@@ -156,8 +156,9 @@ def _connect(host: str, port: int, user: str, facts: Facts, listener: ListenerPl
     yield _RELAY
 
 
-def _bind(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> Conversation:
+def _bind(host: str, port: int, user: str, facts: Facts, listener: ListenerPlan) -> Conversation:
     """Serve a BIND: the first reply says where we listen, the second who came (RFC 1928 section 6)."""
+    route = route_of(facts, listener, host, port, user=user, asked=True)
     if route is not listener.route:
         yield Take(route)
     if not is_straight(route, listener):
@@ -171,6 +172,11 @@ def _bind(host: str, port: int, route: RoutePlan, listener: ListenerPlan) -> Con
     except DialFailed as failed:  # the command has had its answer: this one is news of it
         reply = Send(_FAILURES[_REPLIES[failed.error]].data)
         yield from _refuse(reply, ending(failed, Phase.DIAL), str(failed))
+    came = route_of(facts, listener, dialed.remote_host, dialed.remote_port, user=user, asked=True)
+    if not is_straight(came, listener):  # the client may have asked for anybody
+        yield Take(came)
+        yield Send(_NOT_ALLOWED.data)
+        yield crooked(came)
     yield Send(wire.serialize_reply(wire.SUCCEEDED, dialed.remote_host, dialed.remote_port))
     yield _RELAY
 
@@ -191,10 +197,8 @@ def _associate(host: str, port: int, facts: Facts, listener: ListenerPlan, user:
 
 
 def _crooked(route: RoutePlan) -> Generator[Command, Any, NoReturn]:
-    """Refuse what only a straight way can serve: no parent that we speak to takes a BIND or datagrams for us."""
-    if route.action == "block":
-        yield from _refuse(_NOT_ALLOWED, BLOCKED, f"route {route} blocks it")
-    yield from _refuse(_NOT_ALLOWED, NOWHERE, f"route {route} does not lead straight there")
+    yield _NOT_ALLOWED
+    yield crooked(route)
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
