@@ -10,6 +10,7 @@ Source: docs/decisions/0007-covered-time.md.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -92,9 +93,8 @@ class Series(NamedTuple):
         """Return what many keys did per second, in little more time than one; see `rates`."""
         view = self.seconds if seconds <= self.seconds.ring.depth else self.minutes
         window = view.window(seconds, np.array([self.slots[key] for key in keys], np.intp))
-        return {
-            key: Rates(*numbers, window.covered) for key, numbers in zip(keys, window.rates().tolist(), strict=True)
-        }
+        columns = window.rates().T.tolist()
+        return dict(zip(keys, map(Rates, *columns, repeat(window.covered)), strict=False))
 
     def history(self, key: str, seconds: int) -> tuple[int, History]:
         """
