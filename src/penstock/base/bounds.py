@@ -165,6 +165,12 @@ REWRITES_REMEMBERED = 8
 REWRITE_BYTES = 1_024
 """Longest of them; longer ones are made afresh, so that a client makes us remember 16 KiB a route and no more."""
 
+REPEATS_REMEMBERED = 4
+"""Heads of one client that its connection knows the exchange for; who polls asks for one or two things."""
+
+REPEATS_BYTES = 1_024
+"""Longest of them, as of other heads that are remembered: a client makes us remember some 10 KiB so, and no more."""
+
 PROXY_OPTIONAL_WAIT_NS = 250_000_000
 """Time for a PROXY header that may come or not; a proxy sends it with its first packet, and a client that waits for its
 server to speak waits so much longer."""

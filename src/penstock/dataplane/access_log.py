@@ -48,6 +48,11 @@ class Watch:
         self.rx = self.tx = self.tunnel = self.asked = 0
         self.who: Who | None = None
 
+    def repeat(self, head: bytes, command: Exchange) -> None:
+        """Note an exchange that the conversation was not asked about."""
+        self.head = head
+        self.destination = f"{command.host}:{command.port}" if command.host else ""
+
     def follow(self, words: Conversation, *, forget: bool) -> Conversation:
         """
         Say what a conversation says, and note what it says and hears.
@@ -66,7 +71,7 @@ class Watch:
                 elif type(command) is Describe:
                     self.user, self.destination = command.user, command.destination
                 elif type(command) is Exchange:
-                    self.destination = f"{command.host}:{command.port}" if command.host else ""
+                    self.repeat(self.head, command)
                 try:
                     told: Any = yield command
                 except Exception as news:  # the conversation's own to judge

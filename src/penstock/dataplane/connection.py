@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.base.addresses import Endpoint, pack_ip
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
-from penstock.config.plan import RoutePlan
 from penstock.connection.commands import (
-    Answer,
     Associate,
     Await,
     Bind,
@@ -28,13 +26,10 @@ from penstock.connection.commands import (
     Dial,
     DialAny,
     Exchange,
-    Login,
     Need,
     Peek,
     Relay,
     Secure,
-    Send,
-    Take,
     TooLong,
     Until,
 )
@@ -54,21 +49,19 @@ from penstock.dataplane.inbox import Inbox
 from penstock.dataplane.preface import Preface
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End, reset
-from penstock.dataplane.requests import conclude, cut_off
+from penstock.dataplane.repeats import catch_up, hear, learn
+from penstock.dataplane.requests import cut_off
 from penstock.dataplane.route import Route
+from penstock.dataplane.telling import AT_ONCE
 from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.udp import Association, associate
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
     H_DOUBT,
-    H_FAILED_LOGINS,
-    H_LOGINS,
     PHASE,
-    SCOPE,
     TARGET_RX,
     TARGET_TX,
-    take,
 )  # fmt: skip
 from penstock.policy.balance import Standing
 from penstock.protocols.proxy_header.header import ProxyHeader
@@ -109,6 +102,8 @@ class Connection(Deadlines):
         proxied: The PROXY header that it began with.
         watch: What the access log knows of it.
         route: What it takes; the listener's own until another one is decided.
+        waiting: What the conversation has asked for, and waits for.
+        described: What it has told of itself last.
         asked: When the request that is under way had come; unit ns; 0 while there is none.
         aimed: The target that it is sent to; None for none, or for where the client wants to go.
         tried: Targets that could not be reached.
@@ -118,9 +113,9 @@ class Connection(Deadlines):
     """
 
     __slots__ = (
-        "_described", "_farewell", "_target_pending", "_told", "_waiting", "aimed", "asked", "client", "conversation",
-        "detail", "dial", "dial_began", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied", "route",
-        "row", "secure", "target", "tried", "watch", "worker",
+        "_farewell", "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail",
+        "dial", "dial_began", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied", "route", "row",
+        "secure", "target", "tried", "waiting", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -138,8 +133,8 @@ class Connection(Deadlines):
         self.exchange: HttpExchange | None = None
         self.extra: Binding | Association | Preface | Deciding | None = None
         self.conversation: Conversation | None = None
-        self._waiting: Need | Until | Peek | None = None
-        self._described: Describe | None = None
+        self.waiting: Need | Until | Peek | None = None
+        self.described: Describe | None = None
         self._farewell: Farewell | None = None
         self.dial: OneDial | Approach | None = None
         self.dial_began = self._target_pending = self.asked = 0
@@ -168,16 +163,18 @@ class Connection(Deadlines):
         """
         Resume the conversation with an answer or an error, and do what it says until it must wait.
 
-        A command that is answered before it returns, such as a dial that fails at once, steps from within a step: the
-        answer is noted, and the loop that is under way goes on with it. So a thousand of them go no deeper than one.
+        A command that is answered before it returns, as a dial that fails at once, steps from within a step: the answer
+        is noted, and the loop that is under way goes on with it. So a thousand of them go no deeper than one.
         """
         if self._told is not ASLEEP:
             self._told = answer, error
             return
-        conversation = self.conversation
+        conversation, exchange = self.conversation, self.exchange
         assert conversation is not None  # noqa: S101 - who steps has one
+        if exchange is not None and exchange.skipped:
+            catch_up(exchange, conversation)
         command: Any = None
-        turn = TURN
+        head, turn = answer, TURN
         try:
             while True:
                 command = conversation.send(answer) if error is None else conversation.throw(error)
@@ -189,36 +186,30 @@ class Connection(Deadlines):
                         self._postpone(command)
                         return
                     try:
-                        answer = self.inbox.take(command)
+                        head = answer = self.inbox.take(command)
                     except (ClientClosed, TooLong) as news:
-                        error = news
+                        head, error = None, news
                         continue
                     if answer is None:
                         self._wait(command)
                         return
-                elif kind is Send:
-                    self.client.send(command.data)
-                    if not self.row:
-                        return
-                elif kind is Answer:
-                    conclude(self, command)
-                    if not self.row:
-                        return
-                elif kind is Describe:
-                    self._describe(command)
-                elif kind is Login:
-                    self.worker.words[H_LOGINS if command.right else H_FAILED_LOGINS] += 1
-                elif kind is Take:
-                    self._take(command.route)
-                else:
+                    continue
+                self._told = answer, error
+                if kind is Exchange and exchange is not None:
+                    if type(head) is bytes:
+                        learn(exchange, head, command)
                     self._told = None
-                    if kind is Exchange and self.exchange is not None:
-                        self.exchange.begin(command)
-                    else:
-                        HANDLERS[kind](self, command)
-                    if self._told is None or not self.row:
-                        return
-                    answer, error = self._told
+                    exchange.begin(command)
+                else:
+                    if exchange is not None:
+                        exchange.forget()
+                    if kind not in AT_ONCE:
+                        self._told = None
+                    HANDLERS[kind](self, command)
+                if self._told is None or not self.row:
+                    return
+                answer, error = self._told
+                head = None
         except DOCUMENTED as news:
             error = news.__traceback__ = None  # it knows frames that know it: nobody would free them
             self.detail = self.detail or str(news)
@@ -226,22 +217,12 @@ class Connection(Deadlines):
         finally:
             self._told = ASLEEP
 
-    def _describe(self, command: Describe) -> None:
-        if command != self._described:
-            self._described = command
-            self.worker.ledger.describe(self.row, command.destination, command.user, "")
-
-    def _take(self, route: RoutePlan) -> None:
-        self.route = self.route.routes.of(route)  # of the plan that it began with
-        words, scope = self.worker.words, self.row + SCOPE
-        words[scope] = take(words[scope], route.id)
-
     def _secure(self, command: Secure) -> None:
         assert self.listener.contexts is not None  # noqa: S101 - the conversation looked
         ClientHandshake(self, self.listener.contexts.default, lambda: self.step(None)).start(now=True)
 
     def _wait(self, command: Need | Until | Peek) -> None:
-        self._waiting = command
+        self.waiting = command
         phase = Phase.DETECT if type(command) is Peek else Phase.NEGOTIATE
         if self.exchange is None:
             if phase is not self.phase:
@@ -269,7 +250,7 @@ class Connection(Deadlines):
             client.flush()
         if not self.row or not mask & READABLE:
             return
-        if self._waiting is not None:
+        if self.waiting is not None:
             if client.held is None:
                 self._listen()
         elif self.extra is not None:
@@ -280,17 +261,19 @@ class Connection(Deadlines):
             self.broken(client)
 
     def _listen(self) -> None:
-        command, inbox = self._waiting, self.inbox
+        command, inbox, exchange = self.waiting, self.inbox, self.exchange
         assert command is not None  # noqa: S101 - the callers looked, or asked to be called while it waits
         before = inbox.data
+        if exchange is not None and exchange.known and not before and hear(self, exchange):
+            return
         try:
             answer = inbox.take(command)
         except (ClientClosed, TooLong) as news:
-            self._waiting = None
+            self.waiting = None
             self.step(None, news)
             return
         if answer is not None:
-            self._waiting = None
+            self.waiting = None
             self.step(answer)
         elif not before and inbox.data and self.exchange is not None:  # a next head has begun
             self.arm(self.worker.reactor.now + self.worker.handshake)
@@ -310,8 +293,8 @@ class Connection(Deadlines):
 
     def expire(self) -> None:
         """React to the deadline of the phase."""
-        if self._waiting is not None:
-            self._waiting = self.client.on_flushed = None
+        if self.waiting is not None:
+            self.waiting = self.client.on_flushed = None
             self.step(None, DeadlinePassed(len(self.inbox.data)))
         elif self._farewell is not None:
             self.end(self._farewell.outcome)
@@ -457,7 +440,7 @@ class Connection(Deadlines):
 
     def _let_go_of_conversation(self) -> None:
         conversation, self.conversation = self.conversation, None
-        self._waiting = None
+        self.waiting = None
         if conversation is not None:
             conversation.close()
 
@@ -471,7 +454,7 @@ class Connection(Deadlines):
         if worker.access is not None:
             worker.access.ended(self, outcome)
         if self.detail:
-            described = self._described or Describe()
+            described = self.described or Describe()
             worker.ledger.describe(row, described.destination, described.user, self.detail)
         if self.secure is not None:
             self.secure.part(orderly=outcome == COMPLETED)
@@ -502,7 +485,7 @@ class Connection(Deadlines):
     @property
     def between_requests(self) -> bool:
         """Whether this is an HTTP client that has said nothing of a next request: it may be closed at no loss."""
-        waits = self._waiting is not None and self.client.held is None and not self.inbox.data
+        waits = self.waiting is not None and self.client.held is None and not self.inbox.data
         return waits and self.exchange is not None
 
     def _exchange(self, command: Exchange) -> None:
@@ -520,6 +503,7 @@ class Connection(Deadlines):
 
 
 HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
+    **AT_ONCE,
     Dial: dial_one,
     DialAny: dial_target,
     Relay: Connection.relay,
@@ -532,4 +516,4 @@ HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     Datagrams: Connection._carry_datagrams,
     Close: Connection._close,
 }
-"""What is done about each command that the conversation cannot be resumed from at once."""
+"""What is done about each command that asks for no bytes."""

@@ -20,11 +20,12 @@ from penstock.base.bounds import EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import DialError, DialFailed, Exchange
+from penstock.dataplane import repeats
 from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave, stays
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.dialer import Dial
-from penstock.dataplane.pool import Link
-from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
+from penstock.dataplane.pool import Destination, Link
+from penstock.dataplane.reactor import ERROR, HANGUP, IN, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
 from penstock.dataplane.requests import answered
 from penstock.metrics.ledger import DIALED
@@ -34,6 +35,9 @@ from penstock.protocols.http1.response import ResponseReader
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
+
+ORDINARY = (IN, IN | OUT)
+"""Edges of a target that has said something, not closed, and sent nothing urgent."""
 
 CLIENT_BROKE = Outcome(EndedBy.CLIENT, Phase.RELAY).pack()
 BODY_BROKE = Outcome(EndedBy.PROXY, Phase.RELAY, Reason.PROTOCOL).pack()
@@ -48,20 +52,16 @@ class HttpExchange:
 
     Args:
         connection: The client's connection.
+
+    Attributes:
+        known: What the conversation says to heads that it was asked about (dataplane/repeats.py).
+        skipped: The head of the request that is under way, if the conversation was not asked about it; else empty.
     """
 
     __slots__ = (
-        "_began",
-        "_command",
-        "_connection",
-        "_dial",
-        "_heard",
-        "_link",
-        "_pending",
-        "_reader",
-        "_where",
-        "_worker",
-    )
+        "_aimed", "_began", "_command", "_connection", "_destination", "_dial", "_heard", "_link", "_pending",
+        "_reader", "_worker", "known", "skipped",
+    )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
         self._connection, self._worker = connection, connection.worker
@@ -69,48 +69,59 @@ class HttpExchange:
         self._reader: ResponseReader | None = None
         self._link: Link | None = None
         self._dial: Dial | Approach | None = None
+        self._aimed: Standing | None = None
         self._pending = self._began = 0
-        self._where = "", 0
+        self._destination: Destination = "", 0, 0
         self._heard = False
+        self.known: dict[bytes, Exchange] = {}
+        self.skipped = b""
 
     @property
     def connection(self) -> "Connection":
         """Whose exchanges they are."""
         return self._connection
 
+    def forget(self) -> None:
+        """The conversation has said something else: what it said before may no longer be what it would say."""
+        self._aimed = None
+        self.known.clear()
+
     def begin(self, command: Exchange) -> None:
         """Send a request, on a pooled connection if there is one."""
-        self._command, worker = command, self._worker
-        self._connection.asked = worker.reactor.now
-        self._where = command.host, command.port
-        connection = self._connection
-        if not command.host:
+        connection, worker = self._connection, self._worker
+        route = connection.route
+        self._command, connection.asked = command, worker.reactor.now
+        if command.host:
+            self._destination = command.host, command.port, route.key
+        else:
             connection.tried = ()
-            standing = connection.route.next_target(connection.host)
+            standing = route.next_target(connection.host)
             if standing is None:
                 connection.step(None, DialFailed(DialError.NO_TARGET, NOBODY))
                 return
-            self._aim(standing)
-        self._begin()
-
-    def _aim(self, standing: Standing) -> None:
-        """Turn to one of the route's targets."""
-        aim_at(self._connection, standing)
-        self._where = standing.plan.host, standing.plan.port
-
-    def _begin(self) -> None:
-        route = self._connection.route
-        link = self._worker.pool.take((*self._where, route.key))
+            if standing is self._aimed:  # the row says so already
+                standing.open += 1
+                connection.aimed = standing
+            else:
+                self._aim(standing)
+        link = worker.pool.take(self._destination)
         if link is None:
             self._dial_new()
         else:
             self._send_request(link)
 
+    def _aim(self, standing: Standing) -> None:
+        """Turn to one of the route's targets."""
+        aim_at(self._connection, standing)
+        self._aimed = standing
+        self._destination = standing.plan.host, standing.plan.port, self._connection.route.key
+
     def _dial_new(self) -> None:
         connection, worker = self._connection, self._worker
         self._began = worker.reactor.clock()
         connection.arm(worker.reactor.now + worker.connect)
-        self._dial = dial = connection.way_to(self, *self._where)
+        host, port, _ = self._destination
+        self._dial = dial = connection.way_to(self, host, port)
         dial.start()
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
@@ -118,9 +129,8 @@ class HttpExchange:
         self._dial = None
         worker, connection = self._worker, self._connection
         worker.words[connection.row + DIALED] = worker.reactor.clock() - self._began
-        route, aimed = connection.route, connection.aimed
-        destination = *self._where, route.key
-        link = Link(worker.pool, destination, sock, fd, 0 if aimed is None else aimed.plan.id)
+        aimed = connection.aimed
+        link = Link(worker.pool, self._destination, sock, fd, 0 if aimed is None else aimed.plan.id)
         if aimed is not None:
             aimed.failures = 0
         worker.reactor.table[fd] = link
@@ -136,19 +146,30 @@ class HttpExchange:
             self._connection.step(None, DialFailed(error, detail))
             return
         self._aim(other)
-        self._begin()
+        link = self._worker.pool.take(self._destination)
+        if link is None:
+            self._dial_new()
+        else:
+            self._send_request(link)
 
     def _send_request(self, link: Link) -> None:
         connection, command, worker = self._connection, self._command, self._worker
         assert command is not None  # noqa: S101 - set by begin
         link.lend(connection)
-        self._link, self._pending, self._heard = link, 0, False
-        self._reader = connection.route.reader(command.method, command.keep_alive, command.http_1_0, command.upgrade)
+        self._link, self._pending, self._heard, self._reader = link, 0, False, None
         connection.seen = worker.reactor.now
         connection.arm_idle(worker.idle)
         link.send(command.head)
         if not command.framing.done and self._link is link:
             self._pump_request()
+
+    def _read(self) -> ResponseReader:
+        """Begin to read an answer, of which nothing is known yet."""
+        command = self._command
+        assert command is not None  # noqa: S101 - set by begin
+        make = self._connection.route.reader
+        self._reader = reader = make(command.method, command.keep_alive, command.http_1_0, command.upgrade)
+        return reader
 
     @property
     def uploading(self) -> bool:
@@ -243,15 +264,15 @@ class HttpExchange:
 
     def _pump_response(self) -> None:  # noqa: PLR0912 - the way of a chunk, and its ends
         connection, link, reader, worker = self._connection, self._link, self._reader, self._worker
-        if link is None or reader is None:
+        if link is None:
             return
         client, words = connection.client, worker.words
         connection.seen = worker.reactor.now
         for _ in range(RELAY_ROUNDS):
-            straight = self._heard and reader.passthrough >= RELAY_BUFFER_BYTES
+            straight = reader is not None and self._heard and reader.passthrough >= RELAY_BUFFER_BYTES
             room = RELAY_BUFFER_BYTES if straight else EXCHANGE_READ_BYTES
             try:
-                if straight:
+                if straight and reader is not None:
                     count = link.sock.recv_into(worker.buffer, 0, MSG_DONTWAIT)
                     words[link.rx] += count
                     reader.skip(count)
@@ -260,6 +281,10 @@ class HttpExchange:
                     data = link.sock.recv(room, MSG_DONTWAIT)
                     count = len(data)
                     words[link.rx] += count
+                    if reader is None:
+                        if self._pending in ORDINARY and self._pass_on(link, data):
+                            return
+                        reader = self._read()
                     self._heard = self._heard or count > 0
                     if count and (given := reader.feed(data)):
                         client.send(given)
@@ -294,6 +319,37 @@ class HttpExchange:
                 return
         worker.reactor.again(link, link.fd, self._pending)
 
+    def _pass_on(self, link: Link, data: bytes) -> bool:
+        """
+        Give the client a whole answer whose head is known, and end the exchange.
+
+        Returns:
+            False if these bytes are no such answer, or must be read for another reason.
+        """
+        command, connection = self._command, self._connection
+        end = data.find(b"\r\n\r\n") + 4
+        known = connection.route.answers.get(data[:end])
+        if (
+            known is None
+            or known[2] != len(data) - end
+            or len(data) == EXCHANGE_READ_BYTES  # more may be there
+            or command is None
+            or not (command.keep_alive and command.framing.done)
+            or command.http_1_0
+            or command.method == b"HEAD"
+        ):
+            return False
+        status, head, length = known
+        if connection.client.send(head + data[end:] if length else head):
+            self._pending = 0
+            self._over(link, status, link.held is None, True)
+        elif connection.row:  # it did not take all of it
+            self._heard = True
+            self._read().feed(data)
+            self._pending = 0
+            self._answered()
+        return True
+
     def target_broken(self) -> None:
         """The target takes no more; what it had said before may still be there."""
         link, client = self._link, self._connection.client
@@ -304,8 +360,7 @@ class HttpExchange:
                 self._pump_response()
 
     def _target_gone(self, detail: str, *, was_reset: bool = False) -> None:
-        reader, link, command = self._reader, self._link, self._command
-        assert reader is not None  # noqa: S101 - the callers looked
+        reader, link, command = self._reader or self._read(), self._link, self._command
         assert link is not None  # noqa: S101 - the callers looked
         assert command is not None  # noqa: S101 - the callers looked
         if link.used and not self._heard and command.retriable:
@@ -335,24 +390,22 @@ class HttpExchange:
         if connection.client.held is not None:
             connection.client.on_flushed = self._answered
             return
-        answered(connection, reader.status)
+        reusable = reader.reusable and command.framing.done and link.held is None
+        again = reader.keep_alive and command.framing.done
+        self._over(link, reader.status, reusable, again)
+
+    def _over(self, link: Link, status: int, reusable: bool, again: bool) -> None:
+        """Count the request, let the link wait for another one, and go on."""
+        connection, worker = self._connection, self._worker
+        answered(connection, status)
         link.settle()
-        self._link = self._reader = None
-        link.on_flushed = None
-        done = command.framing.done
-        if (
-            reader.reusable
-            and done
-            and link.held is None
-            and connection.route.pooled
-            and stays(connection)
-            and (not self._pending or is_silent(link))
-        ):
-            self._worker.pool.give(link)
+        self._link = self._reader = link.on_flushed = None
+        if reusable and connection.route.pooled and stays(connection) and (not self._pending or is_silent(link)):
+            worker.pool.give(link)
         else:
-            self._worker.reactor.bury(link.fd, link.sock)
+            worker.reactor.bury(link.fd, link.sock)
         leave(connection)
-        connection.step(reader.keep_alive and done and not self._worker.draining)
+        repeats.rest(connection, self, again and not worker.draining)
 
     def _upgrade(self, link: Link, reader: ResponseReader) -> None:
         connection = self._connection

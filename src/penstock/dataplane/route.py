@@ -17,7 +17,7 @@ from penstock.dataplane.orders import TargetFailed
 from penstock.policy.balance import FINE, Standing, whole
 from penstock.policy.balancers import BALANCERS
 from penstock.protocols.http1.changes import ChangedReader
-from penstock.protocols.http1.response import ResponseReader
+from penstock.protocols.http1.response import KNOWN, ResponseReader
 
 if TYPE_CHECKING:
     from penstock.dataplane.worker import Worker
@@ -53,6 +53,7 @@ class Route:
         key: Under which connections to its targets wait for another request: 0 where they are as good for any other
             route; else its own, not shared with the same route of another plan, whose way may have changed.
         routes: All of the same plan; set by them.
+        answers: Heads of answers that are known on it, and what they mean; see `response.KNOWN`.
         reader: Makes what reads an answer on it; takes what `ResponseReader` takes.
         handler: The function that decides; None where none does.
 
@@ -61,8 +62,8 @@ class Route:
     """
 
     __slots__ = (
-        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "direct", "handler",
-        "key", "parent_context", "plan", "pooled", "reader", "routes", "target_context",
+        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers", "direct",
+        "handler", "key", "parent_context", "plan", "pooled", "reader", "routes", "target_context",
     )  # fmt: skip
 
     def __init__(self, plan: RoutePlan, worker: "Worker") -> None:
@@ -85,6 +86,7 @@ class Route:
         self._seen = 0
         changes = answer_changes(plan)
         self.reader: Callable[[bytes, bool, bool, bool], ResponseReader]
+        self.answers = KNOWN if changes is None else changes.known
         self.reader = ResponseReader if changes is None else partial(ChangedReader, changes)
 
     def next_target(self, client: str) -> Standing | None:

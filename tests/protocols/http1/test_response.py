@@ -404,7 +404,7 @@ def test_a_head_that_is_known_changes_nothing(head, body, cut, method, keep_aliv
     """An answer whose head came before gives exactly what one gives whose head is new, in one piece or in two."""
     data = head + body
     pieces = [data[:cut], data[cut:]]
-    response._KNOWN.clear()
+    response.KNOWN.clear()
     fresh = _read(pieces, method, keep_alive, http_1_0)
     _read([head + b"12345"], b"GET", True, False)
     assert _read(pieces, method, keep_alive, http_1_0) == fresh
@@ -412,7 +412,7 @@ def test_a_head_that_is_known_changes_nothing(head, body, cut, method, keep_aliv
 
 def test_known_heads_are_bounded():
     """However many answers differ, a bounded number of their heads is remembered."""
-    response._KNOWN.clear()
+    response.KNOWN.clear()
     for number in range(1_000):
         _read([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %d\r\n\r\n" % number], b"GET", True, False)
-    assert 0 < len(response._KNOWN) <= 256
+    assert 0 < len(response.KNOWN) <= 256

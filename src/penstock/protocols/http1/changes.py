@@ -63,7 +63,7 @@ class AnswerChanges:
         paths: Where redirects lead; None to leave them alone.
 
     Attributes:
-        known: Heads of targets that were judged sound, with what clients of this route get; see `response._KNOWN`.
+        known: Heads of targets that were judged sound, with what clients of this route get; see `response.KNOWN`.
     """
 
     def __init__(self, removed: frozenset[bytes], added: bytes, paths: Paths | None = None) -> None:

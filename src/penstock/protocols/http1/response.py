@@ -32,7 +32,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x
 _ORDINARY = frozenset((200, 201, 202, 203, 206, 301, 302, 303, 307, 308, 400, 401, 403, 404, 410, 429, 500, 502, 503))
 """Statuses that say nothing of how their answers are framed, and are met every day."""
 
-_KNOWN: dict[bytes, tuple[int, bytes, int]] = {}
+KNOWN: dict[bytes, tuple[int, bytes, int]] = {}
 """
 Heads that were judged sound, with their status, what the client gets for them, and the length that they give. A busy
 target repeats itself: the same small answers go out many times in the second that their Date stands for.
@@ -78,7 +78,7 @@ class ResponseReader:
     _head = leftover = b""
     _interim = status = 0
     _persistent = _unchunk = _whole = started = done = upgraded = False
-    _known = _KNOWN  # of a route that changes answers: its own
+    _known = KNOWN  # of a route that changes answers: its own
 
     def __init__(self, method: bytes, keep_alive: bool, http_1_0: bool, upgrade: bool = False) -> None:
         self._method, self.keep_alive, self._http_1_0, self._upgrade = method, keep_alive, http_1_0, upgrade

@@ -1,0 +1,81 @@
+"""
+Requests that repeat, letter by letter, what the same client has asked before: they need no word of the conversation.
+
+A client that polls sends one head again and again. What a conversation says to a head depends on the head and on what
+it has said to the client until then. So where it said an exchange and nothing else, it would say the same exchange to
+the same head, until it has said something else again. Such exchanges are remembered, and carried without asking.
+
+The conversation need not hear of an exchange that went as exchanges do. When anything else happens, it is told the
+head that it was not asked about (`catch_up`), and then what happened, as if it had been asked at once.
+"""
+
+from typing import TYPE_CHECKING
+
+from penstock.base.bounds import REPEATS_BYTES, REPEATS_REMEMBERED
+from penstock.connection.commands import Conversation, Exchange
+from penstock.connection.http import HEAD
+from penstock.protocols.http1.framing import NO_BODY
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+    from penstock.dataplane.exchange import HttpExchange
+
+
+def learn(exchange: "HttpExchange", head: bytes, command: Exchange) -> None:
+    """
+    Remember what the conversation said to a head, and said first.
+
+    Args:
+        exchange: Of the client's connection.
+        head: As it came.
+        command: What the conversation said to it.
+    """
+    if len(head) > REPEATS_BYTES or command.framing is not NO_BODY or command.upgrade or not command.keep_alive:
+        return
+    known = exchange.known
+    if len(known) >= REPEATS_REMEMBERED:
+        known.clear()
+    known[head] = command
+
+
+def hear(connection: "Connection", exchange: "HttpExchange") -> bool:
+    """
+    Read what a client says while its conversation waits for a next head, and carry an exchange that is known.
+
+    Returns:
+        Whether it was one; else the bytes are in the inbox, and the conversation is to be asked.
+    """
+    inbox = connection.inbox
+    if connection.waiting is not HEAD or not inbox.fill():
+        return False
+    head = inbox.data
+    command = exchange.known.get(head)
+    if command is None:
+        return False
+    inbox.data, connection.waiting = b"", None
+    exchange.skipped = head
+    if connection.watch is not None:
+        connection.watch.repeat(head, command)
+    exchange.begin(command)
+    return True
+
+
+def rest(connection: "Connection", exchange: "HttpExchange", again: bool) -> None:
+    """Go on after an exchange: wait for the next head, or tell the conversation."""
+    inbox = connection.inbox
+    if not (exchange.skipped and again) or inbox.pending or inbox.data or connection.client.eof:
+        connection.step(again)
+        return
+    exchange.skipped = b""
+    if connection.watch is not None:
+        connection.watch.head = b""
+    connection.waiting = HEAD
+    connection.arm(connection.worker.reactor.now + connection.worker.keep_alive)
+
+
+def catch_up(exchange: "HttpExchange", conversation: Conversation) -> None:
+    """Tell the conversation the head that it was not asked about; it says what it has said before."""
+    head, exchange.skipped = exchange.skipped, b""
+    said = conversation.send(head)
+    if type(said) is not Exchange:
+        raise AssertionError(f"a conversation said {type(said).__name__} to a head that it had an exchange for")

@@ -1,0 +1,38 @@
+"""What a conversation tells, and need not wait for: each of these commands is answered with None at once."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from penstock.connection.commands import Answer, Describe, Login, Send, Take
+from penstock.dataplane.requests import conclude
+from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, SCOPE, take
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+
+
+def _send(connection: "Connection", command: Send) -> None:
+    connection.client.send(command.data)
+
+
+def _describe(connection: "Connection", command: Describe) -> None:
+    if command != connection.described:
+        connection.described = command
+        connection.worker.ledger.describe(connection.row, command.destination, command.user, "")
+
+
+def _login(connection: "Connection", command: Login) -> None:
+    connection.worker.words[H_LOGINS if command.right else H_FAILED_LOGINS] += 1
+
+
+def _take(connection: "Connection", command: Take) -> None:
+    connection.route = connection.route.routes.of(command.route)  # of the plan that it began with
+    words, scope = connection.worker.words, connection.row + SCOPE
+    words[scope] = take(words[scope], command.route.id)
+
+
+AT_ONCE: Mapping[type, Callable[["Connection", Any], None]] = MappingProxyType(
+    {Send: _send, Answer: conclude, Describe: _describe, Login: _login, Take: _take}
+)
+"""What is done about each of them; the connection may have ended by then."""
