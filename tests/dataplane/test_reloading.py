@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import tempfile
+import threading
 from pathlib import Path
 
 import msgspec
@@ -57,6 +58,79 @@ def test_new_connections_take_the_new_plan_and_old_ones_keep_theirs():
             assert after.recv(10) == b"new"
         before.sendall(b"b")
         assert before.recv(1) == b"b"
+
+
+def named(name):
+    """Return an origin that answers with a name."""
+    return origin(lambda message, wire: ok(name))
+
+
+@pytest.mark.parametrize("protocol", ["http", "tls"])
+def test_requests_after_a_reload_take_the_new_routes(tmp_path, protocol):
+    """On a connection that was kept alive, the next request goes where the new plan says, and none fails."""
+    tls = TlsPlan(certificates=(Authority(tmp_path).issue("localhost"),)) if protocol == "tls" else None
+    more = {"inside": "http", "tls": tls} if tls else {"reverse": True}
+    with (
+        named(b"old") as old,
+        named(b"new") as new,
+        bench(listener("main", protocol, old.port, **more)) as plane,
+        plane.connect() as raw,
+        Wire(secured(raw, tls)) as wire,
+    ):
+        for _ in range(3):  # the second one and the third repeat the first, letter by letter
+            assert ask(wire, b"/x") == (200, b"old")
+        plan = plane.worker.plan
+        blocked = RoutePlan(id=2, name="no", match=MatchPlan(paths=("/no*",)), action="block")
+        changed = replace(plan, listeners=(replace(plan.listeners[0], route=at(new.port)),), routes=(blocked,))
+        for number in (1, 2):
+            assert told(plane, changed, number) == Reloaded(number)
+            assert [ask(wire, b"/x") for _ in range(3)] == [(200, b"new")] * 3
+            assert ask(wire, b"/no")[0] == 403
+        assert told(plane, plan, 3) == Reloaded(3)
+        assert ask(wire, b"/no") == (200, b"old")
+
+
+def secured(raw, tls):
+    """Return the socket, or TLS on it."""
+    if tls is None:
+        return raw
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(raw, server_hostname="localhost")
+
+
+def ask(wire, path):
+    """Send a request; return status and body of the answer."""
+    wire.send(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer = wire.read_message()
+    return answer.status, answer.body
+
+
+def test_a_forward_proxy_takes_new_users_and_routes():
+    """The next request of a client that stays is asked for a login, and refused what a new route blocks."""
+    with named(b"here") as target, bench(listener("main", "http")) as plane, Wire(plane.connect()) as wire:
+        assert ask(wire, target.url("/").encode()) == (200, b"here")
+        plan = plane.worker.plan
+        assert not told(plane, replace(plan, listeners=(replace(plan.listeners[0], users={"ann": "b"}),)), 1).error
+        assert ask(wire, target.url("/").encode())[0] == 407
+        blocked = RoutePlan(id=2, name="no", match=MatchPlan(domains=("127.0.0.1",)), action="block")
+        assert not told(plane, replace(plan, routes=(blocked,)), 2).error
+        assert ask(wire, target.url("/").encode())[0] == 403
+
+
+def test_a_listener_of_another_kind_changes_nothing_for_who_is_there():
+    """Where an address speaks something else now, clients of before go on as they began."""
+    with (
+        named(b"old") as old,
+        named(b"new") as new,
+        bench(listener("main", "http", old.port, reverse=True)) as plane,
+        Wire(plane.connect()) as wire,
+    ):
+        assert ask(wire, b"/") == (200, b"old")
+        plan = plane.worker.plan
+        other = replace(plan.listeners[0], protocol="tcp", reverse=False, route=at(new.port))
+        assert not told(plane, replace(plan, listeners=(other,)), 1).error
+        assert ask(wire, b"/") == (200, b"old")
 
 
 def test_listeners_come_and_go():
@@ -119,22 +193,28 @@ def test_a_hundred_reloads_leave_nothing_behind():
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_client_goes_on_with_the_routes_it_began_with():
-    """A kept-alive client whose route the new plan does not know is served as before, by that route."""
-    match = MatchPlan(paths=("/b*",))
-    answers = [(name, origin(lambda message, wire, name=name: ok(name))) for name in (b"own", b"other")]
-    with contextlib.ExitStack() as stack:
-        own, other = (stack.enter_context(each) for _, each in answers)
+def test_a_request_that_is_under_way_ends_on_the_route_it_began_with():
+    """A request whose route the new plan does not know is served to its end; the next one takes the new plan."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slowly(message, wire):
+        asked.set()
+        assert go_on.wait(10)
+        return ok(b"other")
+
+    with named(b"own") as own, origin(slowly) as other:
         target = TargetPlan(id=2, host="127.0.0.1", port=other.port)
-        special = RoutePlan(id=2, name="b", match=match, targets=(target,))
-        plan = listener("main", "http", own.port, reverse=True)
-        plane = stack.enter_context(bench(plan, routes=(special,)))
-        wire = stack.enter_context(Wire(plane.connect()))
-        wire.send(request("GET", "http://a.example/"))
-        assert wire.read_message().body == b"own"
-        assert told(plane, replace(plane.worker.plan, routes=()), 1) == Reloaded(1)
-        wire.send(request("GET", "http://a.example/b"))
-        assert wire.read_message().body == b"other"
+        special = RoutePlan(id=2, name="b", match=MatchPlan(paths=("/b*",)), targets=(target,))
+        with (
+            bench(listener("main", "http", own.port, reverse=True), routes=(special,)) as plane,
+            Wire(plane.connect()) as wire,
+        ):
+            wire.send(request("GET", "http://a.example/b"))
+            assert asked.wait(10)
+            assert told(plane, replace(plane.worker.plan, routes=()), 1) == Reloaded(1)
+            go_on.set()
+            assert wire.read_message().body == b"other"
+            assert ask(wire, b"/b") == (200, b"own")
 
 
 def test_a_client_that_has_not_begun_takes_the_new_plan():

@@ -7,7 +7,8 @@ holds what the client sent early, so that the same bytes in any split give the s
 Rules:
 - `Need`, `Until` and `Peek` are answered with bytes. If the client closes first, `ClientClosed` is thrown in; if the
   deadline passes, `DeadlinePassed`; if `Until` finds no end in its limit, `TooLong`. A conversation that does not
-  catch them ends with the outcome that they stand for.
+  catch them ends with the outcome that they stand for. A conversation that waits for the head of a request
+  (connection/http.py) may hear `NewPlan`, and waits anew.
 - `Dial` and `DialAny` are answered with `Dialed`, or `DialFailed` is thrown in.
 - The phase, which decides the outcome of a connection that ends by itself, follows the commands: `Peek` detects,
   `Need` and `Until` negotiate, `Dial` dials, `Relay` and `Exchange` relay.
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from penstock.base.outcomes import Outcome
-from penstock.config.plan import RoutePlan
+from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.policy import actions
 from penstock.policy.routes import Ruleset
 
@@ -318,6 +319,22 @@ class DialFailed(Exception):  # noqa: N818 - it is news, not an error of ours
     def __init__(self, error: DialError, detail: str = "") -> None:
         super().__init__(detail or str(error))
         self.error = error
+
+
+class NewPlan(Exception):  # noqa: N818 - it is news, not an error of ours
+    """
+    The node has taken another plan, in which this listener still speaks the same: the next request begins in it.
+
+    Thrown into a conversation that waits for the head of a request, before it is answered.
+
+    Args:
+        rules: As in `Facts`, of the new plan.
+        listener: Of the new plan; the engine takes its own route.
+    """
+
+    def __init__(self, rules: Ruleset | None, listener: ListenerPlan) -> None:
+        super().__init__("another plan")
+        self.rules, self.listener = rules, listener
 
 
 class ClientClosed(Exception):  # noqa: N818 - it is news, not an error of ours

@@ -30,6 +30,7 @@ from penstock.connection.commands import (
     DialFailed,
     Exchange,
     Facts,
+    NewPlan,
     Peek,
     Relay,
     Take,
@@ -80,11 +81,15 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
     """
     served = failures = 0
     ways: tuple[Way, ...] = ()
-    choosing = facts.rules is not None or listener.route.action in ("block", "handler")
+    choosing = _chooses(facts, listener)
     user, described, shown, taken = "", None, b"", listener.route
     while True:
         try:
             request = parse_request((yield HEAD))
+        except NewPlan as news:
+            facts, listener, taken, ways = facts._replace(rules=news.rules), news.listener, news.listener.route, ()
+            choosing = _chooses(facts, listener)
+            continue
         except (BadRequest, TooLong, DeadlinePassed, ClientClosed) as news:
             yield from without_request(news, served, failures)
             raise AssertionError from None  # nobody resumes a conversation after its last word
@@ -121,6 +126,11 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
         if not again:
             yield _COMPLETE
         served += 1
+
+
+def _chooses(facts: Facts, listener: ListenerPlan) -> bool:
+    """Return whether it depends on the destination what becomes of a request."""
+    return facts.rules is not None or listener.route.action in ("block", "handler")
 
 
 def _choose(

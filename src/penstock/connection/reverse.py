@@ -29,6 +29,7 @@ from penstock.connection.commands import (
     DialFailed,
     Exchange,
     Facts,
+    NewPlan,
     Take,
     TooLong,
     Way,
@@ -81,7 +82,7 @@ class _Logins:
         self.shown: dict[int, bytes] = {}
 
 
-def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
+def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa: PLR0912 - a call a request would cost
     """
     Serve one client of the reverse proxy.
 
@@ -95,10 +96,15 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:
     decided: dict[tuple[str, int, str], RoutePlan] = {}
     logins = _Logins()
     secure = facts.tls_version > 0
-    taken = None if secure else listener.route  # the name in TLS may have taken another one
+    taken: RoutePlan | None = None if secure else listener.route  # the name in TLS may have taken another one
     while True:
         try:
             request = parse_origin((yield HEAD))
+        except NewPlan as news:
+            facts, listener, taken = facts._replace(rules=news.rules), news.listener, news.listener.route
+            rewriters.clear()
+            decided.clear()
+            continue
         except (BadRequest, TooLong, DeadlinePassed, ClientClosed) as news:
             yield from without_request(news, served, 0)
             raise AssertionError from None  # nobody resumes a conversation after its last word

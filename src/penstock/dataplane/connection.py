@@ -34,6 +34,7 @@ from penstock.connection.commands import (
     Until,
 )
 from penstock.connection.endings import DOCUMENTED, PHASES, ending
+from penstock.connection.http import HEAD
 from penstock.dataplane.aiming import leave
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.bind import Binding, await_bound, bind
@@ -264,6 +265,14 @@ class Connection(Deadlines):
         command, inbox, exchange = self.waiting, self.inbox, self.exchange
         assert command is not None  # noqa: S101 - the callers looked, or asked to be called while it waits
         before = inbox.data
+        if command is HEAD and not before and self.route.routes is not self.listener.route.routes:
+            plan = self.listener.renew(self)
+            if plan is not None:
+                self.waiting = None
+                if exchange is not None:
+                    exchange.forget()
+                self.step(None, plan)
+                return
         if exchange is not None and exchange.known and not before and hear(self, exchange):
             return
         try:

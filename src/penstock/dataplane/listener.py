@@ -5,11 +5,12 @@ from _socket import SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from penstock.base.addresses import pack_ip, unmap
 from penstock.base.bounds import ACCEPT_BATCH, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan
-from penstock.connection.commands import Conversation, Facts
+from penstock.connection.commands import Conversation, Facts, NewPlan
 from penstock.connection.registry import CONVERSATIONS
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.contexts import Contexts
@@ -17,7 +18,7 @@ from penstock.dataplane.equipment import Equipment
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
-from penstock.dataplane.route import Route
+from penstock.dataplane.route import Route, Routes
 from penstock.metrics.ledger import SCOPE, pack_scope, take
 from penstock.protocols.proxy_header.header import ProxyHeader
 
@@ -53,16 +54,19 @@ class Listener:
         self._batch = 1
         self._entrance = worker.entrance
         self.contexts: Contexts | None = None
+        self._kinds: WeakKeyDictionary[Routes, tuple[str, str, bool]] = WeakKeyDictionary()
         self.equip(equipment)
 
     def equip(self, equipment: Equipment) -> None:
-        """Serve this from the next connection on; those that are open keep what they began with."""
+        """Serve this from the next connection, and the next request, on; what is under way keeps what it began with."""
         self.plan = plan = equipment.plan
         self._rules, self._trusted = equipment.rules, equipment.trusted
         self.contexts = (
             equipment.contexts or self.contexts
         )  # without any, those that have begun still need the old ones
         self.route: Route = self.worker.routes.of(plan.route)
+        self._kind = plan.protocol, plan.inside, plan.reverse
+        self._kinds[self.route.routes] = self._kind
         self._scope = pack_scope(plan.id, route=plan.route.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
         self._routed = plan.protocol == "tls"  # the client's hello decides what becomes of it
@@ -70,13 +74,28 @@ class Listener:
         self._plain = plan.protocol == "tcp" and self._rules is None and plan.route.action == "forward"
         self._ordinary = self._plain and not self._shakes and self._trusted is None
 
+    def renew(self, connection: Connection) -> NewPlan | None:
+        """
+        Let a connection of an earlier plan take the present one, between two requests.
+
+        Returns:
+            What its conversation must know; None where the listener spoke something else then, and nothing was done.
+        """
+        if self._kinds.get(connection.route.routes) != self._kind:
+            return None
+        self._take_own_route(connection)
+        return NewPlan(self._rules, self.plan)
+
+    def _take_own_route(self, connection: Connection) -> None:
+        connection.route = self.route
+        scope = connection.row + SCOPE
+        self.worker.words[scope] = take(self.worker.words[scope], self.plan.route.id)
+
     def _serve(self, connection: Connection, facts: Facts) -> None:
         """Begin what the listener is for."""
         if connection.route.routes is not self.route.routes:  # the plan has changed while it waited: take all of it
             facts = facts._replace(rules=self._rules)
-            connection.route = self.route
-            scope = connection.row + SCOPE
-            self.worker.words[scope] = take(self.worker.words[scope], self.plan.route.id)
+            self._take_own_route(connection)
         if self._plain:
             connection.go()
         else:
