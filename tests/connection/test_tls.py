@@ -3,11 +3,12 @@
 import ssl
 
 import pytest
+from msgspec import structs
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.config.plan import CertificatePlan, ListenerPlan, MatchPlan, RoutePlan, TargetPlan, TlsPlan
 from penstock.connection.commands import Facts
-from penstock.connection.tls import tls
+from penstock.connection.tls import NAMELESS, hello_decides, inside, tls
 from penstock.policy.routes import rules_of
 from penstock.testing.playbook import (
     closes,
@@ -62,6 +63,27 @@ def test_what_is_terminated():
     for name, told in (("app.example", "app.example"), (None, "- (no SNI)")):
         said = hello(name)  # which the engine gives to OpenSSL; on this stage it stays where it is
         play(says(said), secures(), describes(destination=told), dials_any(), relays(said))
+
+
+def test_what_was_terminated_before():
+    """Where no hello decides, the conversation begins inside TLS: with the name that OpenSSL has heard."""
+    listener = ListenerPlan(id=1, name="t", protocol="tls", host="::", port=443, route=OWN, tls=CERTIFICATES)
+    for name, told in (("app.example", "app.example"), ("", NAMELESS)):
+        facts = Facts("198.51.100.7", 5_000, None, name, 0x0303)
+        perform(lambda facts=facts: inside(facts, listener), describes(destination=told), dials_any(), relays())
+
+
+def test_when_a_hello_is_read():
+    """Where TLS may end elsewhere, or something is asked that OpenSSL does not tell."""
+    listener = ListenerPlan(id=1, name="t", protocol="tls", host="::", port=443, route=OWN, tls=CERTIFICATES)
+    named = RoutePlan(id=4, name="n", match=MatchPlan(domains=("n.example",)), targets=(TARGET,))
+    assert not hello_decides(listener, ())
+    assert not hello_decides(listener, (named,))
+    assert hello_decides(listener, (named, PASSED))
+    assert hello_decides(listener, (RoutePlan(id=5, name="v", match=MatchPlan(tls_versions=(0x0304,))),))
+    assert hello_decides(listener, (RoutePlan(id=6, name="h", action="handler"),))
+    assert hello_decides(structs.replace(listener, tls=None), ())
+    assert hello_decides(structs.replace(listener, route=PASSED), ())
 
 
 def test_names_that_are_refused():

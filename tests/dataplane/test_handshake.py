@@ -4,11 +4,14 @@ import socket
 import ssl
 
 import pytest
+from msgspec import structs
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
 from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
+from penstock.connection.tls import NAMELESS
 from penstock.dataplane.handshake import reason_of
 from penstock.metrics.ledger import APART, HEADER_WORDS, SCOPE
+from penstock.protocols.client_hello import HelloReader
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving
 from penstock.testing.workbench import bench, listener, quick
@@ -29,21 +32,26 @@ def plan(authority):
 @pytest.mark.parametrize(
     ("said", "alert"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", None),
-        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 2),
-        (b"\x16\x03\x01\xff\xff" * 4, 2),
+        (b"GET / HTTP/1.1\r\n\r\n", 10),
+        (b"CONNECT a:1 HTTP/1.1\r\n\r\n", 10),
+        (b"SSH-2.0-OpenSSH\r\n", 70),
+        (b"\x17\x03\x03\x00\x05hello", 10),
+        (b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 50),
+        (b"\x16\x03\x01\xff\xff" * 4, 22),
     ],
 )
-def test_nonsense_is_refused(plan, said, alert):
-    """What is no TLS is refused as the proxy's decision, and an alert says so where OpenSSL has one."""
-    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])
+def test_nonsense_is_refused(plan, protocol, said, alert):
+    """What is no TLS is refused as the proxy's decision, and an alert says so, though OpenSSL has not one for all."""
+    with serving(echo) as target, bench(listener("main", protocol, target.port, tls=plan)) as plane:
         with plane.connect() as client:
             client.sendall(said)
             client.shutdown(socket.SHUT_WR)
             answer = read_all(client)
         outcome = plane.ended()[0].outcome
         assert (outcome.ended_by, outcome.phase, outcome.reason) == (EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
-        assert alert is None or answer[:1] == b"\x15"
+        assert answer == b"\x15\x03\x03\x00\x02\x02%c" % alert
+        assert plane.ended()[0].client_tx == len(answer)
         assert plane.ended()[0].texts[2].startswith("no TLS: ")
 
 
@@ -174,11 +182,29 @@ def test_tls_listener_routes_by_name(authority):
                 assert row.client_rx > 50_000
 
 
-def test_trickled_hello_is_looked_at_and_left(authority, plan):
-    """A hello that comes byte by byte is terminated as one that comes at once."""
+@pytest.mark.parametrize("name", ["localhost", None])
+def test_a_hello_that_decides_nothing_is_not_read(authority, plan, name, monkeypatch):
+    """Without a route that it could choose, OpenSSL alone reads it; the row tells all the same what was asked for."""
+    monkeypatch.setattr(HelloReader, "look", None)
+    with serving(echo) as target, bench(listener("main", "tls", target.port, tls=plan)) as plane:
+        context = authority.client_context()
+        context.check_hostname = False
+        with plane.connect() as raw, context.wrap_socket(raw, server_hostname=name) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+            client.unwrap()
+        row = plane.ended()[0]
+        assert (row.outcome, row.texts[0], row.target_tx) == (COMPLETE, name or NAMELESS, 5)
+        assert row.requests == 1
+
+
+@pytest.mark.parametrize("routes", [(), (RoutePlan(id=2, name="p", tls="passthrough"),)])
+def test_trickled_hello_is_looked_at_and_left(authority, plan, routes):
+    """A hello that comes byte by byte is terminated as one that comes at once, whether we read it or OpenSSL alone."""
+    routes = tuple(structs.replace(each, match=MatchPlan(domains=("elsewhere.example",))) for each in routes)
     with (
         serving(echo) as target,
-        bench(listener("main", "tls", target.port, tls=plan)) as plane,
+        bench(listener("main", "tls", target.port, tls=plan), routes=routes) as plane,
         plane.connect() as raw,
     ):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

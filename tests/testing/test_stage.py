@@ -18,6 +18,7 @@ from penstock.connection.commands import (
     Need,
     Peek,
     Relay,
+    RelayAny,
     Send,
     TooLong,
     Until,
@@ -162,6 +163,15 @@ def test_improvise_answers_whatever_is_asked():
     came = improvise(conversation(Describe("a:1", "u"), Need(1), Dial("a", 1), Relay()), [b"x", b"yz"])
     assert came.asked == (Describe("a:1", "u"), Dial("a", 1), Relay())
     assert (came.last_word, came.sent, came.leftover) == (Relay(), b"<x>", b"yz")
+
+
+def test_relaying_to_any_target_is_a_dial_and_a_relay():
+    """The engine does both at one word, and a script names them one by one."""
+    came = improvise(conversation(RelayAny()), [b"x"])
+    assert came.asked == (DialAny(), Relay())
+    stage = Stage(conversation(RelayAny()))
+    stage.answer(DialFailed(DialError.REFUSED, "no"))
+    assert stage.pending.outcome.phase is Phase.DIAL
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,15 @@ class DialAny(Struct, frozen=True):
     """Connect to the next of the route's targets; the others are tried before it fails. Answered with `Dialed`."""
 
 
+class RelayAny(Struct, frozen=True):
+    """
+    Connect to the next of the route's targets and relay: all that is left to do where the client is told nothing.
+
+    A last word. The client has asked by connecting, and is answered when a target is reached; when none can be, the
+    connection ends as the dial has.
+    """
+
+
 class Relay(Struct, frozen=True):
     """Move bytes both ways until both ends are done. What the client sent early goes first."""
 
@@ -240,8 +249,8 @@ class Close(Struct, frozen=True):
 
 
 Command = (
-    Need | Until | Peek | Send | Answer | Take | Decide | Secure | Dial | DialAny | Relay | Bind | Await | Associate
-    | Datagrams | Exchange | Describe | Login | Close
+    Need | Until | Peek | Send | Answer | Take | Decide | Secure | Dial | DialAny | RelayAny | Relay | Bind | Await
+    | Associate | Datagrams | Exchange | Describe | Login | Close
 )  # fmt: skip
 
 Conversation = Generator[Command, Any, None]

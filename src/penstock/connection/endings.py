@@ -17,6 +17,7 @@ PHASES: Mapping[type[commands.Command], Phase] = MappingProxyType(
         commands.Decide: Phase.DECIDE,
         commands.Dial: Phase.DIAL,
         commands.DialAny: Phase.DIAL,
+        commands.RelayAny: Phase.DIAL,
         commands.Bind: Phase.DIAL,
         commands.Await: Phase.DIAL,
         commands.Associate: Phase.DIAL,

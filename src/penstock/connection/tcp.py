@@ -1,11 +1,11 @@
 """A TCP listener's conversation: there is nothing to say, so find the route, dial and relay."""
 
 from penstock.config.plan import ListenerPlan
-from penstock.connection.commands import REACHED, Close, Conversation, DialAny, Facts, Relay, Take, Way
+from penstock.connection.commands import REACHED, Close, Conversation, Facts, Relay, RelayAny, Take, Way
 from penstock.connection.deciding import Refused, consult, reach
 from penstock.connection.routing import refusal, route_of
 
-_DIAL_ANY = DialAny()
+_RELAY_ANY = RelayAny()
 _RELAY = Relay()
 
 
@@ -29,9 +29,8 @@ def tcp(facts: Facts, listener: ListenerPlan) -> Conversation:
     refused = None if ways else refusal(route)
     if refused is not None:
         yield refused
-    if ways:
-        yield from reach(ways, route)
-    else:
-        yield _DIAL_ANY
+    if not ways:
+        yield _RELAY_ANY
+    yield from reach(ways, route)
     yield REACHED
     yield _RELAY

@@ -3,11 +3,11 @@ The conversation of a TLS listener: look at the client's hello, find the route b
 everything through as it came or terminate TLS and go on inside.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan
-from penstock.connection.commands import Close, Conversation, Describe, DialAny, Facts, Peek, Relay, Secure, Send, Take
+from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.connection.commands import Close, Conversation, Describe, Facts, Peek, RelayAny, Secure, Send, Take
 from penstock.connection.reverse import PASSTHROUGH, http_reverse
 from penstock.connection.routing import NOWHERE, refusal, route_of
 from penstock.connection.tcp import tcp
@@ -15,8 +15,11 @@ from penstock.protocols.client_hello import ClientHello, HelloReader
 from penstock.protocols.tls_alert import Alert, TlsError, serialize_alert
 
 _PROTOCOL = Outcome(EndedBy.PROXY, Phase.DETECT, Reason.PROTOCOL)
-_DIAL_ANY, _RELAY, _SECURE = DialAny(), Relay(), Secure()
+_RELAY_ANY, _SECURE = RelayAny(), Secure()
 _NO_SUCH_NAME = Send(serialize_alert(Alert.UNRECOGNIZED_NAME))
+
+NAMELESS = "- (no SNI)"
+"""What a client has asked for that asks for no name."""
 
 INSIDE: dict[str, Callable[[Facts, ListenerPlan], Conversation]] = {"tcp": tcp, "http": http_reverse}
 """What is spoken inside TLS, by `ListenerPlan.inside`."""
@@ -38,7 +41,8 @@ def tls(facts: Facts, listener: ListenerPlan) -> Conversation:
         yield Send(serialize_alert(error.alert))
         yield Close(_PROTOCOL, f"no TLS: {error}")
         raise AssertionError from None  # nobody resumes a conversation after its last word
-    facts = facts._replace(server_name=hello.server_name or "", tls_version=hello.version)
+    host, port, rules, _, _, trusted = facts
+    facts = Facts(host, port, rules, hello.server_name or "", hello.version, trusted)
     yield Describe(_described(hello))
     route = route_of(facts, listener)
     if route is not listener.route:
@@ -48,8 +52,7 @@ def tls(facts: Facts, listener: ListenerPlan) -> Conversation:
         if refused is not None:
             yield _NO_SUCH_NAME
             yield refused
-        yield _DIAL_ANY
-        yield _RELAY
+        yield _RELAY_ANY
     if listener.tls is None:
         yield _NO_SUCH_NAME
         yield Close(NOWHERE, "no route passes it through, and there is no certificate to terminate it")
@@ -57,6 +60,32 @@ def tls(facts: Facts, listener: ListenerPlan) -> Conversation:
     yield from INSIDE[listener.inside](facts, listener)
 
 
+def inside(facts: Facts, listener: ListenerPlan) -> Conversation:
+    """
+    Serve a TLS client whose hello nobody had to read: TLS is terminated already.
+
+    Args:
+        facts: Of the connection.
+        listener: Its routes terminate TLS.
+    """
+    yield Describe(facts.server_name or NAMELESS)
+    yield from INSIDE[listener.inside](facts, listener)
+
+
+def hello_decides(listener: ListenerPlan, routes: Iterable[RoutePlan]) -> bool:
+    """
+    Return whether what becomes of a client depends on its hello: then it is read before TLS begins.
+
+    Args:
+        listener: Of TLS.
+        routes: Those that its clients may take, beside its own.
+    """
+    return listener.tls is None or any(
+        route.tls == PASSTHROUGH or route.action == "handler" or route.match.tls_versions
+        for route in (listener.route, *routes)
+    )
+
+
 def _described(hello: ClientHello) -> str:
     """Return what the client asked for, for the log: its name, or why there is none."""
-    return hello.server_name or ("- (ECH)" if hello.has_ech else "- (no SNI)")
+    return hello.server_name or ("- (ECH)" if hello.has_ech else NAMELESS)

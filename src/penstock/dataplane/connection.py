@@ -29,6 +29,7 @@ from penstock.connection.commands import (
     Need,
     Peek,
     Relay,
+    RelayAny,
     Secure,
     TooLong,
     Until,
@@ -150,8 +151,10 @@ class Connection(Deadlines):
 
     # The conversation ------------------------------------------------------------------------------------------------
 
-    def go(self) -> None:
-        """Relay to one of the listener's targets: a TCP client is asked nothing, and needs no conversation for it."""
+    def go(self, command: Command | None = None) -> None:
+        """Relay to one of the route's targets: the client is asked nothing, and needs no conversation for it."""
+        if self.conversation is not None:
+            self._let_go_of_conversation()
         dial_target(self)
 
     def converse(self, conversation: Conversation) -> None:
@@ -515,6 +518,7 @@ HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     **AT_ONCE,
     Dial: dial_one,
     DialAny: dial_target,
+    RelayAny: Connection.go,
     Relay: Connection.relay,
     Secure: Connection._secure,
     Decide: decide,

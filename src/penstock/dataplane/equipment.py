@@ -8,10 +8,11 @@ takes what is ready.
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.config.plan import ListenerPlan, WorkerPlan
+from penstock.connection.tls import hello_decides
 from penstock.dataplane.contexts import Contexts, make_target_context
 from penstock.dataplane.route import Routes
 from penstock.policy.networks import Networks
-from penstock.policy.routes import Ruleset, rules_of
+from penstock.policy.routes import Ruleset, concerning, rules_of
 
 if TYPE_CHECKING:
     from penstock.dataplane.worker import Worker
@@ -26,12 +27,14 @@ class Equipment(NamedTuple):
         contexts: Its certificates; None where it has none.
         rules: What decides the route; None where none but its own can match.
         trusted: Whose PROXY headers are believed; None where none are read.
+        reads_hello: Whether a client's hello is looked at before TLS begins: it may say that TLS ends elsewhere.
     """
 
     plan: ListenerPlan
     contexts: Contexts | None
     rules: Ruleset | None
     trusted: Networks | None
+    reads_hello: bool = False
 
 
 class Prepared(NamedTuple):
@@ -85,4 +88,5 @@ def _equip(plan: WorkerPlan, listener: ListenerPlan) -> Equipment:
         contexts=None if listener.tls is None else Contexts(listener.tls),
         rules=rules_of(plan.routes, listener),
         trusted=None if listener.accept_proxy == "off" else Networks(listener.trusted_proxies),
+        reads_hello=listener.protocol == "tls" and hello_decides(listener, concerning(plan.routes, listener)),
     )

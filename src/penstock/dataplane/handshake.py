@@ -1,14 +1,17 @@
 """The TLS handshake of a connection's ends: goes on with each edge until both sides agree, or one has enough."""
 
 import ssl
-from _socket import SOCK_STREAM
+from _socket import MSG_DONTWAIT, SOCK_STREAM
+from _socket import socket as RawSocket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.dataplane.reactor import IN
 from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import APART, SCOPE
+from penstock.protocols.tls_alert import Alert, serialize_alert
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -20,6 +23,13 @@ UNPROVEN = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH).pack()
 
 _CALLBACK = "CALLBACK_FAILED"
 """The ssl module could not decode the name in a hello, and so did not ask us (dataplane/unraisable.py)."""
+
+_UNANSWERED = {
+    "HTTP_REQUEST": serialize_alert(Alert.UNEXPECTED_MESSAGE),
+    "HTTPS_PROXY_REQUEST": serialize_alert(Alert.UNEXPECTED_MESSAGE),
+    "WRONG_VERSION_NUMBER": serialize_alert(Alert.PROTOCOL_VERSION),
+}
+"""What is no TLS at all, and gets no alert of OpenSSL's; a TLS client that has gone astray is told all the same."""
 
 _NO_CERTIFICATE = ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED")
 
@@ -74,7 +84,7 @@ class ClientHandshake(Handshake):
     def __init__(self, connection: "Connection", context: ssl.SSLContext, then: Callable[[], None]) -> None:
         client = connection.client
         plain = client.sock
-        sock = TlsSocket(plain.family, SOCK_STREAM, 0, plain.detach())
+        sock = plain if isinstance(plain, TlsSocket) else TlsSocket(plain.family, SOCK_STREAM, 0, plain.detach())
         super().__init__(connection, sock, client.fd)
         self._then = then
         client.sock = connection.secure = sock
@@ -107,6 +117,10 @@ class ClientHandshake(Handshake):
         """End the connection, and say who did not agree. What the client still sends must not reset the alert away."""
         self.connection.detail = f"no TLS: {reason_of(error)}"
         self.connection.inbox.pending = IN
+        alert = _UNANSWERED.get(getattr(error, "reason", ""))
+        if alert is not None:
+            with suppress(OSError):
+                RawSocket.send(self._sock, alert, MSG_DONTWAIT)
         self.connection.close(_outcome(error))
 
 

@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 from penstock.base.addresses import pack_ip, unmap
 from penstock.base.bounds import ACCEPT_BATCH, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan
-from penstock.connection.commands import Conversation, Facts, NewPlan
+from penstock.connection.commands import Conversation, Describe, Facts, NewPlan
 from penstock.connection.registry import CONVERSATIONS
+from penstock.connection.tls import NAMELESS, inside
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.contexts import Contexts
 from penstock.dataplane.equipment import Equipment
@@ -19,6 +20,8 @@ from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
 from penstock.dataplane.route import Route, Routes
+from penstock.dataplane.telling import describe
+from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import SCOPE, pack_scope, take
 from penstock.protocols.proxy_header.header import ProxyHeader
 
@@ -69,9 +72,14 @@ class Listener:
         self._kinds[self.route.routes] = self._kind
         self._scope = pack_scope(plan.id, route=plan.route.id)
         self._converse: Callable[[Facts, ListenerPlan], Conversation] = CONVERSATIONS[plan.protocol]
-        self._routed = plan.protocol == "tls"  # the client's hello decides what becomes of it
+        self._routed = equipment.reads_hello
         self._shakes = equipment.contexts is not None and not self._routed
-        self._plain = plan.protocol == "tcp" and self._rules is None and plan.route.action == "forward"
+        self._told = self._shakes and plan.protocol == "tls"  # the client tells by its hello what it asks for
+        if self._told:
+            self._converse = inside
+        spoken = plan.inside if self._told else plan.protocol
+        self._plain = spoken == "tcp" and self._rules is None and plan.route.action == "forward"
+        self._socket = TlsSocket if self._shakes and self._trusted is None else RawSocket
         self._ordinary = self._plain and not self._shakes and self._trusted is None
 
     def renew(self, connection: Connection) -> NewPlan | None:
@@ -103,12 +111,27 @@ class Listener:
             connection.converse(self._converse(facts, self.plan))
 
     def _shake_hands(self, connection: Connection, facts: Facts, *, now: bool) -> None:
+        plan = self.plan
+
         def serve() -> None:
             assert connection.secure is not None  # noqa: S101 - they have just agreed
-            self._serve(connection, facts._replace(server_name=connection.secure.asked, tls_version=TLS))
+            self._shaken(connection, facts, plan, connection.secure.asked)
 
         assert self.contexts is not None  # noqa: S101 - the caller looked
         ClientHandshake(connection, self.contexts.default, serve).start(now=now)
+
+    def _shaken(self, connection: Connection, facts: Facts, began: ListenerPlan, asked: str) -> None:
+        """Begin what the listener is for, inside TLS."""
+        facts = Facts(facts.client_host, facts.client_port, facts.rules, asked, TLS, facts.trusted)
+        if self._routed:  # since a reload; this one's hello is gone, so it keeps what it began with
+            connection.converse(inside(facts, began))
+        elif self._told and self._plain and self.worker.access is None:
+            describe(connection, Describe(asked or NAMELESS))
+            self._serve(connection, facts)
+        elif self._told and self._plain:
+            connection.converse(inside(facts, self.plan))
+        else:
+            self._serve(connection, facts)
 
     def listen(self) -> None:
         """Begin to accept. Level-triggered: what is left in the backlog announces itself again."""
@@ -157,7 +180,7 @@ class Listener:
 
     def _welcome(self, fd: int, address: tuple[str, int]) -> None:
         worker = self.worker
-        sock = RawSocket(self._family, SOCK_STREAM, 0, fd)
+        sock = self._socket(self._family, SOCK_STREAM, 0, fd)
         if address and type(address) is tuple:
             host, port = unmap(address[0]), address[1]
         else:

@@ -16,7 +16,8 @@ def _send(connection: "Connection", command: Send) -> None:
     connection.client.send(command.data)
 
 
-def _describe(connection: "Connection", command: Describe) -> None:
+def describe(connection: "Connection", command: Describe) -> None:
+    """Tell the ledger who the client is and where it wants to go."""
     if command != connection.described:
         connection.described = command
         connection.worker.ledger.describe(connection.row, command.destination, command.user, "")
@@ -33,6 +34,6 @@ def _take(connection: "Connection", command: Take) -> None:
 
 
 AT_ONCE: Mapping[type, Callable[["Connection", Any], None]] = MappingProxyType(
-    {Send: _send, Answer: conclude, Describe: _describe, Login: _login, Take: _take}
+    {Send: _send, Answer: conclude, Describe: describe, Login: _login, Take: _take}
 )
 """What is done about each of them; the connection may have ended by then."""

@@ -104,8 +104,13 @@ class Ruleset:
 
 def rules_of(routes: Sequence[RoutePlan], listener: ListenerPlan) -> Ruleset | None:
     """Return what decides the route of a listener's connections; None where none but its own can match."""
-    concerned = [route for route in routes if not route.match.listeners or listener.id in route.match.listeners]
+    concerned = concerning(routes, listener)
     return Ruleset(concerned, listener.route) if concerned else None
+
+
+def concerning(routes: Iterable[RoutePlan], listener: ListenerPlan) -> list[RoutePlan]:
+    """Return the routes that a listener's connections may take, beside its own."""
+    return [route for route in routes if not route.match.listeners or listener.id in route.match.listeners]
 
 
 class Leaf:

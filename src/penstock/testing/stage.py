@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from penstock.base import bounds
 from penstock.base.outcomes import Phase
 from penstock.connection.commands import (
+    REACHED,
     Answer,
     Associate,
     Bind,
@@ -28,6 +29,7 @@ from penstock.connection.commands import (
     Need,
     Peek,
     Relay,
+    RelayAny,
     Send,
     TooLong,
     Until,
@@ -138,6 +140,10 @@ class Stage:
             raise Mismatch(f"the conversation ended without a last word, after {self.pending!r}") from None
         except DOCUMENTED as escaped:
             command = Close(ending(escaped, self.phase), str(escaped))
+        if isinstance(command, RelayAny):
+            self._conversation.close()
+            self._conversation = _relay_any()
+            command = next(self._conversation)
         self.history.append(command)
         self.pending = command
         self.phase = PHASES.get(type(command), self.phase)
@@ -179,6 +185,13 @@ class Stage:
         elif len(self._input) >= size:
             return self.take(size) if isinstance(command, Need) else self.leftover
         return ClientClosed(len(self._input)) if self._client_is_gone else None
+
+
+def _relay_any() -> Conversation:
+    """Say one by one what the engine does at this word."""
+    yield DialAny()
+    yield REACHED
+    yield Relay()
 
 
 def _check_status(command: Send) -> None:
