@@ -3,14 +3,14 @@
 import pytest
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
+from penstock.config.plan import HTTP_01, TLS_ALPN_01, ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
 from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login
 from penstock.connection.http import LOGINS
 from penstock.connection.reverse import DECISION_CHARS, DECISIONS_REMEMBERED, _location, http_reverse
 from penstock.policy.routes import rules_of
 from penstock.protocols.http1.credentials import serialize_basic
 from penstock.protocols.http1.origin import parse_origin
-from penstock.testing.playbook import asks, closes, describes, hangs_up, hears, perform, says, takes
+from penstock.testing.playbook import Proofs, asks, closes, describes, hangs_up, hears, perform, says, takes
 from penstock.testing.stage import Stage
 
 TARGET = TargetPlan(id=1, host="192.0.2.10", port=80)
@@ -28,10 +28,12 @@ NO = RoutePlan(id=5, name="no", match=MatchPlan(paths=("/admin*",)), action="blo
 LOGIN = RoutePlan(id=6, name="login", match=MatchPlan(paths=("/private*",)), users={"ann": "secret"}, targets=(TARGET,))
 
 
-def play(*script, own=OWN):
+def play(*script, own=OWN, challenge="", proofs=None):
     """Perform a script on a listener with all these routes."""
-    listener = ListenerPlan(id=1, name="web", protocol="http", host="::", port=80, route=own, reverse=True)
-    facts = Facts("198.51.100.7", 5_000, rules_of((API, SECURE, HELLO, NO, LOGIN), listener))
+    listener = ListenerPlan(
+        id=1, name="web", protocol="http", host="::", port=80, route=own, reverse=True, challenge=challenge
+    )
+    facts = Facts("198.51.100.7", 5_000, rules_of((API, SECURE, HELLO, NO, LOGIN), listener), challenges=proofs)
     perform(lambda: http_reverse(facts, listener), *script)
 
 
@@ -218,3 +220,27 @@ def test_a_host_that_is_passed_through_is_not_served_in_the_clear():
         ),
         get(b"/"), takes(OWN), exchanges(False), closes_complete(),
     )  # fmt: skip
+
+
+TOKEN = b"/.well-known/acme-challenge/"
+
+
+def test_a_known_token_is_answered():
+    """Whatever its route says; a HEAD has no body, and the connection goes on."""
+    head = b"HTTP/1.1 200 \r\nContent-Length: 7\r\nContent-Type: application/octet-stream\r\n\r\n"
+    play(
+        get(TOKEN + b"t"), hears(head + b"t.thumb"),
+        get(TOKEN + b"t", host=b"plain.example"), takes(SECURE), hears(head + b"t.thumb"),
+        get(TOKEN + b"t", method=b"HEAD"), takes(OWN), hears(head),
+        get(b"/"), exchanges(False), closes_complete(),
+        challenge=HTTP_01, proofs=Proofs({"t": "t.thumb"}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("challenge", ["", TLS_ALPN_01, HTTP_01])
+def test_all_other_requests_go_on(challenge):
+    """Unknown tokens, paths beside it, other methods, and all where the listener answers no such challenge."""
+    asked = [get(TOKEN + b"u"), get(TOKEN), get(b"/x" + TOKEN + b"t"), get(TOKEN + b"t", method=b"DELETE")]
+    asked += [] if challenge == HTTP_01 else [get(TOKEN + b"t")]
+    turns = [line for each in asked for line in (each, exchanges())]
+    play(*turns, get(b"/"), exchanges(False), closes_complete(), challenge=challenge, proofs=Proofs({"t": "t.thumb"}))

@@ -6,11 +6,12 @@ import pytest
 from msgspec import structs
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
-from penstock.config.plan import CertificatePlan, ListenerPlan, MatchPlan, RoutePlan, TargetPlan, TlsPlan
+from penstock.config.plan import TLS_ALPN_01, CertificatePlan, ListenerPlan, MatchPlan, RoutePlan, TargetPlan, TlsPlan
 from penstock.connection.commands import Facts
 from penstock.connection.tls import NAMELESS, hello_decides, inside, tls
 from penstock.policy.routes import rules_of
 from penstock.testing.playbook import (
+    Proofs,
     closes,
     describes,
     dials_any,
@@ -35,20 +36,23 @@ CERTIFICATES = TlsPlan(certificates=(CertificatePlan(cert="a.pem", key="a.key"),
 NO_SUCH_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 
 
-def hello(name):
+def hello(name, *alpn):
     """Return the first flight of a client that asks for this name."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(alpn)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
         context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
     return outgoing.read()
 
 
-def play(*script, certificates=CERTIFICATES, own=OWN):
+def play(*script, certificates=CERTIFICATES, own=OWN, challenge="", proofs=None):
     """Perform a script."""
-    listener = ListenerPlan(id=1, name="t", protocol="tls", host="::", port=443, route=own, tls=certificates)
-    facts = Facts("198.51.100.7", 5_000, rules_of((PASSED, BLOCKED), listener))
+    listener = ListenerPlan(
+        id=1, name="t", protocol="tls", host="::", port=443, route=own, tls=certificates, challenge=challenge
+    )
+    facts = Facts("198.51.100.7", 5_000, rules_of((PASSED, BLOCKED), listener), challenges=proofs)
     perform(lambda: tls(facts, listener), *script)
 
 
@@ -100,3 +104,27 @@ def test_what_is_no_hello():
     refused = EndedBy.PROXY, Phase.DETECT, Reason.PROTOCOL
     play(says(b"GET / HTTP/1.1\r\n\r\n"), hears(b"\x15\x03\x03\x00\x02\x02\x0a"), closes(*refused, detail="no TLS"))
     play(says(hello("a.example")[:40]), hangs_up(), closes(EndedBy.CLIENT, Phase.DETECT))
+
+
+def test_a_name_is_proved():
+    """Who offers acme-tls/1 alone, and asks for a name that is being proved, shakes hands for that and nothing more."""
+    proving = {"challenge": TLS_ALPN_01, "proofs": Proofs(names=("app.example", "pass.example"))}
+    for name in ("app.example", "pass.example"):
+        told = describes(destination=name)
+        done = closes(EndedBy.COMPLETE, Phase.DONE)
+        play(says(hello(name, "acme-tls/1")), secures(proves=name), told, done, **proving)
+
+
+def test_nobody_else_gets_the_proof():
+    """Other protocols beside it, another name, and a listener that proves nothing: all are served as usual."""
+    proving = {"challenge": TLS_ALPN_01, "proofs": Proofs(names=("app.example",))}
+    for said, more in (
+        (hello("app.example", "acme-tls/1", "http/1.1"), proving),
+        (hello("app.example"), proving),
+        (hello("app.example", "acme-tls/1"), proving | {"challenge": "http-01"}),
+        (hello("other.example", "acme-tls/1"), proving),
+        (hello("app.example", "acme-tls/1"), {}),
+    ):
+        play(says(said), secures(), dials_any(), relays(said), **more)
+    said = hello("pass.example", "acme-tls/1")  # whose target may prove it by itself
+    play(says(said), takes(PASSED), dials_any(), relays(said), **proving)

@@ -301,3 +301,20 @@ def test_a_mistake_at_runtime_changes_nothing():
             await Reloads(Served((), why="it drains"), old, None, KeptLog().log, Fixed(old)).change("route", "a", None)
 
     asyncio.run(go())
+
+
+def test_a_new_certificate_is_taken_as_by_a_reload():
+    """The same plan, from the same sockets; a node on its way out takes none."""
+    plan = plan_of(listener("a"), listener("b"))
+    with opened(plan) as listeners:
+        node, kept = Served(listeners, refused=["worker 0: no"]), KeptLog()
+        reloads = Reloads(node, plan, None, kept.log)
+        asyncio.run(reloads.refresh())
+        ((taken, supply),) = node.taken
+        assert taken == plan
+        assert (supply.new, supply.gone) == ((), ())
+        assert [each.sockets for each in supply.listeners] == [each.sockets for each in listeners]
+        assert kept.events("a worker did not take the new certificate: it drains")[0]["detail"] == "worker 0: no"
+        node.why = "the node is draining"
+        asyncio.run(reloads.refresh())
+        assert len(node.taken) == 1

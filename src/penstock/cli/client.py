@@ -82,6 +82,11 @@ class NodeClient:
         path = f"/api/v1/{section}s/{quote(name, safe='')}"
         return self._json(method, path, query, body, timeout=RELOAD_SECONDS)
 
+    def certificates(self) -> list[dict[str, Any]]:
+        """Return how all certificates are."""
+        found: list[dict[str, Any]] = self._json("GET", "/api/v1/certificates")["certificates"]
+        return found
+
     def connections(self, **query: Any) -> dict[str, Any]:
         """Return one page of open connections; the query is the door's."""
         return self._json("GET", "/api/v1/connections", {k: v for k, v in query.items() if v not in (None, "")})

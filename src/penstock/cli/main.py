@@ -34,6 +34,9 @@ COMMANDS = {
     ),
     "route": Lazy("penstock.cli.tables:route", STEER, "Show a route of a running node, set routes, or remove one."),
     "target": Lazy("penstock.cli.targets:target", STEER, "Take a target of a running node out, or back."),
+    "certificates": Lazy(
+        "penstock.cli.certificates:certificates", LOOK, "List the certificates of a running node, and how they are."
+    ),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
     "reload": Lazy("penstock.cli.reload:reload", STEER, "Let a running node read its configuration again."),
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),

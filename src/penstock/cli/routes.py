@@ -107,12 +107,12 @@ def _address(parent: "ParentPlan") -> str:
 
 
 def certificate_values(certificate: "CertificatePlan") -> dict[str, Any]:
-    """Return a certificate's files, names and day of its end."""
+    """Return a certificate's files, names and day of its end; `-` for one that ACME brings."""
     return {
         "cert": certificate.cert,
         "key": certificate.key,
         "names": list(certificate.names),
-        "expires": _day(certificate.not_after),
+        "expires": _day(certificate.not_after) if certificate.not_after else "-",
     }
 
 

@@ -10,10 +10,12 @@ from typing import NamedTuple
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
+from penstock.config.acme import acme_plan
 from penstock.config.compile_routes import compile_served
 from penstock.config.model import Config, Limits, Metrics, Timeouts
 from penstock.config.plan import (
     AccessPlan,
+    AcmePlan,
     LimitsPlan,
     MetricsPlan,
     NodePlan,
@@ -82,6 +84,7 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
     """
     config = settled.config
     name = config.node.name or machine.name
+    acme = acme_plan(config.acme, _acme_storage(settled, machine), settled.acme_ca)
     workers = machine.cores if isinstance(config.node.workers, str) else config.node.workers
     return NodePlan(
         name=name,
@@ -92,7 +95,8 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
         state_dir=str((settled.state_dir or machine.state).absolute()),
         log_level=config.log.level,
         log_format=config.log.format,
-        worker=_worker(settled, machine, workers),
+        worker=_worker(settled, machine, workers, acme),
+        acme=acme,
         metrics=_metrics(config.metrics),
         store=StorePlan(path=_store(settled, machine), flush=config.store.flush),
         notices=settled.notices,
@@ -129,9 +133,13 @@ def _access(settled: Settled, machine: Machine) -> AccessPlan:
     return AccessPlan(format=log.access, file=file, query=log.access_query)
 
 
-def _worker(settled: Settled, machine: Machine, workers: int) -> WorkerPlan:
+def _acme_storage(settled: Settled, machine: Machine) -> Path:
+    return (settled.acme_storage or (settled.state_dir or machine.state) / "acme").absolute()
+
+
+def _worker(settled: Settled, machine: Machine, workers: int, acme: AcmePlan) -> WorkerPlan:
     config = settled.config
-    served = compile_served(config, settled.attached)
+    served = compile_served(config, settled.attached, acme)
     return WorkerPlan(
         listeners=served.listeners,
         routes=served.routes,

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from penstock.config.acme import OWN_LISTENER, own_endpoint
 from penstock.config.attached import Attached
 from penstock.config.listener import Certificate, Listener
 from penstock.config.mistakes import Key
 from penstock.config.model import Config
 from penstock.config.plan import (
+    HTTP_01,
+    TLS_ALPN_01,
+    AcmePlan,
     CertificatePlan,
     HealthPlan,
     ListenerPlan,
@@ -20,7 +24,7 @@ from penstock.config.plan import (
     TlsPlan,
 )
 from penstock.config.route import Match, Rewrite, Route, is_own
-from penstock.config.serving import Service, services, serving
+from penstock.config.serving import OWN_ROUTE, Service, free_name, services, serving
 from penstock.config.way import Parent, Target, TargetTls
 
 STATUS = {"redirect": 302, "answer": 200}
@@ -28,6 +32,9 @@ STATUS = {"redirect": 302, "answer": 200}
 
 TLS_VERSIONS = {"1.0": 0x0301, "1.1": 0x0302, "1.2": 0x0303, "1.3": 0x0304}
 """RFC 8446 section 4.2.1."""
+
+
+NO_ACME = AcmePlan()
 
 
 class Served(NamedTuple):
@@ -43,7 +50,7 @@ class Served(NamedTuple):
     routes: tuple[RoutePlan, ...]
 
 
-def compile_served(config: Config, attached: Attached) -> Served:
+def compile_served(config: Config, attached: Attached, acme: AcmePlan = NO_ACME) -> Served:
     """
     Return listeners and routes with their numbers: listeners and routes from 1, own routes before the others; targets
     from 1 over all.
@@ -51,24 +58,27 @@ def compile_served(config: Config, attached: Attached) -> Served:
     Args:
         config: Without mistakes.
         attached: Its files.
+        acme: Certificates that listeners serve besides.
     """
-    return _Numbering(config, attached).served()
+    return _Numbering(config, attached, acme).served()
 
 
 class _Numbering:
     """One pass over a configuration; gives out the numbers of targets as it goes."""
 
-    def __init__(self, config: Config, attached: Attached) -> None:
-        self._config, self._attached = config, attached
+    def __init__(self, config: Config, attached: Attached, acme: AcmePlan) -> None:
+        self._config, self._attached, self._acme = config, attached, acme
         self._services = services(config)
-        self._own = {name: number for number, name in enumerate(dict.fromkeys(s.route for s in self._services), 1)}
+        self._answers = own_endpoint(config.acme)
+        names = [s.route for s in self._services] + ([OWN_ROUTE] if self._answers else [])
+        self._own = {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
         self._places = {id(route): place for place, route in enumerate(config.route)}
         self._shared: dict[int, RoutePlan] = {}
         self._next_target = 1
 
     def served(self) -> Served:
         """Return everything."""
-        listeners = tuple(self._listener(place, each) for place, each in enumerate(self._services))
+        listeners = tuple(self._listener(place, each) for place, each in enumerate(self._services)) + self._answering()
         matched = [(place, route) for place, route in enumerate(self._config.route) if not is_own(route)]
         first = len(self._own) + 1
         return Served(listeners, tuple(self._route(number, *each) for number, each in enumerate(matched, first)))
@@ -84,12 +94,40 @@ class _Numbering:
             route=self._own_route(service),
             users=_users(listener),
             detect=service.detect,
-            tls=_tls(listener, key, self._attached) if listener.certificates else None,
+            tls=self._tls(listener, key),
             reverse=listener.reverse,
             inside=listener.inside or "tcp",
             accept_proxy=listener.accept_proxy,
             trusted_proxies=tuple(listener.trusted_proxies),
+            challenge=self._challenge(service),
         )
+
+    def _tls(self, listener: Listener, key: Key) -> TlsPlan | None:
+        got = self._acme.certificates if listener.acme else ()
+        return _tls(listener, key, self._attached, got) if listener.certificates or got else None
+
+    def _challenge(self, service: Service) -> str:
+        """Return which ACME challenge a listener answers."""
+        if not self._acme.certificates:
+            return ""
+        if self._acme.challenge == TLS_ALPN_01:
+            return TLS_ALPN_01 if service.listener.acme else ""
+        return HTTP_01 if service.name == self._config.acme.http_listener else ""
+
+    def _answering(self) -> tuple[ListenerPlan, ...]:
+        """Return the listener that does nothing but answer challenges, if one is needed."""
+        if self._answers is None or not self._acme.certificates:
+            return ()
+        name = free_name(OWN_LISTENER, {each.name for each in self._services})
+        route = RoutePlan(id=self._own[OWN_ROUTE], name=OWN_ROUTE)
+        host, port = self._answers
+        number = len(self._services) + 1
+        return (
+            ListenerPlan(
+                id=number, name=name, protocol="http", host=host, port=port, route=route, reverse=True,
+                challenge=HTTP_01,
+            ),
+        )  # fmt: skip
 
     def _own_route(self, service: Service) -> RoutePlan:
         """Return a listener's own route; listeners that share a route share its plan."""
@@ -102,7 +140,8 @@ class _Numbering:
 
     def _route(self, number: int, place: int, route: Route) -> RoutePlan:
         places = [] if is_own(route) else serving(route, self._services)
-        listeners = tuple(each + 1 for each in places) if len(places) < len(self._services) else ()
+        everywhere = len(places) == len(self._services) and self._answers is None
+        listeners = () if everywhere else tuple(each + 1 for each in places)
         return route_plan(number, route, ("route", place), self._attached, self._targets(route.targets), listeners)
 
     def _targets(self, targets: Sequence[Target]) -> tuple[TargetPlan, ...]:
@@ -232,14 +271,15 @@ def _rewrite(rewrite: Rewrite) -> RewritePlan:
     )
 
 
-def _tls(listener: Listener, key: Key, attached: Attached) -> TlsPlan:
+def _tls(listener: Listener, key: Key, attached: Attached, got: Sequence[CertificatePlan]) -> TlsPlan:
     tls = listener.tls
     alpn = tls.alpn if tls.alpn is not None else ["http/1.1"] if listener.inside == "http" else []
     return TlsPlan(
         certificates=tuple(
             _certificate(each, (*key, "certificates", place), attached)
             for place, each in enumerate(listener.certificates)
-        ),
+        )
+        + tuple(got),
         min_version=tls.min_version,
         ciphers=tls.ciphers or "",
         alpn=tuple(alpn),

@@ -31,7 +31,7 @@ class Change(Struct, frozen=True):
     One thing that is other than before.
 
     Args:
-        kind: listener, route, target, timeouts, limits or certificate.
+        kind: listener, route, target, timeouts, limits, acme or certificate.
         name: As configured; `ROUTE HOST:PORT` for a target, the path for a certificate's file.
         what: added, removed or changed.
         keys: Which keys changed; empty for what came or went.
@@ -78,6 +78,7 @@ def difference(old: NodePlan, new: NodePlan, old_files: Mapping[str, str], new_f
         *_keys("timeouts", "", before.timeouts, after.timeouts, TIMEOUT_KEYS),
         *(Change("certificate", path, "changed") for path in files),
     ]
+    changes += _keys("acme", "", old.acme, new.acme, ())
     limits = [*(("connections",) if before.connections != after.connections else ())]
     limits += _differing(before.limits, after.limits)
     if limits:

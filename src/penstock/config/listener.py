@@ -83,6 +83,7 @@ class Listener(Table):
         description="Certificates of a tls listener; the first is for names that none has.",
         examples=[[{"cert": "site.pem", "key": "site.key"}]],
     )
+    acme: bool = Field(default=False, description="Whether a tls listener serves the certificates of [acme] too.")
     tls: ListenerTls = Field(default=ListenerTls(), description="How a tls listener speaks TLS with its clients.")
     inside: Literal["tcp", "http"] | None = Field(
         default=None, description="What a tls listener speaks once TLS is terminated; tcp."

@@ -135,7 +135,8 @@ def served_mistakes(
             yield Mistake(key, "missing: detect names tcp", _TARGETS, present=False)
         elif service.speaks.sends and not service.speaks.asks:
             yield Mistake(key, f"missing: {service.speaks.what} sends somewhere", _TARGETS, present=False)
-    bare = service.speaks.tls and known(listener.certificates) and not listener.certificates
+    bare = service.speaks.tls and known(listener.certificates, listener.acme)
+    bare = bare and not (listener.certificates or listener.acme)
     if bare and (who := _terminating(service, matched)) is not None:
         what = f"missing: {who}, and that takes a certificate"
         yield Mistake(("listener", number, "certificates"), what, _CERTIFICATES, present=False)

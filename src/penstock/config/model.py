@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint
+from penstock.config.acme import Acme
 from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, Rate, TargetAddress, UrlText, Whole
 from penstock.config.listener import Listener
 from penstock.config.match_kinds import Network
@@ -200,5 +201,6 @@ class Config(Table):
     metrics: Metrics = Metrics()
     store: Store = Store()
     monitoring: Monitoring = Monitoring()
+    acme: Acme = Acme()
     listener: list[Listener] = Field(default=[], description="One table for each listener.")
     route: list[Route] = Field(default=[], description="One table for each route.")

@@ -57,6 +57,7 @@ class Listener(Struct, frozen=True):
     detect: Sequence[str] | UnsetType = UNSET
     reverse: bool | UnsetType = UNSET
     certificates: Sequence[str | Table] | UnsetType = UNSET
+    acme: bool | UnsetType = UNSET
     tls: Table | UnsetType = UNSET
     inside: Text = UNSET
     accept_proxy: Text = UNSET

@@ -262,6 +262,31 @@ class CertificatePlan(Struct, frozen=True, kw_only=True):
     not_after: int = 0
 
 
+HTTP_01, TLS_ALPN_01 = "http-01", "tls-alpn-01"
+"""How a name is proved to an ACME server (RFC 8555 section 8.3, RFC 8737)."""
+
+
+class AcmePlan(Struct, frozen=True, kw_only=True):
+    """
+    Certificates that the node gets by itself.
+
+    Args:
+        directory: URL of the ACME server's directory.
+        email: Where the authority may write to; empty for nowhere.
+        ca: PEM file of who may have issued the directory's own certificate; empty for those that everybody trusts.
+        challenge: `http-01` or `tls-alpn-01`.
+        storage: Folder of the account's key and of the certificates.
+        certificates: What shall be got, each into a file of its own; none for a node that gets nothing.
+    """
+
+    directory: str = ""
+    email: str = ""
+    ca: str = ""
+    challenge: str = HTTP_01
+    storage: str = ""
+    certificates: tuple[CertificatePlan, ...] = ()
+
+
 class TlsPlan(Struct, frozen=True, kw_only=True):
     """
     How a listener speaks TLS with its clients.
@@ -303,6 +328,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         inside: What a tls listener speaks once TLS is terminated: tcp or http.
         accept_proxy: Whether a PROXY header precedes what clients say: `off`, `optional` or `required`.
         trusted_proxies: Networks whose PROXY headers are believed.
+        challenge: Which ACME challenge it answers, `http-01` or `tls-alpn-01`; empty for none.
     """
 
     id: int
@@ -318,6 +344,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     inside: str = "tcp"
     accept_proxy: str = "off"
     trusted_proxies: tuple[str, ...] = ()
+    challenge: str = ""
 
     @property
     def targets(self) -> tuple[TargetPlan, ...]:
@@ -518,6 +545,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
         worker: What each worker is told.
         metrics: What is measured.
         store: What outlives a restart.
+        acme: Certificates that the node gets by itself.
         notices: What the operator is told once at the start: keys with a newer name.
     """
 
@@ -532,6 +560,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
     worker: WorkerPlan
     metrics: MetricsPlan = MetricsPlan()
     store: StorePlan = StorePlan()
+    acme: AcmePlan = AcmePlan()
     notices: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint, is_loopback
 from penstock.base.clock import NS
+from penstock.config.acme import own_endpoint
+from penstock.config.acme_rules import acme_mistakes
 from penstock.config.listener import Listener
 from penstock.config.listener_rules import listener_mistakes, served_mistakes
 from penstock.config.mistakes import Assign, Mistake
@@ -35,6 +37,8 @@ def check(config: Config) -> list[Mistake]:
         mistakes += [*_same_names(served), *_same_addresses(config)]
         for number, service in enumerate(served):
             mistakes += listener_mistakes(number, service)
+        if known(config.acme):
+            mistakes += acme_mistakes(config.acme, served)
         if known(config.route):
             found = list(_routes(config, served))
             mistakes += [*found, *_served(config, served, _lacking(config, found))]
@@ -115,6 +119,13 @@ def _same_addresses(config: Config) -> Iterator[Mistake]:
             if other:
                 yield Mistake(key, f"{other[0]} takes {other[1]} already")
             held.append((f"listener {number + 1}", listen))
+    own = own_endpoint(config.acme) if known(config.acme) else None
+    for who, address in ports.get(own.port, []) if own is not None and own.port else []:
+        if own is not None and _overlap(address.host, own.host):
+            what = f"{who} takes {address} already, where challenges would be answered"
+            given = config.acme.http_listen is not None
+            write = "" if given else 'http_listener = "NAME" with its name, if it is a reverse http listener'
+            yield Mistake(("acme", "http_listen"), what, write, present=given)
 
 
 def _overlap(one: str, other: str) -> bool:

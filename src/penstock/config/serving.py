@@ -119,7 +119,7 @@ def listener_names(listeners: Sequence[Listener]) -> list[str]:
     for listener in listeners:
         name = listener.name
         if name is None:
-            name = _free(_described(listener), taken)
+            name = free_name(_described(listener), taken)
             taken.add(name)
         names.append(name if known(name) else "")
     return names
@@ -131,7 +131,8 @@ def _described(listener: Listener) -> str:
     return f"{listener.protocol}-{'unix' if listener.listen.host.startswith('unix:') else listener.listen.port}"
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """Return the first of `name`, `name-2`, `name-3` ... that is not taken; the empty text as it is."""
     free, number = name, 2
     while free in taken and name:  # ends: each turn tries another number, and as many are taken as there are listeners
         free, number = f"{name}-{number}", number + 1

@@ -43,6 +43,8 @@ class Settled(NamedTuple):
         notices: What is right and should be written otherwise; a line for each.
         attached: The files that listeners and routes name.
         access_file: Where the operator wants the access log; None for the usual place, or for standard output.
+        acme_storage: Where the operator wants what ACME brings; None for the usual place.
+        acme_ca: Authorities of the ACME directory's own certificate; None for those that everybody trusts.
     """
 
     config: Config
@@ -52,6 +54,8 @@ class Settled(NamedTuple):
     notices: tuple[str, ...] = ()
     attached: Attached = Attached()
     access_file: Path | None = None
+    acme_storage: Path | None = None
+    acme_ca: Path | None = None
 
 
 def settle(written: Written, now_ns: int | None = None) -> Settled:
@@ -66,18 +70,21 @@ def settle(written: Written, now_ns: int | None = None) -> Settled:
         ConfigurationError: With every mistake, in the order in which they stand in their sources.
     """
     config, mistakes = _draft(written.tree)
-    token, attached = None, Attached()
+    token, attached, acme_ca = None, Attached(), None
     if config is not None:
         mistakes += check(config)
         token = _token(config, written, mistakes)
         now_ns = SystemClock.wall_ns() if now_ns is None else now_ns
         attached = attach(config, written, now_ns // NS, mistakes)
+        acme_ca = _acme_ca(config, written, mistakes)
     if mistakes or written.mistakes or config is None:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
     state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
     store = _path(written, ("store", "path"), config.store.path)
     access = None if config.log.access_file == "-" else _path(written, ("log", "access_file"), config.log.access_file)
-    return Settled(config, token, state_dir, store, (*written.notices, *attached.notices), attached, access)
+    storage = _path(written, ("acme", "storage"), config.acme.storage)
+    notices = (*written.notices, *attached.notices)
+    return Settled(config, token, state_dir, store, notices, attached, access, storage, acme_ca)
 
 
 def told(mistakes: Iterable[Mistake], written: Written) -> list[str]:
@@ -171,6 +178,20 @@ def _token(config: Config, written: Written, mistakes: list[Mistake]) -> str | N
     except Wrong as wrong:
         mistakes.append(Mistake(key, wrong.what))
         return None
+
+
+def _acme_ca(config: Config, written: Written, mistakes: list[Mistake]) -> Path | None:
+    key = ("acme", "ca")
+    path = _path(written, key, config.acme.ca) if known(config.acme) else None
+    if path is None:
+        return None
+    from penstock.config.certificates import check_authorities  # noqa: PLC0415 - 60 ms
+
+    try:
+        check_authorities(path)
+    except Wrong as wrong:
+        mistakes.append(Mistake(key, wrong.what))
+    return path.absolute()
 
 
 def _path(written: Written, key: Key, value: str | None) -> Path | None:

@@ -19,7 +19,7 @@ Rules:
 
 from collections.abc import Callable, Generator
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -27,6 +27,16 @@ from penstock.base.outcomes import Outcome
 from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.policy import actions
 from penstock.policy.routes import Ruleset
+
+
+class Challenges(Protocol):
+    """ACME challenges that are under way."""
+
+    def key_authorization(self, token: str) -> str:
+        """Return what answers a token of http-01; empty if nobody waits for it."""
+
+    def has_certificate(self, name: str) -> bool:
+        """Return whether a name is being proved by tls-alpn-01."""
 
 
 class Facts(NamedTuple):
@@ -40,6 +50,7 @@ class Facts(NamedTuple):
         server_name: Name that the client asked for in TLS, lower-case; empty for none, or without TLS.
         tls_version: Highest version that it offers, such as 0x0304; 0 without TLS.
         trusted: Whether it is a proxy whose word on its own clients is believed.
+        challenges: What the listener may be asked to prove; None where it proves nothing.
     """
 
     client_host: str
@@ -48,6 +59,7 @@ class Facts(NamedTuple):
     server_name: str = ""
     tls_version: int = 0
     trusted: bool = False
+    challenges: Challenges | None = None
 
 
 class Need(Struct, frozen=True):
@@ -127,7 +139,14 @@ class Decide(Struct, frozen=True):
 
 
 class Secure(Struct, frozen=True):
-    """Terminate the client's TLS. What was peeked at until now was its hello. Answered with None when both agree."""
+    """
+    Terminate the client's TLS. What was peeked at until now was its hello. Answered with None when both agree.
+
+    Args:
+        proves: The name that is proved to an ACME server by this handshake (RFC 8737); empty for an ordinary one.
+    """
+
+    proves: str = ""
 
 
 class DialAny(Struct, frozen=True):

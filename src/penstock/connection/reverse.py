@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.config.plan import HTTP_01, ListenerPlan, RoutePlan
 from penstock.connection.commands import (
     RIGHT_LOGIN,
     WRONG_LOGIN,
@@ -60,6 +60,9 @@ DECISIONS_REMEMBERED = 32
 
 DECISION_CHARS = 256
 """Longest path of them."""
+
+TOKENS = "/.well-known/acme-challenge/"
+"""Where an ACME server asks (RFC 8555 section 8.3)."""
 
 _AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*([^\r]*)", re.IGNORECASE)
 
@@ -125,8 +128,10 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
         if request.host != described:
             described = request.host
             yield Describe(request.host or "-")
+        proof = _proof(facts, request) if listener.challenge == HTTP_01 else ""
         if (
-            route.action == "forward"
+            not proof
+            and route.action == "forward"
             and route.targets
             and not route.users
             and not (secure and route.tls == PASSTHROUGH)
@@ -136,7 +141,8 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
                 rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
             again = yield from _forward(request, rewriter)
         else:
-            again = yield from _changed(route, _unusual(request, route, facts, listener, secure, logins))
+            words = _proved(request, proof) if proof else _unusual(request, route, facts, listener, secure, logins)
+            again = yield from _changed(route, words)
         if not again:
             yield _COMPLETE
         served += 1
@@ -154,6 +160,17 @@ def _route(rules: Ruleset, facts: Facts, listener: ListenerPlan, request: Origin
             sni=bool(facts.server_name),
         )
     ).route
+
+
+def _proof(facts: Facts, request: OriginRequest) -> str:
+    """Return what an ACME server asks for; empty for all other requests, unknown tokens among them."""
+    if facts.challenges is None or not request.path.startswith(TOKENS) or request.method not in (b"GET", b"HEAD"):
+        return ""
+    return facts.challenges.key_authorization(request.path[len(TOKENS) :])
+
+
+def _proved(request: OriginRequest, proof: str) -> Generator[Command, Any, bool]:
+    return _answered(request, 200, proof, "application/octet-stream")
 
 
 def _rewriter(route: RoutePlan, facts: Facts, listener: ListenerPlan, secure: bool) -> Rewriter:

@@ -5,8 +5,8 @@ everything through as it came or terminate TLS and go on inside.
 
 from collections.abc import Callable, Iterable
 
-from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import TLS_ALPN_01, ListenerPlan, RoutePlan
 from penstock.connection.commands import Close, Conversation, Describe, Facts, Peek, RelayAny, Secure, Send, Take
 from penstock.connection.reverse import PASSTHROUGH, http_reverse
 from penstock.connection.routing import NOWHERE, refusal, route_of
@@ -20,6 +20,9 @@ _NO_SUCH_NAME = Send(serialize_alert(Alert.UNRECOGNIZED_NAME))
 
 NAMELESS = "- (no SNI)"
 """What a client has asked for that asks for no name."""
+
+_PROOF = (b"acme-tls/1",)
+"""What an ACME server offers, and nothing besides (RFC 8737 section 3)."""
 
 INSIDE: dict[str, Callable[[Facts, ListenerPlan], Conversation]] = {"tcp": tcp, "http": http_reverse}
 """What is spoken inside TLS, by `ListenerPlan.inside`."""
@@ -41,9 +44,12 @@ def tls(facts: Facts, listener: ListenerPlan) -> Conversation:
         yield Send(serialize_alert(error.alert))
         yield Close(_PROTOCOL, f"no TLS: {error}")
         raise AssertionError from None  # nobody resumes a conversation after its last word
-    host, port, rules, _, _, trusted = facts
-    facts = Facts(host, port, rules, hello.server_name or "", hello.version, trusted)
+    host, port, rules, _, _, trusted, challenges = facts
+    facts = Facts(host, port, rules, hello.server_name or "", hello.version, trusted, challenges)
     yield Describe(_described(hello))
+    if hello.alpn == _PROOF and listener.challenge == TLS_ALPN_01 and _is_proved(facts):
+        yield Secure(facts.server_name)
+        yield Close(COMPLETE)  # the handshake was all that the server wanted (RFC 8737 section 3)
     route = route_of(facts, listener)
     if route is not listener.route:
         yield Take(route)
@@ -80,10 +86,19 @@ def hello_decides(listener: ListenerPlan, routes: Iterable[RoutePlan]) -> bool:
         listener: Of TLS.
         routes: Those that its clients may take, beside its own.
     """
-    return listener.tls is None or any(
-        route.tls == PASSTHROUGH or route.action == "handler" or route.match.tls_versions
-        for route in (listener.route, *routes)
+    return (
+        listener.tls is None
+        or listener.challenge == TLS_ALPN_01
+        or any(
+            route.tls == PASSTHROUGH or route.action == "handler" or route.match.tls_versions
+            for route in (listener.route, *routes)
+        )
     )
+
+
+def _is_proved(facts: Facts) -> bool:
+    """Return whether the name that is asked for is being proved; whoever else asks is served as usual."""
+    return facts.challenges is not None and facts.challenges.has_certificate(facts.server_name)
 
 
 def _described(hello: ClientHello) -> str:

@@ -4,7 +4,8 @@ The board: shared memory in which the supervisor tells all workers how targets a
 A file of 8-byte words: a header of `HEADER_WORDS`, then a word for each id that a target can have. A word that nobody
 has written, 0, is a target that is well and has its configured weight. The supervisor writes what changed and then
 counts GENERATION up; a worker compares that word at each pick, and reads those of a route's targets when it changed.
-Pages that no target's id lies in take no memory. Source: docs/decisions/0011-board.md.
+Pages that no target's id lies in take no memory. Behind the words is room for one note, of ACME challenges under way
+(dataplane/challenges.py). Source: docs/decisions/0011-board.md.
 """
 
 import mmap
@@ -15,7 +16,13 @@ from penstock.base.bounds import TARGETS
 HEADER_WORDS = 512
 """One page."""
 
-SIZE = (HEADER_WORDS + TARGETS + 1) * 8
+NOTE = (HEADER_WORDS + TARGETS + 1) * 8
+"""Where the note begins; unit bytes."""
+
+NOTE_BYTES = 1_048_576
+"""Longest note, with its length before it: a certificate of 100 names has as many challenges, of 1 KiB each."""
+
+SIZE = NOTE + NOTE_BYTES
 
 GENERATION = 0
 """Word of the header that counts changes."""
@@ -48,13 +55,15 @@ class Board:
 
     Attributes:
         words: All of it. The data plane reads words itself: a call would cost more than the read.
+        note: Bytes of the note.
     """
 
-    __slots__ = ("_map", "words")
+    __slots__ = ("_map", "note", "words")
 
     def __init__(self, fd: int = -1) -> None:
         self._map = mmap.mmap(fd, SIZE)
         self.words = memoryview(self._map).cast("Q")
+        self.note = memoryview(self._map)[NOTE:]
 
     def write(self, target: int, bits: int, weight: int = 0) -> None:
         """
@@ -78,4 +87,5 @@ class Board:
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""
         self.words.release()
+        self.note.release()
         self._map.close()

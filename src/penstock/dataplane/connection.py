@@ -223,7 +223,8 @@ class Connection(Deadlines):
 
     def _secure(self, command: Secure) -> None:
         assert self.listener.contexts is not None  # noqa: S101 - the conversation looked
-        ClientHandshake(self, self.listener.contexts.default, lambda: self.step(None)).start(now=True)
+        context = self.worker.challenges.context(command.proves) if command.proves else None
+        ClientHandshake(self, context or self.listener.contexts.default, lambda: self.step(None)).start(now=True)
 
     def _wait(self, command: Need | Until | Peek) -> None:
         self.waiting = command

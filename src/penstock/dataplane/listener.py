@@ -64,6 +64,7 @@ class Listener:
         """Serve this from the next connection, and the next request, on; what is under way keeps what it began with."""
         self.plan = plan = equipment.plan
         self._rules, self._trusted = equipment.rules, equipment.trusted
+        self._challenges = self.worker.challenges if plan.challenge else None
         self.contexts = (
             equipment.contexts or self.contexts
         )  # without any, those that have begun still need the old ones
@@ -206,7 +207,7 @@ class Listener:
             elif self._trusted is not None:
                 self._await_header(connection, host, port)
             else:
-                self._admit(connection, Facts(host, port, self._rules))
+                self._admit(connection, Facts(host, port, self._rules, challenges=self._challenges))
         except Exception as error:
             worker.crashed(connection, error)
 
@@ -224,7 +225,9 @@ class Listener:
             if header is not None:
                 connection.introduce(header, client)
             believed = client.host in self._trusted  # type: ignore[operator]  # who passes bytes on vouches for none
-            facts = Facts(client.host, client.port, self._rules, trusted=believed)
+            facts = Facts(
+                client.host, client.port, self._rules, trusted=believed, challenges=self._challenges
+            )  # fmt: skip
             refused = 0
             if self._entrance is not None and not believed:  # a trusted proxy is no client
                 refused = self._entrance.admit(pack_ip(client.host), client.host, self.plan.id, self.worker.reactor.now)

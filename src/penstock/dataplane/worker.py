@@ -23,6 +23,7 @@ from penstock.dataplane import orders
 from penstock.dataplane.access_log import AccessLog
 from penstock.dataplane.bans import NONE, Bans, parse, serialize, take_packet
 from penstock.dataplane.board import GENERATION, Board
+from penstock.dataplane.challenges import Challenges
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
 from penstock.dataplane.entrance import Entrance
 from penstock.dataplane.equipment import Prepared, prepare
@@ -84,6 +85,7 @@ class Worker:
         self.ledger = Ledger(ledger_fd, plan.ledger_rows, os.getpid())
         self.words, self.tallies = self.ledger.words, self.ledger.tallies
         self.board, self._board_seen = Board(board), 0
+        self.challenges = Challenges(self.board)
         self.entrance, self.bans = Entrance(LimitTable(limits, number)), Bans(bans)
         self.entrance.bans = self.bans.holds if self.bans else None
         self.buffer = bytearray(RELAY_BUFFER_BYTES)

@@ -136,6 +136,12 @@ DIAL = Family(
     "Last successful dial of each connection that ended, to a target or to what the client asked for",
     ("route", "target"),
 )
+CERTIFICATES = Family(
+    PREFIX + "certificate_expiry_timestamp_seconds",
+    "gauge",
+    "When the certificate ends, since the epoch; 0 while a self-signed one stands in for one from ACME",
+    ("certificate", "source"),
+)
 AUDIT = Family(
     PREFIX + "audit_residual_bytes",
     "gauge",
@@ -155,8 +161,8 @@ BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its P
 
 NODE = (
     CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, AUTH, OUTCOMES,
-    TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, TARGET_UP, TARGET_CHECKS, TARGET_EJECTIONS, DIAL, AUDIT,
-    EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
+    TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, TARGET_UP, TARGET_CHECKS, TARGET_EJECTIONS, DIAL, CERTIFICATES,
+    AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""
 

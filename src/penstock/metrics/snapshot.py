@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.audit import AuditView, sheet
+from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
 from penstock.metrics.conditions import GONE, WELL, Condition
 from penstock.metrics.endings import EndingsView
@@ -231,6 +232,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         audit: Whether all ways to add up agree.
         records: The newest ended connections.
         collection: Which parts are on; what is off shows nothing.
+        certificates: Those that listeners serve, as they were when one of them last changed.
         troubles: Connections that ended badly since the last tick; at most `fold.TROUBLES`.
     """
 
@@ -257,6 +259,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     audit: AuditView
     records: RecordsView
     collection: Collection
+    certificates: tuple[CertificateView, ...] = ()
     troubles: tuple[EndedView, ...] = ()
 
     def stats(self) -> dict[str, Any]:
@@ -345,6 +348,7 @@ def picture(
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),
         collection=registry.collection,
         records=registry.records.view(wall_ns),
+        certificates=registry.certificates,
         troubles=troubles,
     )
 

@@ -20,6 +20,7 @@ import penstock
 from penstock.base.errors import ConfigurationError
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.audit import AuditView
+from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection, CollectionError
 from penstock.metrics.exporters.compat import served
 from penstock.metrics.exporters.families import Reading, chosen
@@ -110,6 +111,9 @@ class Node(Changeable, Protocol):
     def targets(self) -> tuple[TargetView, ...]:
         """Return how each target is now."""
 
+    def certificates(self) -> tuple[CertificateView, ...]:
+        """Return how each certificate is; reads files."""
+
     def order_target(self, route: str, address: str, order: TargetOrder | None, weight: int | None) -> tuple[int, ...]:
         """Do what an operator wants of a target, and return its ids; see `Health.order`."""
 
@@ -146,6 +150,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/metrics/export", door.export),
         Route("/api/v1/metrics/collection", door.collection, methods=["GET", "PUT"]),
         Route("/api/v1/audit", door.audit),
+        Route("/api/v1/certificates", door.certificates),
         Route("/api/v1/targets", door.targets),
         Route("/api/v1/targets/{route}/{target}", door.target, methods=["GET", "PUT"]),
         *routes_of(node, trusted=local or node.admin_token is not None),
@@ -280,6 +285,11 @@ class _Door:
             order = targets.parse_order(await body_of(request, BODY_BYTES))
             self._node.order_target(route, address, order.state, order.weight)
         return _json(targets.one(self._node.targets(), route, address))
+
+    async def certificates(self, request: Request) -> Response:
+        """How all certificates are."""
+        take(request, {})
+        return _json({"certificates": await run_in_threadpool(self._node.certificates)})
 
     async def audit(self, request: Request) -> Response:
         """Whether everything that is counted adds up, the kernel's counts among it."""

@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.base.outcomes import Reason
 from penstock.metrics.audit import AuditView
+from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import ALL, PARTS, Collection
 from penstock.metrics.exporters.listing import ExportView
 from penstock.metrics.filters import WORDS
@@ -94,9 +95,7 @@ def _paths() -> Json:
             "put": _operation("Let it run dry, keep it out, or take it back", _json(_ref("TargetView")), 400, 404, 413)
             | {"requestBody": {"required": True, "content": {"application/json": {"schema": _ref("WantedTarget")}}}},
         },
-        "/api/v1/audit": {
-            "get": _operation("Whether all counts add up; asks the kernel", _json(_ref("AuditView")), 400)
-        },
+        **_judged(),
         "/api/v1/connections": {
             "get": _operation("Open connections, a page at a time", _json(_ref("Page")), 400)
             | {"parameters": _queries()}
@@ -128,6 +127,17 @@ def _reload() -> Json:
     dry_run: Json = {"type": "string", "enum": ["0", "1"], "default": "0"}
     only = {"name": "dry_run", "in": "query", "description": "1 only says what would change", "schema": dry_run}
     return what | {"parameters": [only]}
+
+
+def _judged() -> Json:
+    """Return what says whether all is well."""
+    certificates = _json(_object(certificates=_list("CertificateView")))
+    return {
+        "/api/v1/audit": {
+            "get": _operation("Whether all counts add up; asks the kernel", _json(_ref("AuditView")), 400)
+        },
+        "/api/v1/certificates": {"get": _operation("How all certificates are", certificates, 400)},
+    }
 
 
 def _tables(section: str) -> Json:
@@ -280,7 +290,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView, ExportView, ReloadView, DrainView, WantedTarget, TableView,
+        AuditView, CertificateView, ExportView, ReloadView, DrainView, WantedTarget, TableView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

@@ -9,6 +9,7 @@ Source: docs/decisions/0013-reload.md.
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,6 +17,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError, PenstockError, StartError
 from penstock.config.changes import Changes, Section
 from penstock.config.changes import Written as Table
@@ -24,6 +26,7 @@ from penstock.config.layered import WrittenView
 from penstock.config.plan import ListenerPlan, NodePlan
 from penstock.config.renumber import Numbers, numbers_of, renumber
 from penstock.dataplane.orders import DESCRIPTORS
+from penstock.node.certificates import make_ready
 from penstock.node.log import Log
 from penstock.node.sockets import OpenListener, open_listeners
 
@@ -214,6 +217,17 @@ class Reloads:
             raise ReloadError("this node was started without a configuration: its tables cannot be changed")
         return self._now.base
 
+    async def refresh(self) -> None:
+        """Let all workers load the files of the plan again: a certificate has come. Does nothing on the way out."""
+        async with self._turn:
+            if self._node.refuses_reload():
+                return
+            plan = self._now.plan
+            self._now = self._now._replace(files=await asyncio.to_thread(fingerprints, tls_files(plan.worker)))
+            refused = await self._node.take(plan, supply_for(plan, plan, self._node.listeners))
+            for why in refused:
+                self._log.warning("a worker did not take the new certificate: it drains", detail=why)
+
     def _ask(self) -> None:
         if why := self._node.refuses_reload():
             raise ReloadError(why)
@@ -244,8 +258,9 @@ class Reloads:
 
         now = self._now
         plan, numbers = renumber(unchanging(now.plan, base.plan(changes)), now.numbers)
-        files = fingerprints(tls_files(plan.worker))
         try:
+            make_ready(plan.acme, time.time_ns() // NS)
+            files = fingerprints(tls_files(plan.worker))
             try_out(plan.worker)
         except (StartError, OSError, ValueError) as error:
             raise ConfigurationError([str(error)]) from error

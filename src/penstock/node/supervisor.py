@@ -27,6 +27,7 @@ from penstock.config.layered import WrittenView
 from penstock.config.plan import MetricsPlan, NodePlan
 from penstock.dataplane import limit_table
 from penstock.metrics.audit import AuditView
+from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.registry import Registry
@@ -34,6 +35,7 @@ from penstock.metrics.snapshot import Snapshot, TargetView, conditioned
 from penstock.metrics.view import HistoryView
 from penstock.node.access import try_access_log
 from penstock.node.auditor import Auditor
+from penstock.node.certificates import Certificates, make_ready
 from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
@@ -112,6 +114,7 @@ class Supervisor:
         self._auditor: Auditor
         self._health: Health
         self._limits = -1
+        self._certificates: Certificates
 
     # What the doors ask ----------------------------------------------------------------------------------------------
 
@@ -179,6 +182,7 @@ class Supervisor:
         """Serve another plan; see `reload.Served`. What it names is counted under its name before anybody serves it."""
         self.plan = bound(plan, supply.listeners, self.plan.admin)
         self._health.replan(self.plan.worker)
+        self._certificates.replan(self.plan)
         before, self.listeners = self.listeners, supply.listeners
         self._sampler.registry.replan(self.plan)
         self._auditor.replan(self.plan.worker.listeners)
@@ -190,12 +194,20 @@ class Supervisor:
         refused = await self._crew.reload(self._outfit(), supply.new)
         for gone in supply.gone:
             gone.close()
+        await self._look_at_certificates()
         return refused
+
+    async def _look_at_certificates(self) -> None:
+        self._sampler.registry.certificates = await asyncio.to_thread(self._certificates.views)
 
     def targets(self) -> tuple[TargetView, ...]:
         """Return how each target is now, and its totals of the last tick."""
         now = self._health.conditions
         return tuple(conditioned(each, now[each.id]) if each.id in now else each for each in self.snapshot().targets)
+
+    def certificates(self) -> tuple[CertificateView, ...]:
+        """Return how each certificate is; reads files."""
+        return self._certificates.views()
 
     def order_target(self, route: str, address: str, order: TargetOrder | None, weight: int | None) -> tuple[int, ...]:
         """Do what an operator wants of a target, and return its ids; see `Health.order`."""
@@ -251,11 +263,13 @@ class Supervisor:
             self._exports.start()
         self._keeper.run()
         self._say_ready()
+        self._certificates.start()
         self._started.set()
 
     async def _start(self) -> None:
         limit = raise_limit()
         try_access_log(self.plan.worker.access)
+        await asyncio.to_thread(make_ready, self.plan.acme, self._clock.wall_ns() // NS)
         self.listeners = open_listeners(self.plan.worker.listeners, self.plan.workers)
         self._resources.callback(self._close_listeners)
         admin, local = self._open_door_sockets()
@@ -267,6 +281,7 @@ class Supervisor:
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
         await self._crew.start()
+        await self._look_at_certificates()
         self._health.start()
         self._door = Door(self, admin, None if local is None else local.socket)
         await self._door.start()
@@ -302,6 +317,8 @@ class Supervisor:
         self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
         self._health = Health(self.plan.worker, self._clock, self._log)
         registry.conditions = self._health.conditions
+        deploy = self._reloads.refresh
+        self._certificates = Certificates(self.plan, self._clock, self._log, self._health.board, deploy)
         self._crew = Crew(
             self._outfit(),
             self.plan.workers,
@@ -398,6 +415,7 @@ class Supervisor:
     async def _close(self) -> None:
         """Let go of everything, in any state that `start` may have been left in."""
         if self._addresses is not None:
+            await self._certificates.stop()
             await self._crew.stop()
         if self._audits is not None:
             self._audits.cancel()

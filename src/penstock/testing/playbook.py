@@ -15,7 +15,7 @@ Every script is played whole, byte by byte, all at once, and with a tail behind 
 bytes in any split must give the same conversation.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -160,9 +160,30 @@ def decides(route: RoutePlan, verdict: Verdict | Undecided = ()) -> asks:
     return asks(Decide, {"route": route}, verdict)
 
 
-def secures(answer: Exception | None = None) -> asks:
-    """Return the line: it terminates the client's TLS."""
-    return asks(Secure, answer=answer)
+def secures(answer: Exception | None = None, *, proves: str = "") -> asks:
+    """Return the line: it terminates the client's TLS, to prove a name or, without one, to serve it."""
+    return asks(Secure, {"proves": proves}, answer)
+
+
+class Proofs:
+    """
+    Stands in for the ACME challenges of a worker.
+
+    Args:
+        tokens: What answers each token.
+        names: That are being proved by tls-alpn-01.
+    """
+
+    def __init__(self, tokens: Mapping[str, str] | None = None, names: Collection[str] = ()) -> None:
+        self._tokens, self._names = tokens or {}, names
+
+    def key_authorization(self, token: str) -> str:
+        """Return what answers a token."""
+        return self._tokens.get(token, "")
+
+    def has_certificate(self, name: str) -> bool:
+        """Return whether a name is being proved."""
+        return name in self._names
 
 
 def binds(host: str, port: int, answer: Bound | Exception = BOUND) -> asks:

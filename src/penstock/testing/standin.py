@@ -11,6 +11,7 @@ from penstock.config.difference import Change
 from penstock.config.layered import WrittenView
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.audit import AuditView
+from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot, TargetView
@@ -36,6 +37,18 @@ WEB = ListenerPlan(
 EGRESS = ListenerPlan(
     id=2, name="egress", protocol="socks5", host="::", port=1080, route=RoutePlan(id=2, name="out")
 )  # fmt: skip
+
+SITE = CertificateView(
+    name="site.example.com",
+    names=("site.example.com", "www.example.com"),
+    source="acme",
+    file="/nonexistent/site.example.com.pem",
+    issuer="CN=Some CA",
+    not_after="2031-05-30T00:00:00.000Z",
+    not_after_s=1_937_952_000,
+    state="valid",
+    renews_at="2031-04-30T00:00:00.000Z",
+)
 
 PLAN = NodePlan(
     name="edge-1",
@@ -63,6 +76,7 @@ class StandIn:
         kept: Graphs that its store seems to hold, by scope; or why it cannot be read.
         wanted: What it was told of targets, by route and address.
         drains: How often it was told to drain.
+        views: Certificates that it seems to serve.
         reloaded: What a reload seems to need a restart for, or why it fails.
         written: What stands in the configuration, by section and name.
     """
@@ -71,7 +85,9 @@ class StandIn:
         self.admin_token = admin_token
         self.metrics = plan.metrics
         self.clock = ManualClock()
-        self.sampler = Sampler(self.clock, Registry(plan, self.clock.monotonic_ns()))
+        registry = Registry(plan, self.clock.monotonic_ns())
+        self.views = registry.certificates = (SITE,)
+        self.sampler = Sampler(self.clock, registry)
         self.pen = Pen()
         self.sampler.attach(1, self.pen.fd)
         self.sampler.state = "serving"
@@ -137,6 +153,10 @@ class StandIn:
         """Return the targets of the last tick, and what was wanted of them since."""
         found = self.snapshot().targets
         return tuple(replace(each, **self.wanted.get((each.route, each.address), {})) for each in found)
+
+    def certificates(self) -> tuple[CertificateView, ...]:
+        """Return what it seems to serve."""
+        return self.views
 
     def order_target(self, route: str, address: str, order: TargetOrder | None, weight: int | None) -> tuple[int, ...]:
         """Note what is wanted."""

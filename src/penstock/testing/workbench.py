@@ -28,15 +28,15 @@ STILL = 30
 """Looks, 2 ms apart, at a row that has not changed: what moves, moves within one."""
 
 
-def wait_for(condition: Callable[[], Any], what: str = "the condition") -> Any:
+def wait_for(condition: Callable[[], Any], what: str = "the condition", seconds: float = PATIENCE_S) -> Any:
     """Return what `condition` returns once it is true; fail if it does not become so."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
         if found:
             return found
         time.sleep(0.002)
-    raise AssertionError(f"waited {PATIENCE_S:g} s for {what}")
+    raise AssertionError(f"waited {seconds:g} s for {what}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from penstock.metrics.conditions import Condition
 from penstock.metrics.exporters.families import Reading, Sample, chosen, names_of, number, readings
 from penstock.metrics.histogram import Distribution
 from penstock.metrics.snapshot import Usage
-from penstock.testing.standin import PLAN, WEB, StandIn
+from penstock.testing.standin import PLAN, SITE, WEB, StandIn
 
 USAGE = Usage(cpu_seconds=1.5, resident_bytes=2, virtual_bytes=3, open_fds=4, max_fds=5, started_at=6.0)
 
@@ -147,3 +147,14 @@ def test_throughput_that_is_not_collected_is_not_told():
         (found,) = chosen(readings(node.snapshot(), None), {catalog.THROUGHPUT.name})
         assert bool(found.numbers) is on
     node.close()
+
+
+def test_certificates_are_told_by_their_end(node):
+    """By first name and source; of two with the same, that which ends first, and 0 is none at all."""
+    node.sampler.registry.certificates = (
+        SITE, replace(SITE, not_after_s=5), replace(SITE, source="file"), replace(SITE, name="new", not_after_s=0),
+    )  # fmt: skip
+    (found,) = chosen(readings(node.tick(), None), {"penstock_certificate_expiry_timestamp_seconds"})
+    assert found.numbers == {
+        ("site.example.com", "acme"): 5, ("site.example.com", "file"): SITE.not_after_s, ("new", "acme"): 0,
+    }  # fmt: skip

@@ -183,6 +183,15 @@ def _checks(snapshot: Snapshot) -> Samples:
             yield (view.route, view.address, result), number
 
 
+def _certificates(snapshot: Snapshot) -> Samples:
+    """Two certificates may have the same first name: that which ends first is the one to know of."""
+    ends: dict[Key, int] = {}
+    for view in snapshot.certificates:
+        key = view.name, view.source
+        ends[key] = min(view.not_after_s, ends.get(key, view.not_after_s))
+    return ends.items()
+
+
 def _throughput(snapshot: Snapshot) -> Samples:
     if not snapshot.collection.series:
         return
@@ -216,6 +225,7 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.TARGET_UP.name: _target_up,
     catalog.TARGET_CHECKS.name: _checks,
     catalog.TARGET_EJECTIONS.name: _by_target(lambda view: view.ejections),
+    catalog.CERTIFICATES.name: _certificates,
     catalog.AUDIT.name: lambda snapshot: (((name,), number) for name, number in snapshot.audit.residual_bytes.items()),
     catalog.EVICTIONS.name: lambda snapshot: (((kind,), number) for kind, number in snapshot.evictions.items()),
     catalog.WORKERS.name: _workers,

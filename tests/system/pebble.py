@@ -1,0 +1,104 @@
+"""A real ACME server for tests: Debian's pebble, and the DNS server beside it that says that every name is loopback."""
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import subprocess
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penstock.testing.certificates import Authority
+from penstock.testing.workbench import wait_for
+
+SECONDS = 20
+
+YEARS = 5 * 365 * 86_400
+"""How long pebble's certificates live by default."""
+
+
+def free_ports(count):
+    """Return ports that nobody has just now."""
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in found]
+
+
+@dataclass
+class Pebble:
+    """
+    One ACME server.
+
+    Attributes:
+        folder: Its files; nothing else is in it.
+        http_port, tls_port: Where it looks for proofs.
+        directory: URL of its directory.
+        ca: PEM file of who issued its own certificate.
+        roots: PEM file of who it is itself, once it runs.
+    """
+
+    folder: Path
+    life: int = YEARS
+    blocked: tuple[str, ...] = ()
+    ports: list[int] = field(default_factory=lambda: free_ports(6))
+
+    def __post_init__(self):
+        """Write its configuration."""
+        listen, management, self.http_port, self.tls_port, self._dns, self._dns_management = self.ports
+        authority = Authority(self.folder)
+        pair = authority.issue("127.0.0.1", "localhost")
+        self.ca, self.directory = authority.file, f"https://127.0.0.1:{listen}/dir"
+        self._listen, self._management = listen, management
+        settings = {
+            "listenAddress": f"127.0.0.1:{listen}",
+            "managementListenAddress": f"127.0.0.1:{management}",
+            "certificate": pair.cert,
+            "privateKey": pair.key,
+            "httpPort": self.http_port,
+            "tlsPort": self.tls_port,
+            "certificateValidityPeriod": self.life,
+            "domainBlocklist": list(self.blocked),
+        }
+        self.config = self.folder / "pebble.json"
+        self.config.write_text(json.dumps({"pebble": settings}))
+        self.roots = str(self.folder / "roots.pem")
+
+    @contextlib.contextmanager
+    def running(self):
+        """Run it for as long as the block lasts."""
+        dns = f"127.0.0.1:{self._dns}"
+        beside = [
+            "pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", dns, "-http01", "",
+            "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{self._dns_management}",
+        ]  # fmt: skip
+        server = ["pebble", "-config", str(self.config), "-dnsserver", dns, "-strict"]
+        environ = {"PATH": os.environ["PATH"], "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context((self.folder / "pebble.log").open("ab"))
+            for command in (beside, server):
+                process = stack.enter_context(subprocess.Popen(command, stdout=log, stderr=log, env=environ))
+                stack.callback(process.kill)
+            for port in (self._dns_management, self._listen, self._management):
+                wait_for(lambda port=port: _answers(port), f"port {port} of pebble")
+            self._fetch_roots()
+            yield self
+
+    def _fetch_roots(self):
+        context = ssl.create_default_context(cafile=self.ca)
+        url = f"https://127.0.0.1:{self._management}/roots/0"
+        with urllib.request.urlopen(url, context=context, timeout=SECONDS) as answer:
+            Path(self.roots).write_bytes(answer.read())
+
+    def log(self):
+        """Return what it has said."""
+        return (self.folder / "pebble.log").read_text()
+
+
+def _answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS).close()
+    except OSError:
+        return False
+    return True
