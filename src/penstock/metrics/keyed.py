@@ -393,11 +393,15 @@ class Keyed:
     def _leave(self, active: Numbers) -> None:
         """Take places back: from who has been idle for as long as samples are kept, and more where they were missed."""
         end = self._ring.end
+        wanted = min(self._share, max(0, max(self._turned_away, int(active[OTHER])) - len(self._free)))
+        longest = end - 1 if wanted else end - SECONDS  # whom nobody presses stays as long as samples are kept
+        idle = np.flatnonzero(self._taken & (self._used < longest) & (active == 0))
+        if not wanted and not len(idle):
+            self._turned_away = 0
+            return
         taken = self._taken.copy()
-        idle = np.flatnonzero(taken & (self._used < end - 1) & (active == 0))
         idle = idle[np.argsort(self._used[idle], kind="stable")]
         expired = int(np.count_nonzero(self._used[idle] < end - SECONDS))
-        wanted = min(self._share, max(0, max(self._turned_away, int(active[OTHER])) - len(self._free)))
         leaving = idle[: max(expired, wanted)]
         self._turned_away = 0
         if len(leaving) < wanted:

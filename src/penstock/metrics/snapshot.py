@@ -25,6 +25,9 @@ from penstock.metrics.requests import RequestsView
 from penstock.metrics.scopes import Scopes, TargetScope
 from penstock.metrics.tracker import Series
 
+_ENDS = [((who, phase), (who.name.lower(), phase.name.lower())) for who in EndedBy for phase in Phase]
+"""Every outcome, and what it is called."""
+
 Counts = Mapping[tuple[int, int], Count]
 """Totals by listener and route."""
 
@@ -329,11 +332,7 @@ def picture(
         routes=tuple(_routes(registry, counts)),
         pairs=tuple(_pairs(registry, counts)),
         targets=_targets(registry),
-        outcomes=tuple(
-            OutcomeCount(who.name.lower(), phase.name.lower(), registry.outcomes[who, phase])
-            for who in EndedBy
-            for phase in Phase
-        ),
+        outcomes=tuple([OutcomeCount(*names, registry.outcomes[pair]) for pair, names in _ENDS]),
         auth=AuthView(registry.logins, registry.failed_logins),
         refused={str(reason): registry.refused[reason] for reason in Reason},
         taken_at=rfc3339(wall_ns),
