@@ -22,7 +22,7 @@ from penstock.dataplane.worker import Worker
 from penstock.metrics import ledger, tallies
 
 PATIENCE_S = 30.0
-"""How long a condition is waited for before the test fails; what should happen happens in milliseconds. A node alone has
+"""How long a condition is waited for before the test fails; what should happen happens in milliseconds. A node has
 taken over ten seconds to begin on a machine whose cores others had."""
 
 STILL = 30
