@@ -133,7 +133,7 @@ def test_every_key_of_a_listener_arrives():
         "trusted_proxies": ["10.0.0.0/8", "::1"],
     }  # fmt: skip
     attached = Attached(paths={("listener", 0, "tls", "client_ca"): Path("/etc/ca.pem")})
-    ((plan,), _) = served([listener], attached=attached)
+    ((plan,), *_) = served([listener], attached=attached)
     assert plan.tls == TlsPlan(
         certificates=(
             CertificatePlan(cert="one.pem", key="one.pem"), CertificatePlan(cert="two.pem", key="two.key"),
@@ -142,7 +142,7 @@ def test_every_key_of_a_listener_arrives():
         tickets=0,
     )  # fmt: skip
     assert (plan.inside, plan.accept_proxy, plan.trusted_proxies) == ("tcp", "required", ("10.0.0.0/8", "::1"))
-    ((http, bare), _) = served([TLS | {"inside": "http"}, TLS | {"name": "b", "certificates": []}])
+    ((http, bare), *_) = served([TLS | {"inside": "http"}, TLS | {"name": "b", "certificates": []}])
     assert (http.inside, http.tls.alpn, bare.tls) == ("http", ("http/1.1",), None)
 
 
@@ -153,7 +153,7 @@ def test_numbers():
         {"name": "own", "listeners": ["web", "other"], "targets": ["o:1"]},
         {"name": "n", "match": {"clients": "::2"}, "action": "block"},
     ]
-    listeners, plans = served([TLS, TCP, SOCKS, {"listen": ":2", "protocol": "tcp", "name": "other"}], routes)
+    listeners, plans, _ = served([TLS, TCP, SOCKS, {"listen": ":2", "protocol": "tcp", "name": "other"}], routes)
     assert [(each.route.id, each.route.name) for each in listeners] == [
         (1, "own"), (2, "default"), (2, "default"), (1, "own"),
     ]  # fmt: skip
@@ -177,6 +177,6 @@ def test_routes_for_all_are_for_those_that_can_serve_them():
 
 def test_own_routes_of_forward_proxies():
     """A route without match and targets is the way of every forward proxy, and of nobody else."""
-    listeners, plans = served([SOCKS, TCP], [{"name": "up", "parent": "http://h:1"}])
+    listeners, plans, _ = served([SOCKS, TCP], [{"name": "up", "parent": "http://h:1"}])
     assert [each.route.name for each in listeners] == ["up", "default"]
     assert (listeners[0].route.parent.kind, plans) == ("http", ())

@@ -143,6 +143,7 @@ def _worker(settled: Settled, machine: Machine, workers: int, acme: AcmePlan) ->
     return WorkerPlan(
         listeners=served.listeners,
         routes=served.routes,
+        rules=served.rules,
         timeouts=_timeouts(config.timeouts),
         connections=config.limits.connections,
         limits=_limits(config.limits),

@@ -1,9 +1,11 @@
 """From the model of listeners and routes to their plans: numbers for the ledger, and what was left out filled in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from penstock.config.acme import OWN_LISTENER, own_endpoint
+from penstock.base.addresses import is_loopback
+from penstock.config.access_rules import rule_names
 from penstock.config.attached import Attached
 from penstock.config.listener import Certificate, Listener
 from penstock.config.mistakes import Key
@@ -12,6 +14,7 @@ from penstock.config.plan import (
     HTTP_01,
     TLS_ALPN_01,
     AcmePlan,
+    AccessRulePlan,
     CertificatePlan,
     HealthPlan,
     ListenerPlan,
@@ -26,6 +29,7 @@ from penstock.config.plan import (
 from penstock.config.route import Match, Rewrite, Route, is_own
 from penstock.config.serving import OWN_ROUTE, Service, free_name, services, serving
 from penstock.config.way import Parent, Target, TargetTls
+from penstock.config.week import minutes
 
 STATUS = {"redirect": 302, "answer": 200}
 """Status of an action that was given none; 302 is what no browser remembers."""
@@ -44,10 +48,12 @@ class Served(NamedTuple):
     Args:
         listeners: All of them.
         routes: Those that have something to match, in the order of the configuration.
+        rules: Who may go where.
     """
 
     listeners: tuple[ListenerPlan, ...]
     routes: tuple[RoutePlan, ...]
+    rules: tuple[AccessRulePlan, ...]
 
 
 def compile_served(config: Config, attached: Attached, acme: AcmePlan = NO_ACME) -> Served:
@@ -81,7 +87,23 @@ class _Numbering:
         listeners = tuple(self._listener(place, each) for place, each in enumerate(self._services)) + self._answering()
         matched = [(place, route) for place, route in enumerate(self._config.route) if not is_own(route)]
         first = len(self._own) + 1
-        return Served(listeners, tuple(self._route(number, *each) for number, each in enumerate(matched, first)))
+        routes = tuple(self._route(number, *each) for number, each in enumerate(matched, first))
+        return Served(listeners, routes, tuple(self._rules()))
+
+    def _rules(self) -> Iterator[AccessRulePlan]:
+        numbers = {service.name: place for place, service in enumerate(self._services, 1)}
+        for name, rule in zip(rule_names(self._config.access), self._config.access, strict=True):
+            yield AccessRulePlan(
+                name=name,
+                action=rule.action,
+                priority=rule.priority,
+                listeners=tuple(numbers[each] for each in dict.fromkeys(rule.listeners)),
+                clients=tuple(rule.clients),
+                users=tuple(rule.users),
+                ports=tuple(rule.ports),
+                destinations=tuple(rule.destinations),
+                times=minutes(rule.days, rule.hours),
+            )
 
     def _listener(self, place: int, service: Service) -> ListenerPlan:
         listener, key = service.listener, ("listener", place)
@@ -100,6 +122,7 @@ class _Numbering:
             accept_proxy=listener.accept_proxy,
             trusted_proxies=tuple(listener.trusted_proxies),
             challenge=self._challenge(service),
+            allow_private=_allow_private(listener),
         )
 
     def _tls(self, listener: Listener, key: Key) -> TlsPlan | None:
@@ -298,6 +321,11 @@ def _certificate(certificate: Certificate, key: Key, attached: Attached) -> Cert
         names=looked.names if looked else (),
         not_after=looked.not_after if looked else 0,
     )
+
+
+def _allow_private(listener: Listener) -> bool:
+    """Return whether clients may go to private addresses: if it was said, and else if only this machine has them."""
+    return is_loopback(listener.listen.host) if listener.allow_private is None else listener.allow_private
 
 
 def _users(listener: Listener) -> dict[str, str]:

@@ -4,7 +4,7 @@ from penstock.config.mistakes import Key
 
 KEYS = frozenset(
     {
-        ("manager",), ("access",), ("guard",), ("alert",),
+        ("manager",), ("guard",), ("alert",),
         ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"),
         ("listener", "users_file"), ("listener", "limits"), ("listener", "timeouts"),
         ("route", "users_file"), ("route", "limits"), ("route", "timeouts"),

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from penstock.config.kinds import Whole
 from penstock.config.mistakes import Assign, Key, printable, spelled
-from penstock.config.model import Config
+from penstock.config.model import LISTS, Config
 from penstock.config.table import Table
 
 PREFIX = "PENSTOCK__"
@@ -77,7 +77,7 @@ class Environment:
         self._variables: dict[Key, str] = {}
         for variable in sorted(name for name in environ if name.startswith(PREFIX)):
             section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
-            if section in ("listener", "route") or not section or not key:
+            if section in LISTS or not section or not key:
                 self.mistakes.append(
                     f"{_safe(variable)}: names no section and key; write {PREFIX}LOG__LEVEL, say, instead"
                 )

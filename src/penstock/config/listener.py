@@ -94,3 +94,7 @@ class Listener(Table):
     trusted_proxies: Annotated[list[Annotated[str, Network()]], OneOrMore()] = Field(
         default=[], description="Networks whose PROXY headers are believed.", examples=[["10.0.0.0/8"]]
     )
+    allow_private: bool | None = Field(
+        default=None,
+        description="Whether clients of a forward proxy may go to private addresses; only if it listens on loopback.",
+    )

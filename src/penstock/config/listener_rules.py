@@ -28,6 +28,10 @@ def listener_mistakes(number: int, service: Service) -> Iterator[Mistake]:
     yield from _reverse(number, listener)
     yield from _proxies(number, listener)
     yield from _targets(number, listener)
+    speaks = service.speaks
+    if listener.allow_private is not None and known(listener.allow_private) and speaks and not speaks.asks:
+        what = f"the clients of {speaks.what} do not say where they go"
+        yield Mistake(("listener", number, "allow_private"), what)
 
 
 def _login(number: int, listener: Listener) -> Iterator[Mistake]:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint
 from penstock.config.acme import Acme
+from penstock.config.access import Access
 from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, Rate, TargetAddress, UrlText, Whole
 from penstock.config.listener import Listener
 from penstock.config.match_kinds import Network
@@ -204,3 +205,8 @@ class Config(Table):
     acme: Acme = Acme()
     listener: list[Listener] = Field(default=[], description="One table for each listener.")
     route: list[Route] = Field(default=[], description="One table for each route.")
+    access: list[Access] = Field(default=[], description="One table for each rule of who may go where.")
+
+
+LISTS = ("listener", "route", "access")
+"""Sections that are lists of tables."""

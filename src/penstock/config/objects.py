@@ -62,6 +62,7 @@ class Listener(Struct, frozen=True):
     inside: Text = UNSET
     accept_proxy: Text = UNSET
     trusted_proxies: OneOrMore = UNSET
+    allow_private: bool | UnsetType = UNSET
 
 
 class Route(Struct, frozen=True):

@@ -329,6 +329,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         accept_proxy: Whether a PROXY header precedes what clients say: `off`, `optional` or `required`.
         trusted_proxies: Networks whose PROXY headers are believed.
         challenge: Which ACME challenge it answers, `http-01` or `tls-alpn-01`; empty for none.
+        allow_private: Whether clients of a forward proxy may go to private addresses.
     """
 
     id: int
@@ -345,6 +346,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     accept_proxy: str = "off"
     trusted_proxies: tuple[str, ...] = ()
     challenge: str = ""
+    allow_private: bool = True
 
     @property
     def targets(self) -> tuple[TargetPlan, ...]:
@@ -450,6 +452,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
         splice: `auto` (bulk flows between real interfaces), `always` (every bulk flow) or `never`.
         own_addresses: Listen and admin endpoints of the node as (host, port); none of them may be dialed.
         access: What is told of each request and connection.
+        rules: Who may go where, in the order of the configuration.
     """
 
     listeners: tuple[ListenerPlan, ...]
@@ -464,6 +467,7 @@ class WorkerPlan(Struct, frozen=True, kw_only=True):
     splice: str = "auto"
     own_addresses: tuple[tuple[str, int], ...] = ()
     access: AccessPlan = AccessPlan()
+    rules: tuple[AccessRulePlan, ...] = ()
 
 
 class MetricsPlan(Struct, frozen=True, kw_only=True):

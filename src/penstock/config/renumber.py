@@ -82,7 +82,10 @@ def renumber(plan: NodePlan, numbers: Numbers) -> Renumbered:
         replace(each, id=given.listeners[each.name], route=renumbered(each.route)) for each in worker.listeners
     )
     matched = tuple(renumbered(each) for each in worker.routes)
-    return Renumbered(replace(plan, worker=replace(worker, listeners=listeners, routes=matched)), given)
+    rules = tuple(
+        replace(rule, listeners=tuple(new_listeners[each] for each in rule.listeners)) for rule in worker.rules
+    )
+    return Renumbered(replace(plan, worker=replace(worker, listeners=listeners, routes=matched, rules=rules)), given)
 
 
 def numbers_of(plan: NodePlan) -> Numbers:

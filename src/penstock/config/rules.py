@@ -7,6 +7,7 @@ from penstock.base.addresses import Endpoint, is_loopback
 from penstock.base.clock import NS
 from penstock.config.acme import own_endpoint
 from penstock.config.acme_rules import acme_mistakes
+from penstock.config.access_rules import access_mistakes
 from penstock.config.listener import Listener
 from penstock.config.listener_rules import listener_mistakes, served_mistakes
 from penstock.config.mistakes import Assign, Mistake
@@ -42,6 +43,8 @@ def check(config: Config) -> list[Mistake]:
         if known(config.route):
             found = list(_routes(config, served))
             mistakes += [*found, *_served(config, served, _lacking(config, found))]
+        if known(config.access):
+            mistakes += access_mistakes(config.access, served)
         mistakes += _loops(config)
     return mistakes + crowded
 

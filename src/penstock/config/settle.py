@@ -22,13 +22,11 @@ from penstock.config.mistakes import (
     printable,
     shown,
 )
-from penstock.config.model import Config
+from penstock.config.model import LISTS, Config
 from penstock.config.rules import check
 from penstock.config.table import HOLE, Table, known
 from penstock.config.translate import table_of, translate
 from penstock.config.written import Written
-
-_LISTS = ("listener", "route")
 
 
 class Settled(NamedTuple):
@@ -137,7 +135,7 @@ def _with_holes(tree: dict[str, Any], mistakes: list[Mistake]) -> dict[str, Any]
         section, *rest = mistake.key
         if not rest:
             _punch(tree, str(section), Config)
-        elif section in _LISTS:
+        elif section in LISTS:
             _punch_item(tree[str(section)], mistake.key)
         else:
             _punch(tree[str(section)], str(rest[0]), table_of((section,)))
@@ -162,7 +160,7 @@ def _punch_item(items: list[Any], key: Key) -> None:
 
 def _punch(values: dict[str, Any], key: str, table: type[Table] | None) -> None:
     """Put a hole where a known key stands; an unknown one goes, and a section that is no table falls to its default."""
-    if table is None or key not in table.model_fields or (table is Config and key not in _LISTS):
+    if table is None or key not in table.model_fields or (table is Config and key not in LISTS):
         values.pop(key, None)
     else:
         values[key] = HOLE

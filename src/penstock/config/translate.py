@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from penstock.base.errors import AddressError
 from penstock.config.later import is_later
 from penstock.config.mistakes import Assign, Key, Mistake, Wrong, is_secret
-from penstock.config.model import Config
+from penstock.config.model import LISTS, Config
 from penstock.config.table import Table
 
 FINDINGS = 1_000
@@ -95,7 +95,7 @@ def _unknown(key: Key, value: Any) -> Mistake:
     table, word = table_of(key[:-1]), str(key[-1])
     names = [*table.model_fields] if table else []
     if match := near(word, names):
-        write = f"[[{match}]]" if match in ("listener", "route") and len(key) == 1 else match
+        write = f"[[{match}]]" if match in LISTS and len(key) == 1 else match
         return Mistake(key, "unknown key", write, hidden=is_secret((match,)))
     home = _section_with(word) if len(key) == 1 and not isinstance(value, dict) else ""
     what = f"unknown key; {home} has it" if home else f"unknown key; known are {', '.join(names)}"
@@ -106,7 +106,7 @@ def _section_with(word: str) -> str:
     for section in Config.model_fields:
         table = table_of((section,))
         if table and word in table.model_fields:
-            return f"[[{section}]]" if section in ("listener", "route") else f"[{section}]"
+            return f"[[{section}]]" if section in LISTS else f"[{section}]"
     return ""
 
 
@@ -139,7 +139,7 @@ def _mistyped(key: Key, value: Any, kind: str) -> Mistake | None:
         return None
     if kind == "bool_type" and str(value).lower() in _SWITCHES:
         return Mistake(key, what, _SWITCHES[str(value).lower()])
-    if kind == "list_type" and key in (("listener",), ("route",)):
+    if kind == "list_type" and len(key) == 1 and key[0] in LISTS:
         return Mistake(key, "must be a list of tables", f"[[{key[0]}]]")
     if kind == "list_type" and isinstance(value, str) and len(value) <= 60:
         return Mistake(key, what, json.dumps([value], ensure_ascii=False))

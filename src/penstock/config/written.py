@@ -7,6 +7,7 @@ from typing import Any
 from penstock.config.changes import SECTIONS, Runtime
 from penstock.config.layers import Layer
 from penstock.config.mistakes import Key
+from penstock.config.model import LISTS
 from penstock.config.monitoring import SECTION, differs, notice, renamed
 
 
@@ -97,7 +98,7 @@ class Written:
 
     def _item_names(self) -> dict[Key, str]:
         names: dict[Key, str] = {}
-        for section in ("listener", "route"):
+        for section in LISTS:
             items = self.tree.get(section)
             for number, item in enumerate(items if isinstance(items, list) else []):
                 name = item.get("name") if isinstance(item, dict) else None

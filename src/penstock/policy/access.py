@@ -14,7 +14,7 @@ from typing import NamedTuple
 from penstock.base.outcomes import Reason
 from penstock.config.plan import AccessRulePlan
 from penstock.policy.facts import RouteFacts
-from penstock.policy.keys import Destinations, Ports, Values
+from penstock.policy.keys import Destinations, Ports, Values, bits
 from penstock.policy.private import is_private
 from penstock.policy.ranges import RangeIndex, network_ranges
 
@@ -106,6 +106,12 @@ class Access:
         if mask & self._late:
             mask &= self._users.find(facts) & self._ports.find(facts) & self._going(facts, address)
         return self._rules[(mask & -mask).bit_length() - 1] if mask else None
+
+    def matching(self, facts: RouteFacts, client: int, minute: int) -> list[AccessRulePlan]:
+        """Return every rule that matches, the one that counts first. Arguments as for `decide`."""
+        mask = self._clients.find(client) & self._times.find(minute)
+        mask &= self._users.find(facts) & self._ports.find(facts) & self._destinations.find(facts)
+        return [self._rules[place] for place in bits(mask)]
 
     def _going(self, facts: RouteFacts, address: str) -> int:
         mask = self._destinations.find(facts)

@@ -52,7 +52,7 @@ def unreachable(routes: Sequence[RoutePlan]) -> list[Unreachable]:
     ruleset = Ruleset(live, live[0])
     places = {route.id: place for place, route in enumerate(live)}
     for route in live:
-        rivals = {rival.id: rival for rival in ruleset.matching(_example(route.match))}
+        rivals = {rival.id: rival for rival in ruleset.matching(example(route.match))}
         for rival in sorted(rivals.values(), key=lambda rival: places[rival.id]):
             if why := _shadow(rival, route, places[rival.id] < places[route.id]):
                 found.append(Unreachable(route, why))
@@ -129,7 +129,7 @@ _WITHIN: dict[str, Callable[..., bool]] = {
 """Whether the values of one match take in all of another's, by key."""
 
 
-def _example(match: MatchPlan) -> RouteFacts:
+def example(match: MatchPlan) -> RouteFacts:
     """Return facts for which a match holds."""
     host = match.domains[0].replace(hosts.ANY, "any") if match.domains else ""
     client = unpack_ip(_ranges(match.clients[:1])[0][1].to_bytes(16)) if match.clients else "-"

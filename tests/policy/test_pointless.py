@@ -1,0 +1,63 @@
+"""Access rules that never count."""
+
+import pytest
+from hypothesis import given, settings
+
+from penstock.config.plan import AccessRulePlan, DestinationPlan
+from penstock.policy.access import Access
+from penstock.policy.pointless import pointless
+from penstock.policy.ranges import address_number
+
+from .test_access import FACTS, MINUTES, RULES
+
+
+def rule(name, action="block", **fields):
+    """Return a rule with this name."""
+    return AccessRulePlan(name=name, action=action, **fields)
+
+
+@given(RULES, FACTS, MINUTES)
+@settings(max_examples=300)
+def test_who_is_named_never_counts(rules, facts, minute):
+    """Whatever the rules and facts: a rule that is called pointless because of another decides nothing."""
+    rules = [
+        AccessRulePlan(**{f: getattr(r, f) for f in r.__struct_fields__} | {"name": f"r{n}"})
+        for n, r in enumerate(rules)
+    ]
+    named = {each.name for each, why in pointless(rules) if "decides" in why}
+    decided = Access(rules, 1, 1_080, asks=True).decide(facts, address_number(facts.client), minute)
+    assert decided is None or decided.name not in named
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ([rule("all"), rule("some", clients=("10.0.0.0/8",))], "rule all, which stands before it,"),
+        (
+            [rule("ok", "allow", clients=("10.0.0.1",)), rule("lan", clients=("10.0.0.0/8",))],
+            "blocks at the same priority",
+        ),
+        ([rule("low"), rule("top", "allow", priority=1)], "rule top, which has a higher priority,"),
+        ([rule("day", times=((0, 1_000),)), rule("hour", times=((5, 9),))], "rule day,"),
+        ([rule("only", "allow", clients=("10.0.0.0/8",))], "nothing is blocked"),
+    ],
+)
+def test_rules_without_a_point(rules, why):
+    """Shadowed by one before, by a block beside it, by priority, by time; and an allow where nothing is blocked."""
+    ((_, said),) = pointless(rules)
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        [rule("rest"), rule("lan", "allow", priority=1, clients=("10.0.0.0/8",))],
+        [rule("a", listeners=(1,)), rule("b", listeners=(2,))],
+        [rule("hour", times=((5, 9),)), rule("always", clients=("10.0.0.1",))],
+        [rule("inner", "allow", destinations=(DestinationPlan(host="10.0.0.0/8"),))],
+    ],
+)
+def test_rules_with_a_point(rules):
+    """What decides something is not named; allowing destinations has a point alone: private ones are refused else."""
+    assert pointless(rules) == []
