@@ -29,14 +29,17 @@ def test_exceptions_end_in_the_phase_they_came_in(exception, outcome):
 @pytest.mark.parametrize("error", DialError)
 @pytest.mark.parametrize("phase", [Phase.DIAL, Phase.RELAY])
 def test_every_failed_dial_ends_in_the_dial_phase(error, phase):
-    """A failed dial is one of `dial` even when an `Exchange` made it, and says who was at fault."""
+    """A failed dial is one of `dial` even when an `Exchange` made it, and says who was at fault; rules decide first."""
     expected = {
         DialError.TIMEOUT: (EndedBy.TARGET_TIMEOUT, None),
         DialError.RESOURCE: (EndedBy.RESOURCE, None),
         DialError.LOOP: (EndedBy.PROXY, Reason.DESTINATION),
         DialError.NO_TARGET: (EndedBy.PROXY, Reason.DESTINATION),
+        DialError.DENIED: (EndedBy.PROXY, Reason.ACCESS),
+        DialError.FORBIDDEN: (EndedBy.PROXY, Reason.DESTINATION),
     }.get(error, (EndedBy.TARGET, None))
-    assert ending(DialFailed(error), phase) == Outcome(expected[0], Phase.DIAL, expected[1])
+    decided = Phase.DECIDE if error in (DialError.DENIED, DialError.FORBIDDEN) else Phase.DIAL
+    assert ending(DialFailed(error), phase) == Outcome(expected[0], decided, expected[1])
 
 
 def test_every_command_has_its_phase_or_leaves_it():

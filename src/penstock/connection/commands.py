@@ -332,6 +332,8 @@ class DialError(StrEnum):
     LOOP = "destination is this proxy itself"
     RESOURCE = "out of descriptors or ports"
     NO_TARGET = "no target in service"
+    DENIED = "not allowed"
+    FORBIDDEN = "destination not allowed"
     FAILED = "failed"
 
 

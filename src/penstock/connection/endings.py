@@ -58,4 +58,6 @@ _DIAL_ENDINGS = {
     DialError.RESOURCE: Outcome(EndedBy.RESOURCE, Phase.DIAL),
     DialError.LOOP: Outcome(EndedBy.PROXY, Phase.DIAL, Reason.DESTINATION),
     DialError.NO_TARGET: Outcome(EndedBy.PROXY, Phase.DIAL, Reason.DESTINATION),
+    DialError.DENIED: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS),
+    DialError.FORBIDDEN: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION),
 }

@@ -67,8 +67,13 @@ _STATUS: Mapping[DialError, int] = {
     DialError.RESOURCE: 503,
     DialError.LOOP: 508,
     DialError.NO_TARGET: 503,
+    DialError.DENIED: 403,
+    DialError.FORBIDDEN: 403,
 }
 """What a failed dial is to the client; all others are 502."""
+
+_REFUSED = frozenset((DialError.DENIED, DialError.FORBIDDEN))
+"""What ends the connection, so that the refusal is counted by its reason."""
 
 
 def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa: PLR0912 - a call a request would cost
@@ -240,7 +245,7 @@ def unanswered(request: Request | OriginRequest, failed: DialFailed | RemoteErro
     if isinstance(failed, RemoteError):  # the request's body is malformed
         yield from _refuse(400, str(failed), _BODY)
         raise AssertionError
-    again = request.keep_alive and request.framing.done
+    again = request.keep_alive and request.framing.done and failed.error not in _REFUSED
     yield _failure(failed, close=not again, head_only=request.method == b"HEAD")
     if not again:
         yield Close(ending(failed, Phase.DIAL), str(failed))
@@ -271,5 +276,6 @@ def _tunnel(request: Request, ways: tuple[Way, ...], taken: RoutePlan) -> Conver
 def _failure(failed: DialFailed, *, close: bool, head_only: bool = False) -> Answer:
     """Return the answer to a request whose target could not be reached; the system's own words stay in the log."""
     status = _STATUS.get(failed.error, 502)
-    detail = f"no answer from the target: {failed.error}"
+    refused = failed.error in _REFUSED
+    detail = f"{failed.error}" if refused else f"no answer from the target: {failed.error}"
     return Answer(answers.refusal(status, detail, close=close, head_only=head_only), status)

@@ -81,6 +81,8 @@ _REPLIES = {
     DialError.LOOP: wire.NOT_ALLOWED,
     DialError.RESOURCE: wire.FAILED,
     DialError.NO_TARGET: wire.FAILED,
+    DialError.DENIED: wire.NOT_ALLOWED,
+    DialError.FORBIDDEN: wire.NOT_ALLOWED,
     DialError.FAILED: wire.FAILED,
 }
 

@@ -58,7 +58,8 @@ class Approach:
         """Begin; the owner may be told before this returns."""
         parent = self._route.plan.parent
         host, port = (self._host, self._port) if parent is None else (parent.host, parent.port)
-        self._dial = dial = Dial(self.connection.worker, self, host, port)
+        permit = self.connection.guard(host, port) if parent is None else None
+        self._dial = dial = Dial(self.connection.worker, self, host, port, permit)
         dial.start()
 
     # What the dial says ----------------------------------------------------------------------------------------------

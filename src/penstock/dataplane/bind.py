@@ -10,6 +10,7 @@ from penstock.base.bounds import BIND_NS
 from penstock.base.outcomes import Phase
 from penstock.connection.commands import Await, Bind, Bound, ClientClosed, Dialed, DialError, DialFailed
 from penstock.dataplane.dialer import NEW_STREAM
+from penstock.dataplane.permit import ERRORS
 from penstock.dataplane.reactor import BROKEN, EDGE_BOTH, HANGUP, LEVEL_IN
 from penstock.dataplane.resolver import Answer
 
@@ -96,7 +97,7 @@ class Binding:
         except OSError:
             return
         peer = RawSocket(self._sock.family, SOCK_STREAM, 0, peer_fd)
-        if ANYBODY.isdisjoint(self._expected) and unmap(address[0]) not in self._expected:
+        if not self._is_welcome(unmap(address[0]), address[1]):
             peer.close()
             self._strangers += 1
             if self._strangers >= STRANGERS:
@@ -110,6 +111,13 @@ class Binding:
         self._arrived = Dialed(local[0], local[1], unmap(address[0]), address[1])
         if self._awaited:
             self._connection.step(self._arrived)
+
+    def _is_welcome(self, host: str, port: int) -> bool:
+        """Return whether somebody was expected, and may be there for this client."""
+        if ANYBODY.isdisjoint(self._expected) and host not in self._expected:
+            return False
+        permit = self._connection.permit
+        return permit is None or permit.judge(host, port, host) is None
 
     def client_ready(self, mask: int) -> None:
         """The client stirs while it should wait: what it says early is kept in its socket, unless it leaves."""
@@ -133,6 +141,9 @@ class Binding:
 def bind(connection: "Connection", command: Bind) -> None:
     """Listen for the connection that a client has announced."""
     connection.asked = connection.worker.reactor.now
+    if connection.permit is not None and (refusal := connection.permit.refuses(connection.described)) is not None:
+        connection.step(None, DialFailed(ERRORS[refusal.reason], refusal.detail))
+        return
     connection.extra = binding = Binding(connection, command.host)
     binding.start()
 

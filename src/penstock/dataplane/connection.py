@@ -48,6 +48,7 @@ from penstock.dataplane.farewell import Farewell
 from penstock.dataplane.handlers import Deciding, decide
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.inbox import Inbox
+from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End, reset
@@ -112,12 +113,14 @@ class Connection(Deadlines):
         conversation: What decides about it; None where nobody is asked, and once both ends are relayed.
         dial: What is under way to its target.
         dial_began: When; unit ns.
+        described: Who wants to go where, as far as it is known.
+        permit: What access rules say of where it goes; None where none can say anything.
     """
 
     __slots__ = (
         "_farewell", "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail",
-        "dial", "dial_began", "exchange", "extra", "host", "inbox", "listener", "phase", "proxied", "route", "row",
-        "secure", "target", "tried", "waiting", "watch", "worker",
+        "dial", "dial_began", "exchange", "extra", "host", "inbox", "listener", "permit", "phase", "proxied", "route",
+        "row", "secure", "target", "tried", "waiting", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -137,6 +140,7 @@ class Connection(Deadlines):
         self.conversation: Conversation | None = None
         self.waiting: Need | Until | Peek | None = None
         self.described: Describe | None = None
+        self.permit: Permit | None = None
         self._farewell: Farewell | None = None
         self.dial: OneDial | Approach | None = None
         self.dial_began = self._target_pending = self.asked = 0
@@ -331,8 +335,13 @@ class Connection(Deadlines):
     def way_to(self, owner: Owner, host: str, port: int) -> OneDial | Approach:
         """Return what leads to a target of the route, or to where the client wants to go; not begun yet."""
         if self.route.direct:
-            return OneDial(self.worker, owner, host, port)
+            return OneDial(self.worker, owner, host, port, self.guard(host, port))
         return Approach(self, owner, host, port)
+
+    def guard(self, host: str, port: int) -> Permit | None:
+        """Return what says to which addresses of a place it may go; None for all: our own targets are right."""
+        permit = self.permit
+        return permit if permit is not None and permit.asks_for(host, port) else None
 
     def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
         """Take a connected socket as the target's end."""

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Protocol
 from penstock.base.addresses import is_ip
 from penstock.base.bounds import HAPPY_EYEBALLS_NS, RESOLVER_ENTRIES
 from penstock.connection.commands import DialError
+from penstock.dataplane.permit import ERRORS as REFUSALS
+from penstock.dataplane.permit import Permit
 from penstock.dataplane.reactor import BROKEN, EDGE_BOTH
 from penstock.dataplane.resolver import Answer
 from penstock.policy.addresses import interleave
@@ -59,6 +61,8 @@ WEIGHT = {
             DialError.TIMEOUT,
             DialError.REFUSED,
             DialError.LOOP,
+            DialError.DENIED,
+            DialError.FORBIDDEN,
             DialError.RESOURCE,
         )
     )
@@ -85,6 +89,7 @@ class Dial:
         owner: Who is told.
         host: Name or IP address.
         port: 1 to 65535.
+        permit: What says to which addresses it may go; None for all.
     """
 
     __slots__ = (
@@ -95,13 +100,14 @@ class Dial:
         "_host",
         "_next",
         "_owner",
+        "_permit",
         "_port",
         "_rival_at",
         "_worker",
     )
 
-    def __init__(self, worker: "Worker", owner: Owner, host: str, port: int) -> None:
-        self._worker, self._owner, self._host, self._port = worker, owner, host, port
+    def __init__(self, worker: "Worker", owner: Owner, host: str, port: int, permit: Permit | None = None) -> None:
+        self._worker, self._owner, self._host, self._port, self._permit = worker, owner, host, port, permit
         self._attempts: dict[int, tuple[RawSocket, str]] = {}
         self._addresses: list[tuple[int, str]] = []
         self._next = self._rival_at = 0
@@ -142,6 +148,9 @@ class Dial:
         worker = self._worker
         if worker.own.holds(address, self._port):
             self._note(DialError.LOOP, f"{address}:{self._port} is this proxy itself")
+            return False
+        if self._permit is not None and (refusal := self._permit.address(address)) is not None:
+            self._note(REFUSALS[refusal.reason], refusal.detail)
             return False
         try:
             sock = RawSocket(family, NEW_STREAM, 0)

@@ -7,6 +7,7 @@ from penstock.base.outcomes import Phase
 from penstock.connection.commands import REACHED, Dial, DialAny, Dialed, DialError, DialFailed
 from penstock.connection.endings import ending
 from penstock.dataplane.aiming import NOBODY, after_failure, aim_at
+from penstock.dataplane.permit import ERRORS, Permit
 from penstock.dataplane.requests import conclude
 from penstock.metrics.ledger import DIALED, PHASE
 from penstock.policy.balance import Standing
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 def dial_target(connection: "Connection", command: DialAny | None = None) -> None:
     """Dial one of the route's targets."""
     connection.tried, connection.asked = (), connection.worker.reactor.now
+    if connection.permit is not None and _forbidden(connection, connection.permit):
+        return
     standing = connection.route.next_target(connection.host)
     if standing is None:
         connection.phase = Phase.DIAL
@@ -29,7 +32,18 @@ def dial_target(connection: "Connection", command: DialAny | None = None) -> Non
 def dial_one(connection: "Connection", command: Dial) -> None:
     """Dial where the client wants to go."""
     connection.asked = connection.worker.reactor.now
+    if connection.permit is not None and _forbidden(connection, connection.permit):
+        return
     _begin(connection, command.host, command.port)
+
+
+def _forbidden(connection: "Connection", permit: Permit) -> bool:
+    """Refuse what access rules do not let this client do; returns whether it was refused."""
+    refusal = permit.refuses(connection.described)
+    if refusal is None:
+        return False
+    _unreached(connection, ERRORS[refusal.reason], refusal.detail)
+    return True
 
 
 def _dial_aimed(connection: "Connection", standing: Standing) -> None:

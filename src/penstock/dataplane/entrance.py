@@ -43,14 +43,16 @@ class Entrance:
 
     Attributes:
         bans, access: Steps of others; None where there is nothing to ask.
+        why: More of why the last one was refused, for the log; empty where the reason says all.
     """
 
-    __slots__ = ("access", "bans", "table")
+    __slots__ = ("access", "bans", "table", "why")
 
     def __init__(self, table: LimitTable) -> None:
         self.table = table
         self.bans: Bans | None = None
         self.access: Access | None = None
+        self.why = ""
 
     def equip(self, plan: WorkerPlan) -> None:
         """Ask what this plan says from the next connection on; what is counted stays."""
@@ -69,6 +71,7 @@ class Entrance:
             listener: Id of the listener that it came to.
             now: Monotonic time; unit ns.
         """
+        self.why = ""
         if self.bans is not None and self.bans(ip):
             return REFUSE_BAN
         return self.access(ip, listener, now) if self.access is not None else 0

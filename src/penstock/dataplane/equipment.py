@@ -11,6 +11,7 @@ from penstock.config.plan import ListenerPlan, WorkerPlan
 from penstock.connection.tls import hello_decides
 from penstock.dataplane.contexts import Contexts, make_target_context
 from penstock.dataplane.route import Routes
+from penstock.policy.access import Access
 from penstock.policy.networks import Networks
 from penstock.policy.routes import Ruleset, concerning, rules_of
 
@@ -27,6 +28,7 @@ class Equipment(NamedTuple):
         contexts: Its certificates; None where it has none.
         rules: What decides the route; None where none but its own can match.
         trusted: Whose PROXY headers are believed; None where none are read.
+        access: Who may come and go where.
         reads_hello: Whether a client's hello is looked at before TLS begins: it may say that TLS ends elsewhere.
     """
 
@@ -34,6 +36,7 @@ class Equipment(NamedTuple):
     contexts: Contexts | None
     rules: Ruleset | None
     trusted: Networks | None
+    access: Access
     reads_hello: bool = False
 
 
@@ -89,4 +92,12 @@ def _equip(plan: WorkerPlan, listener: ListenerPlan) -> Equipment:
         rules=rules_of(plan.routes, listener),
         trusted=None if listener.accept_proxy == "off" else Networks(listener.trusted_proxies),
         reads_hello=listener.protocol == "tls" and hello_decides(listener, concerning(plan.routes, listener)),
+        access=Access(plan.rules, listener.id, listener.port, asks=_asks(listener), private=listener.allow_private),
     )
+
+
+def _asks(listener: ListenerPlan) -> bool:
+    """Return whether its clients say where they want to go."""
+    if listener.protocol == "auto":
+        return bool({"http", "socks5"} & set(listener.detect))
+    return listener.protocol == "socks5" or (listener.protocol == "http" and not listener.reverse)

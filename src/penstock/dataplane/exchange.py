@@ -24,6 +24,7 @@ from penstock.dataplane import repeats
 from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave, stays
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.dialer import Dial
+from penstock.dataplane.permit import ERRORS as REFUSALS
 from penstock.dataplane.pool import Destination, Link
 from penstock.dataplane.reactor import ERROR, HANGUP, IN, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
@@ -91,6 +92,9 @@ class HttpExchange:
         connection, worker = self._connection, self._worker
         route = connection.route
         self._command, connection.asked = command, worker.reactor.now
+        if connection.permit is not None and (refusal := connection.permit.refuses(connection.described)):
+            connection.step(None, DialFailed(REFUSALS[refusal.reason], refusal.detail))
+            return
         if command.host:
             self._destination = command.host, command.port, route.key
         else:
@@ -105,6 +109,9 @@ class HttpExchange:
             else:
                 self._aim(standing)
         link = worker.pool.take(self._destination)
+        if link is not None and connection.permit is not None and not self._may_use(link):
+            worker.reactor.bury(link.fd, link.sock)
+            link = None
         if link is None:
             self._dial_new()
         else:
@@ -115,6 +122,11 @@ class HttpExchange:
         aim_at(self._connection, standing)
         self._aimed = standing
         self._destination = standing.plan.host, standing.plan.port, self._connection.route.key
+
+    def _may_use(self, link: Link) -> bool:
+        """Return whether access rules let this client go where a link leads, which another client has dialed."""
+        permit = self._connection.guard(*self._destination[:2])
+        return permit is None or permit.address(link.peer()) is None
 
     def _dial_new(self) -> None:
         connection, worker = self._connection, self._worker

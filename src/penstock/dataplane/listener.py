@@ -17,12 +17,14 @@ from penstock.dataplane.connection import Connection
 from penstock.dataplane.contexts import Contexts
 from penstock.dataplane.equipment import Equipment
 from penstock.dataplane.handshake import ClientHandshake
+from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
 from penstock.dataplane.route import Route, Routes
 from penstock.dataplane.telling import describe
 from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import SCOPE, pack_scope, take
+from penstock.policy.ranges import address_number
 from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Listener:
         self.plan = plan = equipment.plan
         self._rules, self._trusted = equipment.rules, equipment.trusted
         self._challenges = self.worker.challenges if plan.challenge else None
+        self._access = equipment.access if equipment.access.late else None
         self.contexts = (
             equipment.contexts or self.contexts
         )  # without any, those that have begun still need the old ones
@@ -215,6 +218,8 @@ class Listener:
         """Close a client that may not come in, without a word; its row, if one is free, tells why."""
         sock.close()
         if row:
+            if self._entrance.why:
+                self.worker.ledger.describe(row, "", "", self._entrance.why)
             self.worker.ledger.end(row, self.worker.reactor.now, outcome)
 
     def _await_header(self, connection: Connection, host: str, port: int) -> None:
@@ -241,6 +246,9 @@ class Listener:
 
     def _admit(self, connection: Connection, facts: Facts, *, behind_header: bool = False) -> None:
         """Shake hands, or begin what the listener is for."""
+        if self._access is not None:
+            number = address_number(facts.client_host)
+            connection.permit = Permit(self.worker, self._access, self.plan.id, self.plan.port, number)
         if self._shakes:
             self._shake_hands(connection, facts, now=behind_header)
         else:

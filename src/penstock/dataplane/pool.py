@@ -3,6 +3,7 @@
 from _socket import socket as RawSocket
 from typing import TYPE_CHECKING
 
+from penstock.base.addresses import unmap
 from penstock.base.bounds import POOL_CONNECTIONS, POOL_PER_DESTINATION
 from penstock.base.clock import NS
 from penstock.dataplane.board import Board
@@ -53,6 +54,13 @@ class Link(End):
         self.note = self.tx << DOUBT_SHIFT
         if isinstance(self.sock, TlsSocket):
             self.sock.rx, self.sock.tx = self.rx, self.tx
+
+    def peer(self) -> str:
+        """Return the address that it leads to; empty if that is gone."""
+        try:
+            return unmap(self.sock.getpeername()[0])
+        except OSError:
+            return ""
 
     def settle(self) -> None:
         """Count what TLS has moved besides, for whom it is lent to."""

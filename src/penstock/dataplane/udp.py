@@ -116,11 +116,11 @@ class Association:
         if self._permits is not None and not self._permits(host, port):
             return
         if literal_family(host):
-            self._forward(host, port, self._view[start:count])
+            self._forward(host, host, port, self._view[start:count])
         elif self._waiting_names < UDP_NAMES_WAITING:
             self._waiting_names += 1
             payload = bytes(self._view[start:count])
-            self._connection.worker.resolver.resolve(host, partial(self._resolved, port, payload))
+            self._connection.worker.resolver.resolve(host, partial(self._resolved, host, port, payload))
 
     def _is_client(self, sender: tuple[str, int]) -> bool:
         if self._client is not None:
@@ -128,13 +128,16 @@ class Association:
         host = self._connection.host
         return (host in ("-", sender[0])) and self._port in (0, sender[1])
 
-    def _resolved(self, port: int, payload: bytes, answer: Answer) -> None:
+    def _resolved(self, name: str, port: int, payload: bytes, answer: Answer) -> None:
         self._waiting_names -= 1
         if answer.addresses and self._connection.row:
-            self._forward(answer.addresses[0][1], port, payload)
+            self._forward(name, answer.addresses[0][1], port, payload)
 
-    def _forward(self, host: str, port: int, payload: bytes | memoryview) -> None:
+    def _forward(self, name: str, host: str, port: int, payload: bytes | memoryview) -> None:
         target = (unmap(host), port)
+        permit = self._connection.permit
+        if permit is not None and permit.judge(name, port, target[0]) is not None:
+            return
         sock = self._outer_socket(literal_family(target[0]))
         if sock is None:
             return
@@ -195,6 +198,8 @@ class Association:
 def associate(connection: "Connection", command: Associate) -> None:
     """Open an association for a client."""
     connection.asked = connection.worker.reactor.now
+    if connection.permit is not None:
+        connection.permit.learn(connection.described)
     connection.extra = association = Association(connection, command)
     association.start()
 

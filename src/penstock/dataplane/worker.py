@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 import traceback
 
 import msgspec
@@ -25,6 +26,7 @@ from penstock.dataplane.bans import NONE, Bans, parse, serialize, take_packet
 from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.challenges import Challenges
 from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
+from penstock.dataplane.doorman import Doorman, minute_of_week
 from penstock.dataplane.entrance import Entrance
 from penstock.dataplane.equipment import Prepared, prepare
 from penstock.dataplane.handlers import Handlers
@@ -65,6 +67,7 @@ class Worker:
         bans: Descriptors of who is banned; see `Bans`.
 
     Attributes:
+        minute: Of the week, by the machine's clock.
         buffer, view: Shared by all connections of this worker: nothing stays in it between two events.
     """
 
@@ -97,6 +100,7 @@ class Worker:
         self.detour = Detour()
         self.access = None if plan.access.format == "off" else AccessLog(plan)
         self.draining = self._paused = self._attentive = False
+        self.minute = minute_of_week(time.localtime())
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
         prepared = prepare(plan, self)
         self._adopt(prepared)
@@ -108,6 +112,7 @@ class Worker:
         if self.access is not None:
             self.access.serve(self.plan)
         self.entrance.equip(self.plan)
+        self.entrance.access = Doorman(self, prepared.equipment.values()) or None
         timeouts = self.plan.timeouts
         self.own = OwnAddresses(self.plan.own_addresses)
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
@@ -310,6 +315,7 @@ class Worker:
         if self.access is not None and (lost := self.access.write(now)):
             self.report(orders.Notice("warning", "access log lines lost", lost))
         self.words[H_ACCEPTED] = self.ledger.serial
+        self.minute = minute_of_week(time.localtime())
         if self._attentive and not self.draining:
             self._look()
         if self._board_seen != self.board.words[GENERATION]:
