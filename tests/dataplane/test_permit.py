@@ -28,7 +28,7 @@ def block(*destinations, **fields):
     ("asked", "refused"),
     [
         ("www.internal:80", True), ("internal:80", False), ("10.0.0.1:443", True), ("[fd00::1]:443", True),
-        ("[2001:db8::1]:443", False), ("", False), ("@x.internal:80", True),
+        ("[2001:db8::1]:443", False), ("", False), ("@x.internal:80", True), ("x.internal", True),
     ],
 )  # fmt: skip
 def test_what_is_asked_for_is_judged(asked, refused):

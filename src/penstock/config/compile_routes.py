@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from penstock.config.acme import OWN_LISTENER, own_endpoint
 from penstock.base.addresses import is_loopback
 from penstock.config.access_rules import rule_names
+from penstock.config.acme import OWN_LISTENER, own_endpoint
 from penstock.config.attached import Attached
 from penstock.config.listener import Certificate, Listener
 from penstock.config.mistakes import Key
@@ -13,8 +13,8 @@ from penstock.config.model import Config
 from penstock.config.plan import (
     HTTP_01,
     TLS_ALPN_01,
-    AcmePlan,
     AccessRulePlan,
+    AcmePlan,
     CertificatePlan,
     HealthPlan,
     ListenerPlan,

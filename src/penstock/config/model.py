@@ -6,8 +6,8 @@ from pydantic import Field, SecretStr
 
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint
-from penstock.config.acme import Acme
 from penstock.config.access import Access
+from penstock.config.acme import Acme
 from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, Rate, TargetAddress, UrlText, Whole
 from penstock.config.listener import Listener
 from penstock.config.match_kinds import Network

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint, is_loopback
 from penstock.base.clock import NS
+from penstock.config.access_rules import access_mistakes
 from penstock.config.acme import own_endpoint
 from penstock.config.acme_rules import acme_mistakes
-from penstock.config.access_rules import access_mistakes
 from penstock.config.listener import Listener
 from penstock.config.listener_rules import listener_mistakes, served_mistakes
 from penstock.config.mistakes import Assign, Mistake

@@ -96,7 +96,14 @@ class Listener:
         if self._kinds.get(connection.route.routes) != self._kind:
             return None
         self._take_own_route(connection)
+        self._give_permit(connection, connection.host)
         return NewPlan(self._rules, self.plan)
+
+    def _give_permit(self, connection: Connection, host: str) -> None:
+        """Let access rules judge where a connection goes, if any still can."""
+        access, plan = self._access, self.plan
+        number = address_number(host)
+        connection.permit = None if access is None else Permit(self.worker, access, plan.id, plan.port, number)
 
     def _take_own_route(self, connection: Connection) -> None:
         connection.route = self.route
@@ -247,8 +254,7 @@ class Listener:
     def _admit(self, connection: Connection, facts: Facts, *, behind_header: bool = False) -> None:
         """Shake hands, or begin what the listener is for."""
         if self._access is not None:
-            number = address_number(facts.client_host)
-            connection.permit = Permit(self.worker, self._access, self.plan.id, self.plan.port, number)
+            self._give_permit(connection, facts.client_host)
         if self._shakes:
             self._shake_hands(connection, facts, now=behind_header)
         else:

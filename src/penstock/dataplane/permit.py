@@ -49,7 +49,9 @@ class Permit:
         said = asked or _NOTHING
         self._user = said.user
         host, _, port = said.destination.rpartition(":")
-        self._where = Endpoint(host.removeprefix("[").removesuffix("]"), int(port or 0))
+        if not port.isdecimal():  # a name in TLS
+            host, port = said.destination, "0"
+        self._where = Endpoint(host.removeprefix("[").removesuffix("]"), int(port))
 
     def asks_for(self, host: str, port: int) -> bool:
         """Return whether this is the place that the client asked for itself."""
