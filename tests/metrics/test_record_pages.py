@@ -1,6 +1,5 @@
 """Records as bytes, a page at a time."""
 
-import time
 from zlib import crc32
 
 import msgspec
@@ -21,6 +20,7 @@ from penstock.metrics.scopes import Scopes
 from penstock.metrics.searching import search
 from penstock.testing.pen import Pen
 from penstock.testing.standin import EGRESS, WEB
+from penstock.testing.steps import steps
 
 WALL = 1_700_000_000 * NS
 SCOPES = Scopes((WEB, EGRESS))
@@ -341,16 +341,13 @@ def test_any_words_are_records_or_refused(rows, told):
     archive.export()
 
 
-def test_ten_thousand_are_packed_in_milliseconds():
-    """A flush of all that a node keeps costs the supervisor a few milliseconds."""
+def test_ten_thousand_are_packed_in_few_steps():
+    """A flush of all that a node keeps takes fewer than ten steps of Python for each record."""
     ring = make_ring(10_000)
     ring.words[:, NUMBER], ring.words[:, TEXT] = np.arange(1, 10_001), 40
     ring.begun[0] = 10_000
     view = RecordsView(ring, 10_000, {0: NAMED[0]})
-    best = 1.0
-    for _ in range(3):
-        began = time.process_time()
-        pages = pack(view, 0)
-        best = min(best, time.process_time() - began)
+    pages = []
+    taken = steps(lambda: pages.extend(pack(view, 0)))
     assert len(pages) == 79
-    assert best < 0.1  # 9 ms when measured alone
+    assert taken < 10 * 10_000

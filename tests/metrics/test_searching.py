@@ -1,7 +1,6 @@
 """Looking for ended connections."""
 
 import ipaddress
-import time
 
 import numpy as np
 import pytest
@@ -30,6 +29,7 @@ from penstock.metrics.ledger import (
 from penstock.metrics.live import rfc3339
 from penstock.metrics.records import ID, NAMES, NUMBER, Names, RecordsView, make_ring
 from penstock.metrics.searching import RecordView, search
+from penstock.testing.steps import steps
 
 WALL = 1_700_000_000 * NS
 
@@ -315,17 +315,15 @@ def test_an_empty_view():
         assert search(view, Filter(), limit=5, after=0) == ([], None, 0, 0, 0)
 
 
-def test_ten_thousand_are_searched_in_milliseconds():
-    """With all filters at once, texts of every record included, 10,000 records take less than a blink."""
+def test_ten_thousand_are_searched_in_few_steps():
+    """With all filters at once, texts of every record included, a record takes fewer than forty steps of Python."""
     view = fill([{"host": f"h{i % 100}.example.org:443", "user": f"u{i}"} for i in range(10_000)])
     asked = Filter(
         client=parse_client("192.0.2.0/24"), destination=parse_destination("*.example.org"), route="default",
         ended_by="complete", since=WALL - NS, min_duration=0,
     )  # fmt: skip
-    best = 1.0
-    for _ in range(3):
-        began = time.process_time()
-        page = search(view, asked, limit=100)
-        best = min(best, time.process_time() - began)
+    pages = []
+    taken = steps(lambda: pages.append(search(view, asked, limit=100)))
+    page = pages[0]
     assert (page.total, len(page.connections)) == (10_000, 100)
-    assert best < 0.2  # 20 ms when measured alone
+    assert taken < 40 * 10_000
