@@ -19,6 +19,7 @@ from penstock.config.plan import (
     ParentPlan,
     RewritePlan,
     RoutePlan,
+    RouteTimeoutPlan,
     TargetPlan,
     TargetTlsPlan,
     WorkerPlan,
@@ -44,6 +45,7 @@ FULL = RoutePlan(
     parent=ParentPlan(kind="socks5", host="::1", port=1080, user="ann", password="secret"),
     rewrite=RewritePlan(strip_prefix="/x", set_request=(("A", "b"),), remove_response=("C",), forwarded="off"),
     users={"bob": "secret"},
+    timeouts=RouteTimeoutPlan(connect=2 * S, response=0, idle=3_600 * S),
 )
 
 

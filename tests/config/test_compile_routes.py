@@ -12,6 +12,7 @@ from penstock.config.plan import (
     MatchPlan,
     ParentPlan,
     RewritePlan,
+    RouteTimeoutPlan,
     TargetTlsPlan,
     TlsPlan,
 )
@@ -57,6 +58,7 @@ FULL = {
         "set_response": {"X-B": "2"}, "remove_request": "X-C", "remove_response": ["X-D"],
     },
     "users": {"ann": "secret"},
+    "timeouts": {"connect": "1s", "response": "2s", "idle": "off"},
 }  # fmt: skip
 
 
@@ -76,6 +78,7 @@ def test_every_key_of_a_route_arrives():
         sni=True,
     )
     assert [(each.id, each.host, each.port, each.weight) for each in plan.targets] == [(1, "x", 1, 1), (2, "y", 2, 3)]
+    assert plan.timeouts == RouteTimeoutPlan(connect=S, response=2 * S, idle=0)
     assert plan.health == HealthPlan(
         kind="http", path="/h", host="app", expect=((204, 204), (300, 399)), interval=7 * S, timeout=S, rise=4, fall=5,
         failures=6, ejection=8 * S, slow_start=9 * S,

@@ -12,7 +12,7 @@ from penstock.config.model import Config, Retention
 from penstock.config.route import Match, Rewrite
 from penstock.config.schema import json_schema
 from penstock.config.translate import table_of
-from penstock.config.way import HealthCheck, Parent, Passive, Target, TargetTls
+from penstock.config.way import HealthCheck, Parent, Passive, RouteTimeouts, Target, TargetTls
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 
@@ -27,6 +27,7 @@ TABLES = {
     "target_tls": TargetTls,
     "parent": Parent,
     "rewrite": Rewrite,
+    "route.timeouts": RouteTimeouts,
 }
 
 KEYS = [f"{section}.{key}" for section in Config.model_fields for key in table_of((section,)).model_fields]
@@ -75,14 +76,14 @@ def test_every_key_is_described(key):
 
 def test_nothing_else_is_described():
     """The page describes no key that the model does not know."""
-    described = set(re.findall(r"^\| `(\w+\.\w+)` \|", PAGE, re.M))
+    described = set(re.findall(r"^\| `(\w+(?:\.\w+)+)` \|", PAGE, re.M))
     assert described == {*KEYS, *NESTED}
 
 
 @pytest.mark.parametrize("key", [*KEYS, *NESTED])
 def test_described_defaults_are_true(key):
     """A default that the page gives as a value is the model's own."""
-    section, name = key.split(".")
+    section, _, name = key.rpartition(".")
     default = (TABLES.get(section) or table_of((section,))).model_fields[name].default
     if isinstance(default, str | int) and default:
         assert re.search(rf"\| `{key}` \| `{re.escape(json.dumps(default))}`", PAGE)

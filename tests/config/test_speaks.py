@@ -55,6 +55,7 @@ def said(listener):
         ({"action": "block", "match": {"tls_versions": "1.2"}}, TLS),
         ({"action": "block", "match": {"sni": False}}, TLS),
         ({"action": "block", "match": {"users": "a"}}, {"socks5 with users"}),
+        ({**TO, "timeouts": {"response": "1s"}, "match": {"clients": "::1"}}, WEB | FORWARD),
         ({"action": "block", "match": {"clients": "::1"}}, ALL),
     ],
 )

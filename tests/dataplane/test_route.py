@@ -1,17 +1,24 @@
 """Routes at work: whose turn it is, and who is left out."""
 
+import contextlib
+import socket
+import threading
 from types import SimpleNamespace
 
 import pytest
 
 from penstock.base.clock import NS
-from penstock.config.plan import HealthPlan, ParentPlan, RoutePlan, TargetPlan
+from penstock.base.outcomes import EndedBy
+from penstock.config.plan import HealthPlan, ParentPlan, RoutePlan, RouteTimeoutPlan, TargetPlan
 from penstock.connection.commands import DialError
 from penstock.dataplane.board import DOWN, DRAINED, EJECTED, OUT_OF_SERVICE, Board
 from penstock.dataplane.orders import TargetFailed
 from penstock.dataplane.reactor import Reactor
 from penstock.dataplane.route import Route, Routes
 from penstock.testing.clock import ManualClock
+from penstock.testing.http_peers import Wire, ok, origin
+from penstock.testing.peers import read_all
+from penstock.testing.workbench import bench, listener, wait_for
 
 ONE, TWO, THREE = (TargetPlan(id=number, host="192.0.2.1", port=number) for number in (1, 2, 3))
 PLAN = RoutePlan(id=1, name="app", targets=(ONE, TWO), health=HealthPlan(failures=2, ejection=10 * NS))
@@ -221,3 +228,70 @@ def test_the_worker_stands_in_for_nothing_else(stage):
     """A route needs of its worker what this stage has, and no more."""
     names = {name: getattr(stage, name) for name in ("board", "reactor", "report")}
     assert picks(Route(PLAN, SimpleNamespace(**names))) == [1, 2, 1, 2]
+
+
+def route_with(*ports, **timeouts):
+    """Return a route to these ports of loopback with deadlines of its own; unit s."""
+    said = {name: int(seconds * NS) for name, seconds in timeouts.items()}
+    targets = tuple(TargetPlan(id=number, host="127.0.0.1", port=port) for number, port in enumerate(ports, 1))
+    return RoutePlan(id=1, name="app", targets=targets, timeouts=RouteTimeoutPlan(**said))
+
+
+def test_a_route_waits_for_the_beginning_of_an_answer_as_long_as_it_says():
+    """A target that is silent too long is 504; one that has begun may go on as long as the idle timeout says."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def halting(message, wire):
+        if message.start.startswith("GET /silent"):
+            assert go_on.wait(10)
+            return ok(b"late")
+        wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhe")
+        begun.set()
+        assert go_on.wait(10)
+        return b"re"
+
+    with origin(halting) as target:
+        plan = listener("main", "http", reverse=True, route=route_with(target.port, response=0.2))
+        with bench(plan) as plane, Wire(plane.connect()) as slow, Wire(plane.connect()) as silent:
+            slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert begun.wait(10)
+            silent.send(b"GET /silent HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert silent.read_message().status == 504
+            now = plane.worker.reactor.now
+            wait_for(lambda: plane.worker.reactor.now > now + NS // 2)
+            go_on.set()
+            assert slow.read_message().body == b"here"
+
+
+def test_a_route_has_an_idle_timeout_of_its_own():
+    """A relay on it ends by its own idle timeout, not the node's, also after one end has closed its direction."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+        bench(listener("main", "tcp", route=route_with(deaf.getsockname()[1], idle=0.2))) as plane,
+        plane.connect() as open_,
+        plane.connect() as half,
+    ):
+        half.shutdown(socket.SHUT_WR)
+        assert read_all(open_) == read_all(half) == b""
+        assert {row.outcome.ended_by for row in plane.ended(2)} == {EndedBy.CLIENT_TIMEOUT}
+
+
+def test_a_route_has_a_time_for_dials_of_its_own():
+    """A dial on it ends after its own time; 0 is for ever, None the worker's."""
+    with bench(listener("main", "tcp", route=route_with(1, connect=0.2))) as plane:
+        route = plane.worker.listeners[0].route
+        assert (route.connect, route.idle, route.response) == (NS // 5, 0, 0)
+    with bench(listener("main", "tcp", route=route_with(1, idle=0))) as plane:
+        assert plane.worker.listeners[0].route.idle > 1_000 * 365 * 86_400 * 10**6
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        contextlib.ExitStack() as stack,
+        bench(listener("main", "tcp", route=route_with(full.getsockname()[1], connect=0.2))) as plane,
+    ):
+        for _ in range(4):  # so that the kernel welcomes nobody any more
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        with plane.connect() as client:
+            assert read_all(client) == b""
+        assert plane.ended()[0].outcome.ended_by is EndedBy.TARGET_TIMEOUT

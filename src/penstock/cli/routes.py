@@ -172,6 +172,9 @@ def route_values(route: "RoutePlan", listeners: Iterable[str]) -> dict[str, Any]
 def _way(route: "RoutePlan") -> dict[str, Any]:
     values: dict[str, Any] = {"tls": route.tls} if route.tls != "terminate" else {}
     values["send_proxy"] = route.send_proxy
+    timeouts = {name: getattr(route.timeouts, name) for name in route.timeouts.__struct_fields__}
+    if said := {name: _duration(value) for name, value in timeouts.items() if value is not None}:
+        values["timeouts"] = said
     if route.targets:
         values["targets"] = [{"address": str(each), "weight": each.weight} for each in route.targets]
         values |= {"balance": route.balance} | _health(route.health)

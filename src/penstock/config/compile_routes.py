@@ -22,6 +22,7 @@ from penstock.config.plan import (
     ParentPlan,
     RewritePlan,
     RoutePlan,
+    RouteTimeoutPlan,
     TargetPlan,
     TargetTlsPlan,
     TlsPlan,
@@ -218,6 +219,7 @@ def route_plan(
         users={user: password.get_secret_value() for user, password in route.users.items()},
         handler=route.handler or "",
         handler_timeout=route.handler_timeout,
+        timeouts=RouteTimeoutPlan(**route.timeouts.model_dump()),
     )
 
 

@@ -7,7 +7,7 @@ KEYS = frozenset(
         ("manager",), ("guard",), ("alert",),
         ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"),
         ("listener", "users_file"), ("listener", "limits"), ("listener", "timeouts"),
-        ("route", "users_file"), ("route", "limits"), ("route", "timeouts"),
+        ("route", "users_file"), ("route", "limits"),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
     }
 )  # fmt: skip

@@ -98,6 +98,7 @@ class Route(Struct, frozen=True):
     users: Mapping[str, str] | UnsetType = UNSET
     handler: str | Callable[..., Any] | UnsetType = UNSET
     handler_timeout: Text = UNSET
+    timeouts: Table | UnsetType = UNSET
 
 
 def table_of(value: Any, given: list[str]) -> Any:

@@ -187,6 +187,21 @@ class RewritePlan(Struct, frozen=True, kw_only=True):
     remove_response: tuple[str, ...] = ()
 
 
+class RouteTimeoutPlan(Struct, frozen=True, kw_only=True):
+    """
+    Deadlines of one route; unit ns, 0 for none, None for those of the node.
+
+    Args:
+        connect: For one dial with all its addresses, name lookup included.
+        response: Without a byte until the target begins an answer of HTTP; None for `idle`.
+        idle: Without a byte in either direction, also after one end has closed its direction.
+    """
+
+    connect: int | None = None
+    response: int | None = None
+    idle: int | None = None
+
+
 class RoutePlan(Struct, frozen=True, kw_only=True):
     """
     One route.
@@ -211,6 +226,7 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
         users: Passwords by user name for basic authentication; empty where no login is asked. Never logged.
         handler: `module:function` that decides.
         handler_timeout: For one of its decisions; unit ns.
+        timeouts: Deadlines of its own.
     """
 
     id: int
@@ -233,6 +249,7 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
     users: dict[str, str] = {}
     handler: str = ""
     handler_timeout: int = NS
+    timeouts: RouteTimeoutPlan = RouteTimeoutPlan()
 
     def __str__(self) -> str:
         return self.name

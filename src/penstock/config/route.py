@@ -17,7 +17,7 @@ from penstock.config.kinds import Duration, FilePath, Name, Password, UserName, 
 from penstock.config.match_kinds import Destination, Domain, Network, PathPattern, Ports
 from penstock.config.plan import DestinationPlan
 from penstock.config.table import OneOrMore, Table, known, written
-from penstock.config.way import HealthCheck, Parent, Passive, Target, TargetTls
+from penstock.config.way import HealthCheck, Parent, Passive, RouteTimeouts, Target, TargetTls
 
 PRIORITY = 1_000_000
 """Highest priority, and less nothing the lowest; room for whoever counts in thousands."""
@@ -125,6 +125,7 @@ class Route(Table):
         default=None, description="Function that decides, as module:function.", examples=["rules:decide"]
     )
     handler_timeout: Annotated[int, Duration("10ms", "1m")] = written("1s", "For one of its decisions.")
+    timeouts: RouteTimeouts = Field(default=RouteTimeouts(), description="How long it waits here; as elsewhere.")
 
 
 def is_own(route: Route) -> bool:

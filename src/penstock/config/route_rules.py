@@ -26,6 +26,7 @@ ONLY_FOR = {
     "send_proxy": ("forward", "handler"),
     "parent": ("forward", "handler"),
     "rewrite": ("forward", "handler"),
+    "timeouts": ("forward", "handler"),
 }
 """Actions that have a use for a key; keys that are not here are for all."""
 

@@ -76,7 +76,13 @@ def unfit(route: Route, listener: Speaks) -> Unfit | None:
         route: The route; may have holes.
         listener: What the listener speaks.
     """
-    return _tls(route, listener) or _web(route, listener) or _match(route, listener) or _targets(route, listener)
+    return (
+        _tls(route, listener)
+        or _web(route, listener)
+        or _response(route, listener)
+        or _match(route, listener)
+        or _targets(route, listener)
+    )
 
 
 def _tls(route: Route, listener: Speaks) -> Unfit | None:
@@ -104,6 +110,15 @@ def _web(route: Route, listener: Speaks) -> Unfit | None:
         if key in route.model_fields_set and known(value) and value:
             return Unfit((key,), what, instead)
     return None
+
+
+def _response(route: Route, listener: Speaks) -> Unfit | None:
+    timeouts = route.timeouts
+    if not known(timeouts) or not known(timeouts.response) or timeouts.response is None:
+        return None
+    if listener.web or listener.asks:
+        return None
+    return Unfit(("timeouts", "response"), f"{listener.what} sees no answers of HTTP", Assign("idle", '"1m"'))
 
 
 def _match(route: Route, listener: Speaks) -> Unfit | None:

@@ -39,6 +39,20 @@ class Target(Table):
         return value
 
 
+class RouteTimeouts(Table):
+    """How long it waits on one route, where that is not how long it waits elsewhere."""
+
+    connect: Annotated[int, Duration("10ms", "1h")] | None = Field(
+        default=None, description="For one dial, as timeouts.connect, which is the default."
+    )
+    response: Annotated[int, Duration("10ms", "400d", off=True)] | None = Field(
+        default=None, description="Without a byte until an answer of HTTP begins; idle."
+    )
+    idle: Annotated[int, Duration("1s", "400d", off=True)] | None = Field(
+        default=None, description="Without a byte; timeouts.idle, and half_closed once one end has closed."
+    )
+
+
 class TargetTls(Table):
     """How TLS is spoken with targets, or with a parent."""
 

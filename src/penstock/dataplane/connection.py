@@ -364,7 +364,7 @@ class Connection(Deadlines):
             self._let_go_of_conversation()
         self.phase = self.worker.words[self.row + PHASE] = Phase.RELAY
         self.seen = self.worker.reactor.now
-        self.arm_idle(self.worker.idle)
+        self.arm_idle(self.route.idle or self.worker.idle)
         client.other, target.other = target, client
         self.worker.reactor.table[client.fd] = client
         self.inbox.decided()
@@ -384,7 +384,7 @@ class Connection(Deadlines):
 
     def half_closed(self) -> None:
         """One end gets no more: the other one's silence is judged by its own timeout."""
-        self.arm_idle(self.worker.half_closed_idle)
+        self.arm_idle(self.route.idle or self.worker.half_closed_idle)
 
     def noticed(self, mask: int) -> None:
         """Keep an edge of the target's socket until the relay begins."""

@@ -55,7 +55,7 @@ def _begin(connection: "Connection", host: str, port: int) -> None:
     worker = connection.worker
     connection.phase = worker.words[connection.row + PHASE] = Phase.DIAL
     connection.dial_began = worker.reactor.clock()
-    connection.arm(worker.reactor.now + worker.connect)
+    connection.arm(worker.reactor.now + (connection.route.connect or worker.connect))
     connection.dial = dial = connection.way_to(connection, host, port)
     dial.start()
 

@@ -131,7 +131,7 @@ class HttpExchange:
     def _dial_new(self) -> None:
         connection, worker = self._connection, self._worker
         self._began = worker.reactor.clock()
-        connection.arm(worker.reactor.now + worker.connect)
+        connection.arm(worker.reactor.now + (connection.route.connect or worker.connect))
         host, port, _ = self._destination
         self._dial = dial = connection.way_to(self, host, port)
         dial.start()
@@ -170,7 +170,8 @@ class HttpExchange:
         link.lend(connection)
         self._link, self._pending, self._heard, self._reader = link, 0, False, None
         connection.seen = worker.reactor.now
-        connection.arm_idle(worker.idle)
+        route = connection.route
+        connection.arm_idle(route.response or route.idle or worker.idle)
         link.send(command.head)
         if not command.framing.done and self._link is link:
             self._pump_request()
@@ -179,7 +180,11 @@ class HttpExchange:
         """Begin to read an answer, of which nothing is known yet."""
         command = self._command
         assert command is not None  # noqa: S101 - set by begin
-        make = self._connection.route.reader
+        connection = self._connection
+        route = connection.route
+        if route.response:  # the answer has begun
+            connection.arm_idle(route.idle or self._worker.idle)
+        make = route.reader
         self._reader = reader = make(command.method, command.keep_alive, command.http_1_0, command.upgrade)
         return reader
 

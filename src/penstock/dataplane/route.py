@@ -14,6 +14,7 @@ from penstock.connection.rewriting import answer_changes
 from penstock.dataplane.board import EJECTED, GENERATION, HEADER_WORDS, ORDERED, OUT, WEIGHT_SHIFT
 from penstock.dataplane.contexts import make_target_context
 from penstock.dataplane.orders import TargetFailed
+from penstock.dataplane.reactor import FOREVER
 from penstock.policy.balance import FINE, Standing, whole
 from penstock.policy.balancers import BALANCERS
 from penstock.protocols.http1.changes import ChangedReader
@@ -56,14 +57,16 @@ class Route:
         answers: Heads of answers that are known on it, and what they mean; see `response.KNOWN`.
         reader: Makes what reads an answer on it; takes what `ResponseReader` takes.
         handler: The function that decides; None where none does.
+        connect, idle, response: Deadlines of its own; unit ns, 0 for those of the worker.
 
     Raises:
         StartError: If the handler cannot be found.
     """
 
     __slots__ = (
-        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers", "direct",
-        "handler", "key", "parent_context", "plan", "pooled", "reader", "routes", "target_context",
+        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers", "connect",
+        "direct", "handler", "idle", "key", "parent_context", "plan", "pooled", "reader", "response", "routes",
+        "target_context",
     )  # fmt: skip
 
     def __init__(self, plan: RoutePlan, worker: "Worker") -> None:
@@ -77,6 +80,8 @@ class Route:
         self.routes: Routes
         self.pooled = plan.send_proxy == "off"
         self.handler = _handler(plan) if plan.action == "handler" else None
+        timeouts = plan.timeouts
+        self.connect, self.idle, self.response = map(_own, (timeouts.connect, timeouts.idle, timeouts.response))
         self._standings = tuple(map(Standing, plan.targets))
         # a single target is used whatever happens to it, and a parent's failures are not the targets'
         self._patience = plan.health.failures if len(plan.targets) > 1 and parent is None else 0
@@ -158,6 +163,11 @@ class Routes:
     def of(self, plan: RoutePlan) -> Route:
         """Return the route of a plan."""
         return self._routes[plan.id, plan.targets]
+
+
+def _own(timeout: int | None) -> int:
+    """Return a deadline of a route; 0 where it has none of its own."""
+    return 0 if timeout is None else timeout or FOREVER
 
 
 def _handler(plan: RoutePlan) -> Callable[..., Any]:
