@@ -46,7 +46,7 @@ def mistakes(tree):
                 ("route", 0, "match", "ports", 0), 'must be a port from 1 to 65535, or a range such as "8000-8010"'
             ),
         ),
-        ({"limits": {"rate_per_ip": "1/m"}}, Mistake(("limits", "rate_per_ip"), LATER)),
+        ({"limits": {"rate": "1/m"}}, Mistake(("limits", "rate"), LATER)),
         ({"listener": [LISTENER | {"users_file": "x"}]}, Mistake(("listener", 0, "users_file"), LATER)),
         (
             {"listener": [LISTENER | {"detect": ["tls"]}]},
