@@ -1,20 +1,49 @@
-"""The entrance: the first refusal ends it, and nothing is asked that nobody gave."""
+"""The entrance: the first refusal ends it, nothing is asked that nobody gave, and nothing is kept by who is refused."""
+
+import os
 
 import pytest
 
 from penstock.base.addresses import pack_ip
-from penstock.dataplane.entrance import REFUSE_ACCESS, REFUSE_BAN, Entrance
-from penstock.dataplane.limit_table import LimitTable
+from penstock.base.clock import NS
+from penstock.config.plan import LimitsPlan, RatePlan, WorkerPlan
+from penstock.dataplane.entrance import (
+    REFUSE_ACCESS,
+    REFUSE_BAN,
+    REFUSE_GLOBAL,
+    REFUSE_IP,
+    REFUSE_RATE,
+    Entrance,
+)
+from penstock.dataplane.limit_table import IP, KNOWN, NODE, LimitTable, create
 
-CLIENT = pack_ip("192.0.2.1")
+HOST = "192.0.2.1"
+CLIENT = pack_ip(HOST)
+MINUTE = 60 * NS
 
 
 @pytest.fixture
 def entrance():
-    """One with a table of its own."""
-    table = LimitTable()
-    yield Entrance(table)
+    """One with a table of its own, and no limits but a high one of the node."""
+    fd = create(1, 4)
+    table = LimitTable(fd)
+    made = Entrance(table)
+    made.equip(WorkerPlan(listeners=()))
+    yield made
     table.close()
+    os.close(fd)
+
+
+def limited(connections=1_000, exempt=(), *, per_ip=0, rate=0):
+    """Return a plan with these limits."""
+    plan = RatePlan(count=rate, window=MINUTE) if rate else None
+    limits = LimitsPlan(connections_per_ip=per_ip, rate_per_ip=plan, exempt=tuple(exempt))
+    return WorkerPlan(listeners=(), connections=connections, limits=limits)
+
+
+def admit(entrance, host=HOST, now=NS):
+    """Let a client ask."""
+    return entrance.admit(pack_ip(host), host, 1, now)
 
 
 def test_bans_come_before_access(entrance):
@@ -25,10 +54,94 @@ def test_bans_come_before_access(entrance):
         asked.append((ip, listener, now))
         return REFUSE_ACCESS
 
-    entrance.bans = {CLIENT: REFUSE_BAN}.get
+    entrance.bans = {CLIENT}.__contains__
     entrance.access = access
-    assert entrance.admit(CLIENT, "192.0.2.1", 3, 5) == REFUSE_BAN
+    assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit_client(CLIENT, HOST, 3, 5) == REFUSE_BAN
     assert asked == []
-    entrance.bans = lambda ip: 0
-    assert entrance.admit(CLIENT, "192.0.2.1", 3, 5) == REFUSE_ACCESS
-    assert asked == [(CLIENT, 3, 5)]
+    entrance.bans = lambda ip: False
+    assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit_client(CLIENT, HOST, 3, 5) == REFUSE_ACCESS
+    assert asked == [(CLIENT, 3, 5)] * 2
+    assert entrance.table.open_in(NODE) == 0
+
+
+def test_each_limit_has_its_reason(entrance):
+    """The node's limit comes before that of the address, and its connections before its rate."""
+    entrance.equip(limited(2, per_ip=1, rate=1))
+    assert admit(entrance) == 0
+    assert entrance.lease
+    lease = entrance.lease
+    assert admit(entrance) == REFUSE_IP
+    assert admit(entrance, "192.0.2.2") == 0
+    assert admit(entrance) == admit(entrance, "192.0.2.3") == REFUSE_GLOBAL
+    entrance.leave(lease)
+    assert admit(entrance) == REFUSE_RATE
+    assert entrance.lease == 0
+    assert entrance.table.open_in(NODE) == 1
+    assert entrance.table.open_in(lease) == 0
+
+
+def test_who_is_refused_uses_no_rate(entrance):
+    """A client beyond its connections has its whole rate left when one of them ends."""
+    entrance.equip(limited(per_ip=1, rate=2))
+    assert admit(entrance) == 0
+    assert [admit(entrance) for _ in range(5)] == [REFUSE_IP] * 5
+    slot = entrance.table.slot(CLIENT, IP, MINUTE, NS)
+    entrance.leave(slot)
+    assert admit(entrance) == 0
+
+
+def test_exempt_clients_are_counted_in_the_node_alone(entrance):
+    """Clients of exempt networks and of Unix sockets take no slot; the node's limit is theirs, too."""
+    entrance.equip(limited(5, exempt=["127.0.0.0/8"], per_ip=1, rate=1))
+    assert [admit(entrance, "127.0.0.1") for _ in range(2)] == [0, 0]
+    assert [admit(entrance, "-") for _ in range(2)] == [0, 0]
+    assert entrance.lease == 0
+    assert [admit(entrance), admit(entrance)] == [0, REFUSE_GLOBAL]
+    assert entrance.lease == 0
+
+
+def test_behind_a_header_the_peer_has_the_place(entrance):
+    """A peer takes the node's last place, and the client that it speaks for needs no other."""
+    entrance.equip(limited(1, per_ip=1))
+    assert entrance.greet() == 0
+    assert entrance.greet() == REFUSE_GLOBAL
+    assert entrance.admit_client(CLIENT, HOST, 1, NS) == 0
+    assert entrance.lease
+    assert entrance.table.open_in(NODE) == 1
+    assert entrance.admit_client(CLIENT, HOST, 1, NS) == REFUSE_IP
+
+
+def test_another_plan_forgets_no_count(entrance):
+    """After a reload with lower limits what is open still counts, and an exemption holds at once, both ways."""
+    entrance.equip(limited(per_ip=3))
+    leases = []
+    for _ in range(3):
+        assert admit(entrance) == 0
+        leases.append(entrance.lease)
+    entrance.equip(limited(per_ip=2))
+    entrance.leave(leases.pop())
+    assert admit(entrance) == REFUSE_IP
+    entrance.equip(limited(per_ip=2, exempt=["192.0.2.0/24"]))
+    assert admit(entrance) == 0
+    entrance.equip(limited(per_ip=3))
+    assert admit(entrance) == 0
+    assert admit(entrance) == REFUSE_IP
+    assert entrance.table.open_in(NODE) == 4
+
+
+def test_a_key_without_room_comes_in_uncounted(entrance):
+    """Where the table has no room for an address, the client comes in and holds no place of it."""
+    entrance.equip(limited(10_000, per_ip=5))
+    for number in range(64):
+        assert admit(entrance, f"198.51.100.{number}") == 0
+    assert entrance.lease == 0
+    entrance.leave(entrance.lease)
+    assert entrance.table.open_in(NODE) == 63
+
+
+def test_what_is_remembered_is_bounded(entrance):
+    """However many addresses come, a bounded number of them is remembered as exempt or not."""
+    entrance.equip(limited(10**9, exempt=["10.0.0.0/8"], per_ip=5))
+    for number in range(KNOWN + 10):
+        admit(entrance, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(entrance._limited) <= KNOWN

@@ -1,17 +1,279 @@
-"""The limit table: what all workers count together."""
+"""The limit table: what all workers count together, exactly, whoever dies and whatever keys come."""
 
-from penstock.dataplane.limit_table import GLOBAL, SIZE, LimitTable, create
+import os
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.base.clock import NS
+from penstock.dataplane.limit_table import (
+    FRESH_NS,
+    GLOBAL,
+    IP,
+    KNOWN,
+    NODE,
+    STALE_NS,
+    TAG_MASK,
+    UNTRACKED,
+    USER,
+    WAYS,
+    LimitTable,
+    buckets_for,
+    create,
+    slot_words,
+)
+
+KEY, OTHER = b"k" * 16, b"o" * 16
+MINUTE = 60 * NS
 
 
-def test_holders_see_the_same_words():
-    """What one holder writes, another one of the same table reads."""
-    import os
+@pytest.fixture
+def tables():
+    """Make views of one table, one for each seat."""
+    opened = []
 
-    fd = create()
-    one, other = LimitTable(fd, 0), LimitTable(fd, 1)
-    one.words[GLOBAL] = 7
-    assert other.words[GLOBAL] == 7
-    assert os.fstat(fd).st_size == SIZE
-    one.close()
-    other.close()
+    def make(seats, buckets=16):
+        fd = create(seats, buckets)
+        views = [LimitTable(fd, seat) for seat in range(seats)]
+        opened.append((fd, views))
+        return views
+
+    yield make
+    for fd, views in opened:
+        for view in views:
+            view.close()
+        os.close(fd)
+
+
+def slot(table, key=KEY, window=MINUTE, now=NS):
+    """Return the slot of a key."""
+    return table.slot(key, IP, window, now)
+
+
+# Open connections ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seats", [1, 2, 4, 9])
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_a_limit_is_reached_and_not_exceeded(tables, seats, limit):
+    """Workers in any turn let in as many as the limit says, and one more for each that leaves."""
+    views, turn = tables(seats), random.Random(seats * limit)
+    base = slot(views[0])
+    assert {slot(view) for view in views} == {base}
+    let_in = [view for view in (turn.choice(views) for _ in range(limit + 20)) if view.enter(base, limit)]
+    assert len(let_in) == limit == views[0].open_in(base)
+    let_in.pop().leave(base)
+    assert sum(view.enter(base, limit) for view in [*views, views[0]]) == 1
+    assert views[-1].open_in(base) == limit
+
+
+def test_the_node_has_columns_in_the_header(tables):
+    """The count of the whole node takes no slot, and each worker writes its own word."""
+    one, two = tables(2)
+    assert [one.enter(NODE, 2), two.enter(NODE, 2), one.enter(NODE, 2)] == [True, True, False]
+    assert list(one.words[GLOBAL : GLOBAL + 3]) == [1, 1, 0]
+    two.leave(NODE)
+    assert one.enter(NODE, 2)
+
+
+def test_a_lower_limit_lets_nobody_in_until_enough_have_left(tables):
+    """What is open stays counted when the limit changes: who left makes room only below the new one."""
+    (table,) = tables(1)
+    base = slot(table)
+    assert all(table.enter(base, 5) for _ in range(5))
+    assert not table.enter(base, 2)
+    for _ in range(3):
+        table.leave(base)
+    assert not table.enter(base, 2)
+    table.leave(base)
+    assert table.enter(base, 2)
+
+
+# Rates ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seats", [1, 3])
+@given(
+    limit=st.integers(1, 60),
+    window=st.sampled_from([NS, 2 * NS, MINUTE]),
+    start=st.integers(1, 10**15),
+    steps=st.lists(st.tuples(st.integers(0, 2), st.integers(0, NS // 20)), min_size=1, max_size=150),
+)
+def test_exactly_the_limit_passes_in_the_first_window(seats, limit, window, start, steps):
+    """From rest exactly the limit passes in the window that the first one begins, whichever workers are asked."""
+    fd = create(seats, 2)
+    views = [LimitTable(fd, seat) for seat in range(seats)]
+    try:
+        now, passed, asked = start, 0, 0
+        for seat, step in steps:
+            now += step if asked else 0
+            if now >= start + window:
+                break
+            view = views[seat % seats]
+            passed += view.count(view.slot(KEY, IP, window, now), limit, window, now)
+            asked += 1
+        assert passed == min(limit, asked)
+    finally:
+        for view in views:
+            view.close()
+        os.close(fd)
+
+
+def test_a_window_begins_with_the_first_after_rest(tables):
+    """After two windows of silence nothing is left, and the next one who comes begins a whole window."""
+    one, two = tables(2)
+    base = slot(one, window=NS)
+    now = 7 * NS
+    for round_ in range(5):
+        start = now + round_ * 3 * NS + round_ * 137_000_001
+        passed = [view.count(base, 10, NS, start + step * NS // 100) for step in range(30) for view in (one, two)]
+        assert sum(passed) == 10
+        assert sum(view.count(base, 10, NS, start + NS - 1) for view in (one, two)) == 0
+
+
+def test_later_windows_are_smoothed(tables):
+    """What passed in the window before counts by the part of it that is less than a window ago."""
+    (table,) = tables(1)
+    base = slot(table, window=NS)
+    assert sum(table.count(base, 100, NS, NS) for _ in range(200)) == 100
+    assert sum(table.count(base, 100, NS, 2 * NS) for _ in range(200)) == 0
+    assert sum(table.count(base, 100, NS, 2 * NS + NS // 4) for _ in range(200)) == 25
+    assert sum(table.count(base, 100, NS, 2 * NS + NS // 2) for _ in range(200)) == 25
+    assert table.used(base, NS, 2 * NS + NS // 2) == 100
+    assert table.used(base, NS, 4 * NS) == 0
+
+
+def test_what_is_refused_is_not_counted(tables):
+    """Who asks again and again is not kept out by asking."""
+    (table,) = tables(1)
+    base = slot(table, window=NS)
+    assert sum(table.count(base, 2, NS, NS + step * NS // 1_000) for step in range(1_000)) == 2
+    assert table.used(base, NS, 2 * NS - 1) == 2
+
+
+def test_a_worker_with_an_older_time_joins_the_window_that_has_begun(tables):
+    """A worker that read its clock a moment before another one began a window counts in that window."""
+    one, two = tables(2)
+    base = slot(one, window=NS)
+    now = 50 * NS + 3
+    assert one.count(base, 4, NS, now)
+    assert sum(two.count(base, 4, NS, now - 1_000) for _ in range(9)) == 3
+    assert not one.count(base, 4, NS, now + NS // 2)
+    assert not two.count(base, 4, NS, now + NS - 1)
+
+
+def test_the_wait_is_long_enough(tables):
+    """Who waits as long as it is told may pass, and not much longer than needed."""
+    (table,) = tables(1)
+    base = slot(table)
+    assert all(table.count(base, 30, MINUTE, NS) for _ in range(30))
+    later = NS + 10 * NS
+    wait = table.wait(base, 30, MINUTE, later)
+    assert 50 * NS <= wait <= 54 * NS
+    assert table.count(base, 30, MINUTE, later + wait)
+
+
+def test_windows_are_numbered_for_ever(tables):
+    """A client that never rests is still limited when the numbers of windows begin again."""
+    (table,) = tables(1)
+    base = slot(table, window=NS, now=0)
+    for number in (0, 1, TAG_MASK - 1, TAG_MASK, TAG_MASK + 1, TAG_MASK + 2):
+        assert sum(table.count(base, 3, NS, number * NS) for _ in range(9)) <= 3
+    assert table.used(base, NS, (TAG_MASK + 2) * NS) == 3
+
+
+# Slots ---------------------------------------------------------------------------------------------------------------
+
+
+def test_keys_of_other_kinds_are_other_keys(tables):
+    """A user, a route and an address that are written alike are three keys, and other nodes have others."""
+    (table,), (foreign,) = tables(1), tables(1)
+    keys = {table.key(kind, "alice") for kind in range(1, 5)} | {foreign.key(USER, "alice")}
+    assert len(keys) == 5
+    assert table.key(USER, "alice") == table.key(USER, "alice")
+
+
+def test_a_full_bucket_takes_the_stalest_slot_without_open_connections(tables):
+    """In a table of one bucket the key that was quiet for longest makes room; one with open connections never does."""
+    (table,) = tables(1, buckets=1)
+    keys = [bytes((number,)) * 16 for number in range(1, WAYS + 3)]
+    bases = {key: table.slot(key, IP, NS, NS + number) for number, key in enumerate(keys[:WAYS])}
+    assert len(set(bases.values())) == WAYS
+    assert table.enter(bases[keys[0]], 9)
+    assert table.slot(keys[WAYS], IP, NS, 20 * NS) == bases[keys[1]]
+    assert table.slot(keys[0], IP, NS, 20 * NS) == bases[keys[0]]
+    assert table.slot(keys[1], IP, NS, 20 * NS) == bases[keys[2]]
+    assert table.open_in(bases[keys[0]]) == 1
+
+
+def test_where_all_have_open_connections_a_key_is_not_counted(tables):
+    """A bucket whose every slot is in use gives none, and the worker counts how often."""
+    _, table = tables(2, buckets=1)
+    for number in range(1, WAYS + 1):
+        assert table.enter(table.slot(bytes((number,)) * 16, IP, NS, NS), 9)
+    assert table.slot(OTHER, IP, NS, 99 * NS) == 0
+    assert list(table.words[UNTRACKED : UNTRACKED + 2]) == [0, 1]
+
+
+def test_who_takes_a_slot_begins_with_nothing(tables):
+    """What was counted for the key before is not counted for the next one, in no worker's column."""
+    one, two = tables(2, buckets=1)
+    for number in range(1, WAYS + 1):
+        for view in (one, two):
+            base = view.slot(bytes((number,)) * 16, IP, NS, NS)
+            assert all(view.count(base, 99, NS, NS + step) for step in range(20))
+    base = two.slot(OTHER, IP, NS, NS + NS // 2)
+    assert two.used(base, NS, NS + NS // 2) == 0
+    assert sum(view.count(base, 5, NS, NS + NS // 2 + step) for step in range(9) for view in (one, two)) == 5
+
+
+def test_a_slot_that_went_to_another_key_is_not_used_by_memory(tables):
+    """A worker that remembers a slot sees that it is another key's now, and looks for its own."""
+    one, two = tables(2, buckets=1)
+    base = one.slot(KEY, IP, NS, NS)
+    for number in range(1, WAYS + 1):
+        two.slot(bytes((number,)) * 16, IP, NS, NS + STALE_NS + number)
+    assert bytes(one._map[base * 8 : base * 8 + 16]) != KEY
+    found = one.slot(KEY, IP, NS, NS + STALE_NS + 50)
+    assert bytes(one._map[found * 8 : found * 8 + 16]) == KEY
+
+
+def test_an_old_slot_is_asked_for_again(tables):
+    """After five seconds of silence a slot is used only once the lock has shown that it still is the key's."""
+    (table,) = tables(1)
+    base = slot(table, now=NS)
+    assert slot(table, now=NS + FRESH_NS + 1) == base
+    assert table.words[base + 2] == NS + FRESH_NS + 1
+
+
+def test_a_million_addresses_take_no_more_memory(tables):
+    """The table stays as long as it is, a worker remembers a bounded number of keys, and each key gets a slot."""
+    (table,) = tables(1, buckets=1_024)
+    size = os.fstat(table._fd).st_size
+    now = NS
+    for number in range(1_000_000 // 8):  # as many as fill the table fifteen times over
+        now += 1_000
+        base = table.slot(number.to_bytes(16, "big"), IP, MINUTE, now)
+        assert base
+        assert table.count(base, 300, MINUTE, now)
+    assert os.fstat(table._fd).st_size == size
+    assert len(table._known) <= KNOWN
+
+
+@pytest.mark.parametrize("seats", [1, 4, 64, 256])
+def test_a_table_is_bounded(seats):
+    """However many workers there are, the table has thousands of slots and at most 64 MiB."""
+    buckets = buckets_for(seats)
+    assert buckets & buckets - 1 == 0
+    assert buckets * WAYS >= 8_192
+    assert buckets * WAYS * slot_words(seats) * 8 <= 67_108_864
+
+
+def test_a_seat_that_the_table_has_not():
+    """A worker that the table was not made for is refused before it writes."""
+    fd = create(2, 1)
+    with pytest.raises(ValueError, match="seat 2 of 2"):
+        LimitTable(fd, 2)
     os.close(fd)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from penstock.base.clock import NS
-from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
+from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.dataplane import orders
 from penstock.dataplane.bind import Binding
 from penstock.dataplane.connection import Connection
@@ -19,7 +19,7 @@ from penstock.dataplane.dialer import Dial
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
 from penstock.dataplane.inbox import Inbox
-from penstock.dataplane.orders import CloseConnection, Closed, Drain, Drained, Notice, Stop
+from penstock.dataplane.orders import CloseConnection, Closed, Drain, Drained, Stop
 from penstock.dataplane.relay import End
 from penstock.dataplane.resolver import Answer
 from penstock.dataplane.udp import Association
@@ -207,23 +207,24 @@ def test_clients_in_the_backlog_are_served_by_a_drain():
 # Limits --------------------------------------------------------------------------------------------------------------
 
 
-def test_accepting_pauses_at_the_connection_limit_and_goes_on():
-    """At the limit clients wait in the backlog, uncounted, and are served once there is room."""
+def test_beyond_the_limit_clients_are_sent_away_and_it_accepts_on():
+    """At the node's limit a client is closed with its reason, accepting goes on, and who leaves makes room."""
     with serving(echo) as target, bench(listener("main", "tcp", target.port), connections=4) as plane:
         clients = [plane.connect() for _ in range(4)]
         for client in clients:
             say(client)
-        waiting = plane.connect()
-        waiting.sendall(b"x")
-        assert plane.report(Notice).event == "accept paused"
-        assert plane.words[ledger.H_PAUSES] == 1
+        with plane.connect() as refused:
+            assert read_all(refused) == b""
+        assert plane.ended(1)[0].outcome == Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.GLOBAL_LIMIT)
+        assert plane.words[ledger.H_PAUSES] == 0
         assert plane.worker.ledger.open_rows == 4
         clients.pop().close()
-        assert plane.report(Notice).event == "accept resumed"
-        assert waiting.recv(1) == b"x"
-        for client in [*clients, waiting]:
+        plane.ended(2)
+        clients.append(plane.connect())
+        for client in clients:
+            say(client)
             client.close()
-        assert len(plane.ended(5)) == 5
+        assert len(plane.ended(6)) == 6
 
 
 def test_worker_counts_whom_it_accepted():

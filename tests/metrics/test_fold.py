@@ -319,6 +319,14 @@ def test_pauses_and_overflows_grow(pen, reader):
     assert (growth.pauses, growth.overflows) == (0, 0)
 
 
+def test_clients_without_a_row_are_told_by_reason(pen, reader):
+    """Clients that were refused while rows were scarce are told once, by reason."""
+    for reason in (Reason.BAN, Reason.IP_LIMIT, Reason.IP_LIMIT, Reason.OTHER):
+        pen.ledger.turn_away(Outcome(EndedBy.PROXY, Phase.NEGOTIATE, reason).pack())
+    assert reader.fold().turned_away == {Reason.BAN: 1, Reason.IP_LIMIT: 2, Reason.OTHER: 1}
+    assert reader.fold().turned_away == {}
+
+
 # Texts ----------------------------------------------------------------------------------------------------------------
 
 

@@ -44,6 +44,22 @@ def test_rows_run_out_and_are_counted(pen):
     assert pen.ledger.words[ledger.H_OVERFLOWS] == 1
 
 
+def test_rows_are_scarce_before_they_run_out():
+    """With fewer than a quarter of the rows free they are scarce; those that rest are not free."""
+    pen = Pen(rows=8)
+    rows = [pen.open() for _ in range(6)]
+    assert not pen.ledger.scarce
+    rows.append(pen.open())
+    assert pen.ledger.scarce
+    for row in rows:
+        pen.end(row, COMPLETE)
+    assert pen.ledger.scarce
+    pen.ledger.words[ledger.H_TICK] += 2
+    pen.ledger.collect()
+    assert not pen.ledger.scarce
+    pen.close()
+
+
 def test_an_ended_row_rests_for_two_ticks(pen):
     """A row is not given away before the tick has passed its end twice."""
     rows = [pen.open() for _ in range(4)]

@@ -74,16 +74,17 @@ def test_a_tick_without_time_loses_nothing():
 
 
 def test_ends_refusals_and_pauses_are_counted(pen):
-    """Each end counts once under who and phase, each refusal under its reason, and overflows as overload."""
+    """Each end counts once under who and phase, each refusal under its reason, those without a row too."""
     registry, reader = Registry(PLAN, 0), LedgerReader(pen.fd, 1)
     for outcome in (COMPLETE, COMPLETE, Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)):
         pen.end(pen.open(), outcome)
     pen.ledger.words[5] += 1
     while pen.open():
         pass
+    pen.ledger.turn_away(Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH).pack())
     registry.add(reader.fold())
     assert registry.outcomes == {(EndedBy.COMPLETE, Phase.DONE): 2, (EndedBy.PROXY, Phase.NEGOTIATE): 1}
-    assert registry.refused == {Reason.AUTH: 1, Reason.OVERLOAD: 1}
+    assert registry.refused == {Reason.AUTH: 2, Reason.OVERLOAD: 1}
     assert registry.pauses == 1
     registry.respawned()
     assert registry.respawns == 1

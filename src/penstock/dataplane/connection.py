@@ -108,6 +108,7 @@ class Connection(Deadlines):
         waiting: What the conversation has asked for, and waits for.
         described: What it has told of itself last.
         asked: When the request that is under way had come; unit ns; 0 while there is none.
+        lease: The slot of its address in the limit table, where it holds a place of one; else 0.
         aimed: The target that it is sent to; None for none, or for where the client wants to go.
         tried: Targets that could not be reached.
         conversation: What decides about it; None where nobody is asked, and once both ends are relayed.
@@ -119,8 +120,8 @@ class Connection(Deadlines):
 
     __slots__ = (
         "_farewell", "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail",
-        "dial", "dial_began", "exchange", "extra", "host", "inbox", "listener", "permit", "phase", "proxied", "route",
-        "row", "secure", "target", "tried", "waiting", "watch", "worker",
+        "dial", "dial_began", "exchange", "extra", "host", "inbox", "lease", "listener", "permit", "phase", "proxied",
+        "route", "row", "secure", "target", "tried", "waiting", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -143,7 +144,7 @@ class Connection(Deadlines):
         self.permit: Permit | None = None
         self._farewell: Farewell | None = None
         self.dial: OneDial | Approach | None = None
-        self.dial_began = self._target_pending = self.asked = 0
+        self.dial_began = self._target_pending = self.asked = self.lease = 0
         self.aimed: Standing | None = None
         self.tried: tuple[Standing, ...] = ()
         self._told: Any = ASLEEP
@@ -488,6 +489,7 @@ class Connection(Deadlines):
             if self.exchange is not None:
                 self.exchange.abandon()
         worker.ledger.end(row, worker.reactor.now, outcome)
+        worker.entrance.leave(self.lease)
         self.row = 0
         self._farewell = None
         worker.reactor.bury(client.fd, client.sock)

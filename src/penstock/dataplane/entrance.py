@@ -11,16 +11,21 @@ Seams, for who adds a step:
 - `bans` is what tells whether an address is banned: a callable of the packed address.
 - `access` is what tells whether client, listener and time may: a callable of (packed address, listener id, time).
 - Both are None where there is nothing to ask; whoever sets them may set others between two turns of the reactor.
-- `greet` is the part of it that is asked about a socket's peer where a PROXY header is to come, which may speak for
-  others; `admit` follows once the client is known.
-- What a connection holds is given back in `leave`, called by `Connection.end`, once, on every path.
+- `greet` counts a socket's peer in the node where a PROXY header is to come, which may speak for others;
+  `admit_client` follows once the client is known. `admit` is both at once.
+- What a connection holds is in its `lease` and `leases`, and given back in `leave`, which `Connection.end` calls once,
+  on every path. Steps that hold nothing (bans, access, rates) have nothing to give back.
+
+A client that is refused holds nothing when `admit` or `admit_client` returns, but for the place in the node that
+`greet` gave it.
 """
 
 from collections.abc import Callable
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import WorkerPlan
-from penstock.dataplane.limit_table import LimitTable
+from penstock.dataplane.limit_table import IP, KNOWN, NODE, LimitTable
+from penstock.policy.networks import Networks
 
 REFUSE_BAN, REFUSE_ACCESS, REFUSE_GLOBAL, REFUSE_IP, REFUSE_RATE = (
     Outcome(EndedBy.PROXY, Phase.NEGOTIATE, reason).pack()
@@ -33,6 +38,9 @@ Bans = Callable[[bytes], bool]
 Access = Callable[[bytes, int, int], int]
 """From a packed address, a listener's id and the monotonic time to 0, or the outcome that refuses."""
 
+NO_ADDRESS = bytes(16)
+"""What `pack_ip` returns for the client of a Unix socket."""
+
 
 class Entrance:
     """
@@ -43,23 +51,36 @@ class Entrance:
 
     Attributes:
         bans, access: Steps of others; None where there is nothing to ask.
+        lease: The slot of the address that was admitted last, where it holds a place of one; else 0.
         why: More of why the last one was refused, for the log; empty where the reason says all.
     """
 
-    __slots__ = ("access", "bans", "table", "why")
+    __slots__ = (
+        "_connections", "_exempt", "_limited", "_per_ip", "_rate", "_window", "access", "bans", "lease", "table", "why",
+    )  # fmt: skip
 
     def __init__(self, table: LimitTable) -> None:
         self.table = table
         self.bans: Bans | None = None
         self.access: Access | None = None
+        self.lease = 0
         self.why = ""
+        self._connections = self._per_ip = self._rate = self._window = 0
+        self._exempt = Networks(())
+        self._limited: dict[bytes, bool] = {}
 
     def equip(self, plan: WorkerPlan) -> None:
         """Ask what this plan says from the next connection on; what is counted stays."""
+        limits = plan.limits
+        self._connections, self._per_ip = plan.connections, limits.connections_per_ip
+        self._rate = limits.rate_per_ip.count if limits.rate_per_ip else 0
+        self._window = limits.rate_per_ip.window if limits.rate_per_ip else 0
+        self._exempt, self._limited = Networks(limits.exempt), {}
 
-    def greet(self, ip: bytes, now: int) -> int:
+    def greet(self) -> int:
         """Return 0 if a socket's peer may say for whom it comes, or the outcome that refuses it."""
-        return 0
+        self.lease, self.why = 0, ""
+        return 0 if self.table.enter(NODE, self._connections) else REFUSE_GLOBAL
 
     def admit(self, ip: bytes, host: str, listener: int, now: int) -> int:
         """
@@ -71,7 +92,61 @@ class Entrance:
             listener: Id of the listener that it came to.
             now: Monotonic time; unit ns.
         """
-        self.why = ""
+        self.lease, self.why = 0, ""
         if self.bans is not None and self.bans(ip):
             return REFUSE_BAN
-        return self.access(ip, listener, now) if self.access is not None else 0
+        if self.access is not None and (refused := self.access(ip, listener, now)):
+            return refused
+        if not self.table.enter(NODE, self._connections):
+            return REFUSE_GLOBAL
+        limited = self._limited.get(ip)
+        if limited is None:
+            limited = self._look(ip, host)
+        if limited and (refused := self._take(ip, now)):
+            self.table.leave(NODE)
+            return refused
+        return 0
+
+    def admit_client(self, ip: bytes, host: str, listener: int, now: int) -> int:
+        """Return what `admit` does, for a client whose peer has a place in the node already."""
+        self.lease, self.why = 0, ""
+        if self.bans is not None and self.bans(ip):
+            return REFUSE_BAN
+        if self.access is not None and (refused := self.access(ip, listener, now)):
+            return refused
+        limited = self._limited.get(ip)
+        if limited is None:
+            limited = self._look(ip, host)
+        return self._take(ip, now) if limited else 0
+
+    def leave(self, lease: int) -> None:
+        """Give back a connection's place in the node, and that of its address if it has a lease of one."""
+        table = self.table
+        table.leave(NODE)
+        if lease:
+            table.leave(lease)
+
+    def _look(self, ip: bytes, host: str) -> bool:
+        """Return whether the limits of an address are for this one, and remember it."""
+        limited = bool(self._per_ip or self._rate) and ip != NO_ADDRESS and host not in self._exempt
+        if len(self._limited) >= KNOWN:
+            self._limited.clear()
+        self._limited[ip] = limited
+        return limited
+
+    def _take(self, ip: bytes, now: int) -> int:
+        """Count one more connection of an address."""
+        table = self.table
+        slot = table.slot(ip, IP, self._window, now)
+        if not slot:
+            return 0  # no room for it: better uncounted than refused
+        if self._per_ip:
+            if not table.enter(slot, self._per_ip):
+                return REFUSE_IP
+            self.lease = slot
+        if self._rate and not table.count(slot, self._rate, self._window, now):
+            if self.lease:
+                table.leave(slot)
+                self.lease = 0
+            return REFUSE_RATE
+        return 0

@@ -1,27 +1,111 @@
 """
 The limit table: shared memory in which all workers of a node count together what limits are about.
 
-A file of 8-byte words. The header holds the global count: a column of one word for each worker's seat, so that each
-word has one writer. The sum of a row of columns is what all workers have open.
+A file of 8-byte words: a header, then buckets of WAYS slots. A slot has a key (a client's address, or the digest of a
+name) and two rows of columns: for each worker's seat one word of open connections and one word of a rate. So each
+counter has one writer, and what all workers have is the sum of a row.
+
+- A worker counts itself in, then sums. Where the sum is within the limit by more than there are workers, that is all:
+  no lock. Nearer to the limit it takes itself back, and does the same under the lock of the bucket, where whoever else
+  has not yet decided stands behind it. So a limit is never exceeded, and what is free is taken.
+- The lock is a byte of the file (fcntl): the kernel gives it back when its holder dies.
+- A rate's word holds the number of a window, what was counted in it, and what was in the one before:
+  used = now + before * what of the window before still counts. From rest a window begins with the first connection, so
+  exactly the limit passes in it; after two windows of silence nothing is left. Precedent: HAProxy's freq_ctr.
+- A new key takes an empty slot of its bucket, or that which nobody touched for longest of those without open
+  connections. Where all have open ones, the key is not counted, and that is (`UNTRACKED`).
+- A slot is used without the lock only while it is fresh; it is taken from its key only when it is long stale, unless
+  the bucket is full. What a key has is then forgotten, and nothing worse: whoever holds a slot gives back what it took.
+- The bucket is chosen by a digest with a secret of the node: clients choose their addresses, and cannot choose whom
+  they collide with.
+
+Source: docs/decisions/0015-limits.md.
 """
 
+import fcntl
 import mmap
 import os
+from hashlib import blake2b
+from struct import Struct
 
-SEATS = 256
-"""Columns of the header; as many as a node has workers at most (bounds.WORKERS)."""
+from penstock.base import bounds
+from penstock.base.clock import NS
+
+H_SEATS, H_BUCKETS, H_SECRET = 0, 1, 2
+"""Words of the header: how many columns, how many buckets, and four words of secret."""
+
+SECRET_BYTES = 32
+
+GLOBAL, UNTRACKED = 256, 512
+"""First words of two rows of columns in the header: open connections of each worker; what it could not count."""
 
 HEADER_WORDS = 1_024
-GLOBAL = 256
-"""First of the SEATS words of the header that hold the open connections of each worker."""
 
-SIZE = HEADER_WORDS * 8
+KEY_HIGH, KEY_LOW, TOUCHED, ORIGIN, KIND = range(5)
+COLUMNS = 8
+"""Words of a slot: its key, when it was last used and when its windows began (monotonic, unit ns), what its key is of;
+three are free. Then the columns: open connections, rates."""
+
+IP, LISTENER, ROUTE, USER = 1, 2, 3, 4
+"""What a key is of."""
+
+NODE = GLOBAL - COLUMNS
+"""Stands for the slot of the whole node, whose columns of open connections lie in the header."""
+
+WAYS = 8
+"""Slots of a bucket."""
+
+FRESH_NS = 5 * NS
+"""For so long after its last use a slot may be used without the lock."""
+
+STALE_NS = 10 * NS
+"""After so long, or two windows, a slot without open connections is as good as an empty one."""
+
+KNOWN = 16_384
+"""Keys of which a worker remembers the slot; twice as many as it has clients under most loads."""
+
+COUNT_BITS = 22
+COUNT_MASK = (1 << COUNT_BITS) - 1
+TAG_SHIFT = 2 * COUNT_BITS
+TAG_MASK = (1 << 19) - 1
+"""A rate's word: the count of its window, that of the one before, and the window's number above them, which begins
+again after six days of one-second windows. The sign stays free."""
+
+FARTHEST_NS = 1 << 62
+"""How far back a window's number may put the first window: a word holds it."""
+
+AHEAD = -1
+"""Stands for: another worker, whose clock is read a moment later, has begun a window that has not begun here."""
+
+_KEY = Struct("=16s")
 
 
-def create(name: str = "penstock-limits") -> int:
-    """Return the descriptor of a new table in anonymous memory; it lives until its last holder closes it."""
+def slot_words(seats: int) -> int:
+    """Return the words of a slot."""
+    return COLUMNS + 2 * seats
+
+
+def buckets_for(seats: int) -> int:
+    """Return how many buckets a table for so many workers has: a power of two."""
+    buckets = bounds.LIMIT_SLOTS // WAYS
+    while buckets * WAYS * slot_words(seats) * 8 > bounds.LIMIT_TABLE_BYTES:
+        buckets //= 2
+    return buckets
+
+
+def create(seats: int, buckets: int = 0, name: str = "penstock-limits") -> int:
+    """
+    Return the descriptor of a new table in anonymous memory; it lives until its last holder closes it.
+
+    Args:
+        seats: Workers that will count in it.
+        buckets: A power of two; 0 for the usual number.
+    """
+    buckets = buckets or buckets_for(seats)
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
-    os.ftruncate(fd, SIZE)
+    os.ftruncate(fd, (HEADER_WORDS + buckets * WAYS * slot_words(seats)) * 8)
+    head = Struct(f"=qq{SECRET_BYTES}s").pack(seats, buckets, os.urandom(SECRET_BYTES))
+    os.pwrite(fd, head, 0)
     return fd
 
 
@@ -30,18 +114,236 @@ class LimitTable:
     One holder's view of it.
 
     Args:
-        fd: Descriptor of a table, which stays open with its owner; -1 for a table of one's own.
-        seat: The worker's number: which column it writes.
+        fd: Descriptor of a table; the caller's own afterwards, and used for as long as the view is.
+        seat: The worker's number: which columns it writes.
+
+    Attributes:
+        words: All of it.
+        seats: How many columns each row has.
     """
 
-    __slots__ = ("_map", "seat", "words")
+    __slots__ = (
+        "_buckets", "_fd", "_known", "_map", "_open", "_rate", "_secret", "_slot_words", "seat", "seats", "words",
+    )  # fmt: skip
 
-    def __init__(self, fd: int = -1, seat: int = 0) -> None:
-        self._map = mmap.mmap(fd, SIZE)
+    def __init__(self, fd: int, seat: int = 0) -> None:
+        self._fd = fd
+        self._map = mmap.mmap(fd, os.fstat(fd).st_size)
         self.words = memoryview(self._map).cast("q")
-        self.seat = seat
+        self.seat, self.seats, self._buckets = seat, self.words[H_SEATS], self.words[H_BUCKETS]
+        if not seat < self.seats:
+            raise ValueError(f"seat {seat} of {self.seats}")
+        self._secret = self._map[H_SECRET * 8 : H_SECRET * 8 + SECRET_BYTES]
+        self._slot_words = slot_words(self.seats)
+        self._open, self._rate = COLUMNS + seat, COLUMNS + self.seats + seat
+        self._known: dict[bytes, int] = {}
 
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""
         self.words.release()
         self._map.close()
+
+    def key(self, kind: int, name: str) -> bytes:
+        """Return the key of a listener, route or user; no address has the same, for nobody knows the secret."""
+        return blake2b(name.encode(), digest_size=16, key=self._secret, salt=bytes((kind,))).digest()
+
+    # Slots -----------------------------------------------------------------------------------------------------------
+
+    def slot(self, key: bytes, kind: int, window: int, now: int) -> int:
+        """
+        Return the slot of a key: the index of its first word; 0 if there is no room for it.
+
+        Args:
+            key: 16 bytes.
+            kind: IP, LISTENER, ROUTE or USER.
+            window: Of the key's rate; unit ns, 0 for none.
+            now: Monotonic time; unit ns.
+        """
+        base = self._known.get(key)
+        if base is not None:
+            age = now - self.words[base + TOUCHED]
+            if age < FRESH_NS and self._map[base << 3 : (base << 3) + 16] == key:
+                if age > NS:
+                    self.words[base + TOUCHED] = now
+                return base
+        return self._seek(key, kind, window, now)
+
+    def _seek(self, key: bytes, kind: int, window: int, now: int) -> int:
+        digest = blake2b(key, digest_size=8, key=self._secret).digest()
+        bucket = int.from_bytes(digest, "little") & self._buckets - 1
+        first = HEADER_WORDS + bucket * WAYS * self._slot_words
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, first)
+        try:
+            base = self._find(first, key) or self._take(first, key, kind, window, now)
+            if base:
+                self.words[base + TOUCHED] = now
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, first)
+        if base:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[key] = base
+        else:
+            self.words[UNTRACKED + self.seat] += 1
+        return base
+
+    def _find(self, first: int, key: bytes) -> int:
+        for base in range(first, first + WAYS * self._slot_words, self._slot_words):
+            if self._map[base << 3 : (base << 3) + 16] == key:
+                return base
+        return 0
+
+    def _take(self, first: int, key: bytes, kind: int, window: int, now: int) -> int:
+        """Give the key an empty slot, or the stalest one without open connections; 0 where all have some."""
+        words, best, oldest = self.words, 0, now + 1
+        for base in range(first, first + WAYS * self._slot_words, self._slot_words):
+            touched = words[base + TOUCHED]
+            if touched < oldest and not any(words[base + COLUMNS : base + COLUMNS + self.seats]):
+                best, oldest = base, touched
+        if best:
+            self._begin_afresh(best, window, now)
+            words[best + KIND] = kind
+            _KEY.pack_into(self._map, best << 3, key)
+        return best
+
+    def _begin_afresh(self, base: int, window: int, now: int) -> None:
+        """Let no column count any more: all of them are of windows that are over, since their writers are others."""
+        rates = self.words[base + COLUMNS + self.seats : base + COLUMNS + 2 * self.seats]
+        number = max(word >> TAG_SHIFT for word in rates) + 2
+        if number > TAG_MASK or number * window > FARTHEST_NS:
+            number = 2
+        self.words[base + ORIGIN] = now - number * window
+
+    # Open connections ------------------------------------------------------------------------------------------------
+
+    def enter(self, base: int, limit: int) -> bool:
+        """
+        Count one more open connection, or return False where there are as many as there may be.
+
+        Args:
+            base: A slot, or NODE.
+            limit: Most that all workers together may have.
+        """
+        words, mine, seats = self.words, base + self._open, self.seats
+        words[mine] += 1
+        if seats == 1:
+            if words[mine] <= limit:
+                return True
+            words[mine] -= 1
+            return False
+        first = base + COLUMNS
+        if sum(words[first : first + seats]) + seats <= limit:
+            return True
+        words[mine] -= 1
+        return self._enter_locked(base, limit)
+
+    def _enter_locked(self, base: int, limit: int) -> bool:
+        words, mine = self.words, base + self._open
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, base)
+        try:
+            words[mine] += 1
+            if self.open_in(base) <= limit:
+                return True
+            words[mine] -= 1
+            return False
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, base)
+
+    def leave(self, base: int) -> None:
+        """Give back what `enter` counted."""
+        self.words[base + self._open] -= 1
+
+    def open_in(self, base: int) -> int:
+        """Return the open connections of all workers."""
+        return sum(self.words[base + COLUMNS : base + COLUMNS + self.seats])
+
+    # Rates -----------------------------------------------------------------------------------------------------------
+
+    def count(self, base: int, limit: int, window: int, now: int) -> bool:
+        """
+        Count one more in the rate, or return False where as many have passed as may.
+
+        Args:
+            base: A slot.
+            limit: Most that pass in a window.
+            window: Unit ns.
+            now: Monotonic time; unit ns.
+        """
+        words, mine = self.words, base + self._rate
+        elapsed = now - words[base + ORIGIN]
+        if elapsed >= 0:
+            number = elapsed // window
+            before = words[mine]
+            words[mine] = _counted(before, number & TAG_MASK)
+            used = self.used(base, window, now)
+            if (used > 1 or elapsed == number * window) and used + self.seats <= limit:
+                return True
+            words[mine] = before
+        return self._count_locked(base, limit, window, now)
+
+    def _count_locked(self, base: int, limit: int, window: int, now: int) -> bool:
+        words, mine = self.words, base + self._rate
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, base)
+        try:
+            used = self.used(base, window, now)
+            while used == AHEAD:  # its clock is a moment ahead of ours, and a window has begun there: it is ours too
+                elapsed = max(0, now - words[base + ORIGIN])
+                now += window - elapsed % window
+                used = self.used(base, window, now)
+            if used >= limit:
+                return False
+            number = max(0, now - words[base + ORIGIN]) // window
+            if not used and not self._remembers(base, number):
+                words[base + ORIGIN] = now - number * window  # after rest a window begins with who comes first
+            words[mine] = _counted(words[mine], number & TAG_MASK)
+            return True
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, base)
+
+    def _remembers(self, base: int, number: int) -> bool:
+        """Return whether anything was counted in this window or the one before."""
+        tags = (number & TAG_MASK, number - 1 & TAG_MASK)
+        rates = self.words[base + COLUMNS + self.seats : base + COLUMNS + 2 * self.seats]
+        return any(word >> TAG_SHIFT in tags and word & COUNT_MASK for word in rates)
+
+    def used(self, base: int, window: int, now: int) -> int:
+        """
+        Return how many of a rate are used; what passed in the window before counts less and less, rounded down.
+
+        Returns:
+            0 or more; AHEAD where another worker has begun the next window already.
+        """
+        elapsed = max(now - self.words[base + ORIGIN], 0)
+        number = elapsed // window
+        tag, first = number & TAG_MASK, base + COLUMNS + self.seats
+        current = previous = 0
+        for word in self.words[first : first + self.seats]:
+            if word:
+                late = tag - (word >> TAG_SHIFT) & TAG_MASK
+                if not late:
+                    current += word & COUNT_MASK
+                    previous += word >> COUNT_BITS & COUNT_MASK
+                elif late == 1:
+                    previous += word & COUNT_MASK
+                elif late == TAG_MASK:
+                    return AHEAD
+        if previous:
+            return current + previous * (window - elapsed + number * window) // window
+        return current
+
+    def wait(self, base: int, limit: int, window: int, now: int) -> int:
+        """Return after which time one more may pass, if nobody else does; unit ns, a little more than needed."""
+        low, high, grain = 0, 2 * window, max(NS // 2, window >> 6)
+        while high - low > grain:  # halves each time
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.used(base, window, now + middle) < limit else (middle, high)
+        return high
+
+
+def _counted(word: int, tag: int) -> int:
+    """Return a rate's word with one more in the window of this number."""
+    late = tag - (word >> TAG_SHIFT) & TAG_MASK
+    if not late:
+        return word + 1
+    previous = word & COUNT_MASK if late == 1 else 0
+    return tag << TAG_SHIFT | previous << COUNT_BITS | 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from penstock.base.addresses import pack_ip, unmap
+from penstock.base.addresses import Endpoint, pack_ip, unmap
 from penstock.base.bounds import ACCEPT_BATCH, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Describe, Facts, NewPlan
@@ -196,20 +196,19 @@ class Listener:
             host, port = unmap(address[0]), address[1]
         else:
             host, port = "-", 0  # a Unix socket's client has no address
-        ip, entrance = pack_ip(host), self._entrance
-        refused = 0
-        if entrance is not None:
-            now = worker.reactor.now
-            refused = entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet(ip, now)
-        row = worker.ledger.open(worker.reactor.now, self._scope, ip, port)
+        ip, now, entrance = pack_ip(host), worker.reactor.now, self._entrance
+        refused = entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet()
         if refused:
-            self._send_away(sock, row, refused)
+            self._send_away(sock, ip, port, refused)
             return
+        row = worker.ledger.open(now, self._scope, ip, port)
         if not row:  # what cannot be counted is not served; the ledger has counted that
             sock.close()
+            entrance.leave(entrance.lease)
             worker.pause("no row of the ledger is free")
             return
         connection = Connection(worker, self, sock, fd, row, host)
+        connection.lease = entrance.lease
         worker.reactor.watch(fd, connection, EDGE_IN)
         try:
             if self._ordinary:
@@ -221,13 +220,17 @@ class Listener:
         except Exception as error:
             worker.crashed(connection, error)
 
-    def _send_away(self, sock: RawSocket, row: int, outcome: int) -> None:
-        """Close a client that may not come in, without a word; its row, if one is free, tells why."""
+    def _send_away(self, sock: RawSocket, ip: bytes, port: int, outcome: int) -> None:
+        """Close a client that may not come in, without a word; a row tells why, or a count where rows are scarce."""
         sock.close()
+        ledger, now = self.worker.ledger, self.worker.reactor.now
+        row = 0 if ledger.scarce else ledger.open(now, self._scope, ip, port)
         if row:
             if self._entrance.why:
-                self.worker.ledger.describe(row, "", "", self._entrance.why)
-            self.worker.ledger.end(row, self.worker.reactor.now, outcome)
+                ledger.describe(row, "", "", self._entrance.why)
+            ledger.end(row, now, outcome)
+        else:
+            ledger.turn_away(outcome)
 
     def _await_header(self, connection: Connection, host: str, port: int) -> None:
         trusted = host in self._trusted  # type: ignore[operator]
@@ -240,16 +243,20 @@ class Listener:
             facts = Facts(
                 client.host, client.port, self._rules, trusted=believed, challenges=self._challenges
             )  # fmt: skip
-            refused = 0
-            if self._entrance is not None and not believed:  # a trusted proxy is no client
-                refused = self._entrance.admit(pack_ip(client.host), client.host, self.plan.id, self.worker.reactor.now)
-            if refused:
+            if not believed and (refused := self._admit_client(connection, client)):
                 connection.end(refused)
             else:
                 self._admit(connection, facts, behind_header=True)
 
         required = self.plan.accept_proxy == "required"
         Preface(connection, required=required, trusted=trusted, then=admit).start()
+
+    def _admit_client(self, connection: Connection, client: Endpoint) -> int:
+        """Return 0 if the client that a header names may come in, or the outcome that refuses it."""
+        entrance, ip = self._entrance, pack_ip(client.host)
+        refused = entrance.admit_client(ip, client.host, self.plan.id, self.worker.reactor.now)
+        connection.lease, connection.detail = entrance.lease, entrance.why
+        return refused
 
     def _admit(self, connection: Connection, facts: Facts, *, behind_header: bool = False) -> None:
         """Shake hands, or begin what the listener is for."""

@@ -20,7 +20,7 @@ from penstock.base.bounds import DESCRIPTOR_RESERVE, RELAY_BUFFER_BYTES
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy
 from penstock.config.plan import WorkerPlan
-from penstock.dataplane import orders
+from penstock.dataplane import limit_table, orders
 from penstock.dataplane.access_log import AccessLog
 from penstock.dataplane.bans import NONE, Bans, parse, serialize, take_packet
 from penstock.dataplane.board import GENERATION, Board
@@ -63,7 +63,7 @@ class Worker:
         listeners: Descriptor by listener id; each is bound, listens and does not block. The worker owns them.
         number: Which worker of the node this is, for notices.
         board: Descriptor of how targets are; -1 where nobody says.
-        limits: Descriptor of the limit table; -1 to count for oneself.
+        limits: Descriptor of the limit table; -1 for one of its own.
         bans: Descriptors of who is banned; see `Bans`.
 
     Attributes:
@@ -89,6 +89,7 @@ class Worker:
         self.words, self.tallies = self.ledger.words, self.ledger.tallies
         self.board, self._board_seen = Board(board), 0
         self.challenges = Challenges(self.board)
+        limits = limits if limits >= 0 else limit_table.create(number + 1)
         self.entrance, self.bans = Entrance(LimitTable(limits, number)), Bans(bans)
         self.entrance.bans = self.bans.holds if self.bans else None
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
@@ -118,11 +119,7 @@ class Worker:
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
         self.idle, self.half_closed_idle = timeouts.idle or FOREVER, timeouts.half_closed or FOREVER
         self.keep_alive = timeouts.http_keep_alive or FOREVER
-        self._limit = self._fair_share()
-
-    def _fair_share(self) -> int:
-        share = -(-self.plan.connections // max(self.plan.workers, 1))
-        return max(1, min(share, self._descriptors // 2, self.plan.ledger_rows))
+        self._limit = max(1, min(self._descriptors // 2, self.plan.ledger_rows))
 
     def run(self) -> None:
         """Serve until told to end. Blocks."""

@@ -24,7 +24,9 @@ Source: docs/decisions/0003-ledger.md.
 
 import mmap
 import os
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +34,7 @@ from numpy.typing import NDArray
 
 from penstock.base.addresses import unpack_ip
 from penstock.base.bounds import PIPE_BYTES
-from penstock.base.outcomes import EndedBy, Outcome, Phase, unpack
+from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason, unpack
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
@@ -48,6 +50,7 @@ from penstock.metrics.ledger import (
     H_PID,
     H_TALLIES,
     H_TICK,
+    H_TURNED_AWAY,
     HEADER_WORDS,
     IP_HIGH,
     IP_LOW,
@@ -195,6 +198,7 @@ class Growth(NamedTuple):
         troubles: The first `TROUBLES` connections that ended badly.
         offences: All of them, by client and outcome.
         texts: Of the rows that ended, in their order, if they were asked for.
+        turned_away: Clients that were refused and had no row, by reason.
     """
 
     listeners: Numbers
@@ -216,6 +220,7 @@ class Growth(NamedTuple):
     troubles: list[Trouble]
     offences: Offences = NO_OFFENCES
     texts: TextBlock = NO_TEXTS
+    turned_away: Mapping[Reason, int] = MappingProxyType({})
 
 
 class LedgerReader:
@@ -284,6 +289,7 @@ class LedgerReader:
             pauses=self._grown(H_PAUSES),
             overflows=self._grown(H_OVERFLOWS),
             logins=(self._grown(H_LOGINS), self._grown(H_FAILED_LOGINS)),
+            turned_away=self._turned_away() if self._grown(H_TURNED_AWAY) else MappingProxyType({}),
             rows=rows,
             fresh=fresh,
             moved=counters.growth,
@@ -297,6 +303,10 @@ class LedgerReader:
         )
         self._tick[H_TICK] += 1  # invariant 5
         return growth
+
+    def _turned_away(self) -> dict[Reason, int]:
+        grown = {reason: self._grown(H_TURNED_AWAY + code) for code, reason in enumerate(Reason, 1)}
+        return {reason: count for reason, count in grown.items() if count}
 
     def look(self) -> Rows:
         """Return the rows that are open now. It changes nothing, and may be called in another thread than the fold."""

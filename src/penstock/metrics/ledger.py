@@ -38,6 +38,8 @@ TALLY_BYTES = SLOTS * SLOT_WORDS * 8
 # Words of the header. The supervisor writes TICK, the worker all others.
 H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS = range(8)
 H_DOUBT, H_TALLIES, H_LOGINS, H_FAILED_LOGINS = range(8, 12)
+H_TURNED_AWAY = 16
+"""Clients that were refused while rows were scarce: all of them, then a word for each reason's number."""
 
 # Words of a row.
 STATE, CLIENT_RX, CLIENT_TX, TARGET_RX, TARGET_TX, REQUESTS, PHASE, TEXT = range(8)
@@ -173,6 +175,17 @@ class Ledger:
         words[base] = words[base] & ~3 | REST  # last: who sees an ended row sees its final numbers
         self.open_rows -= 1
         self._resting.append((words[H_TICK], base))
+
+    @property
+    def scarce(self) -> bool:
+        """Whether fewer than a quarter of the rows are free: those are for clients that are served."""
+        return self.open_rows + len(self._resting) > self.rows * 3 >> 2
+
+    def turn_away(self, outcome: int) -> None:
+        """Count a client that is refused and has no row; `outcome` is what `Outcome.pack` returned."""
+        words = self.words
+        words[H_TURNED_AWAY + (outcome >> 16)] += 1
+        words[H_TURNED_AWAY] += 1
 
     def collect(self) -> None:
         """Take back the rows that the tick has passed twice. Called once a second by the worker."""

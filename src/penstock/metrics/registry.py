@@ -250,6 +250,7 @@ class Registry:
             self._end(outcome, count)
         if growth.overflows:  # closed unserved: no row was free, so nothing else tells of them
             self.refused[Reason.OVERLOAD] += growth.overflows
+        self.refused.update(growth.turned_away)
         self.pauses += growth.pauses
         self.logins += growth.logins[0]
         self.failed_logins += growth.logins[1]

@@ -50,6 +50,7 @@ class Crew:
         folds: Follows their ledgers.
         clock: Gives the time.
         log: Where their lives are told.
+        on_burial: Called with the seat of each one that has ended, before it has an heir.
         on_respawn: Called when a dead one has been replaced.
         on_failure: Called when one has taken a target out.
         birth: How one begins; None for the usual way.
@@ -63,6 +64,7 @@ class Crew:
         clock: Clock,
         log: Log,
         *,
+        on_burial: Callable[[int], None] = lambda _: None,
         on_respawn: Callable[[], None] = lambda: None,
         on_failure: Callable[[orders.TargetFailed], None] = lambda _: None,
         birth: Birth | None = None,
@@ -73,7 +75,7 @@ class Crew:
         self._folds = folds
         self._clock = clock
         self._log = log
-        self._on_respawn = on_respawn
+        self._on_burial, self._on_respawn = on_burial, on_respawn
         self._on_failure = on_failure
         self._lives: dict[int, Life] = {}
         self._generation = 0
@@ -239,6 +241,7 @@ class Crew:
             self._folds.detach(life.generation)
         except Exception as error:  # a ledger that cannot be read must not cost the node a worker
             self._log.error("last fold failed", worker=life.number, detail=repr(error))
+        self._on_burial(life.number)
         life.bury()
 
     def _tell_death(self, number: int, how: str, respawn: Respawn, **more: Any) -> None:

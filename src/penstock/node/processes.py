@@ -53,7 +53,7 @@ class Outfit(NamedTuple):
         listeners: Bound and listening.
         command: Arguments of the Python interpreter that start a worker.
         board: Descriptor of how targets are; -1 where nobody says.
-        limits: Descriptor of the limit table; -1 where each worker counts for itself.
+        limits: Descriptor of the limit table; -1 where each worker has its own.
         bans: Descriptors of who is banned; see `dataplane.bans`.
     """
 

@@ -8,7 +8,6 @@ drain, so that an operator sees how many connections are left.
 """
 
 import asyncio
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -25,7 +24,6 @@ from penstock.config.changes import Written as Table
 from penstock.config.difference import Change
 from penstock.config.layered import WrittenView
 from penstock.config.plan import MetricsPlan, NodePlan
-from penstock.dataplane import limit_table
 from penstock.metrics.audit import AuditView
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
@@ -42,6 +40,7 @@ from penstock.node.door import Door
 from penstock.node.exports.exports import Exports
 from penstock.node.health.health import Health
 from penstock.node.keeper import Keeper
+from penstock.node.limits import Limits
 from penstock.node.log import Log, make_log
 from penstock.node.processes import COMMAND, Outfit
 from penstock.node.reload import Base, DrainView, Reloads, ReloadView, Source, Supply, bound
@@ -113,7 +112,7 @@ class Supervisor:
         self._crew: Crew
         self._auditor: Auditor
         self._health: Health
-        self._limits = -1
+        self._limits: Limits
         self._certificates: Certificates
 
     # What the doors ask ----------------------------------------------------------------------------------------------
@@ -311,8 +310,8 @@ class Supervisor:
         door = None if admin is None else endpoint_of(admin)
         self.plan = bound(self.plan, self.listeners, door)
         registry = Registry(self.plan, self._clock.monotonic_ns())
-        self._limits = limit_table.create()
-        self._resources.callback(os.close, self._limits)
+        self._limits = Limits(self.plan.workers)
+        self._resources.callback(self._limits.close)
         self._sampler = Sampler(self._clock, registry)
         self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
         self._health = Health(self.plan.worker, self._clock, self._log)
@@ -325,6 +324,7 @@ class Supervisor:
             self._sampler,
             self._clock,
             self._log,
+            on_burial=self._limits.forget,
             on_respawn=registry.respawned,
             on_failure=self._health.failed,
         )
@@ -335,7 +335,7 @@ class Supervisor:
         )
 
     def _outfit(self) -> Outfit:
-        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, self._limits)
+        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, self._limits.fd)
 
     def _say_ready(self) -> None:
         addresses = self.addresses
