@@ -15,9 +15,6 @@ from penstock.testing.workbench import wait_for
 
 SECONDS = 20
 
-YEARS = 5 * 365 * 86_400
-"""How long pebble's certificates live by default."""
-
 
 def free_ports(count):
     """Return ports that nobody has just now."""
@@ -40,8 +37,6 @@ class Pebble:
     """
 
     folder: Path
-    life: int = YEARS
-    blocked: tuple[str, ...] = ()
     ports: list[int] = field(default_factory=lambda: free_ports(6))
 
     def __post_init__(self):
@@ -58,16 +53,19 @@ class Pebble:
             "privateKey": pair.key,
             "httpPort": self.http_port,
             "tlsPort": self.tls_port,
-            "certificateValidityPeriod": self.life,
-            "domainBlocklist": list(self.blocked),
         }
         self.config = self.folder / "pebble.json"
         self.config.write_text(json.dumps({"pebble": settings}))
         self.roots = str(self.folder / "roots.pem")
 
+    def settings(self, **more):
+        """Change its configuration, before it runs."""
+        held = json.loads(self.config.read_text())["pebble"]
+        self.config.write_text(json.dumps({"pebble": held | more}))
+
     @contextlib.contextmanager
-    def running(self):
-        """Run it for as long as the block lasts."""
+    def running(self, refused_nonces=5):
+        """Run it for as long as the block lasts; of a hundred nonces that are right it refuses so many."""
         dns = f"127.0.0.1:{self._dns}"
         beside = [
             "pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", dns, "-http01", "",
@@ -75,6 +73,7 @@ class Pebble:
         ]  # fmt: skip
         server = ["pebble", "-config", str(self.config), "-dnsserver", dns, "-strict"]
         environ = {"PATH": os.environ["PATH"], "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
+        environ["PEBBLE_WFE_NONCEREJECT"] = str(refused_nonces)
         with contextlib.ExitStack() as stack:
             log = stack.enter_context((self.folder / "pebble.log").open("ab"))
             for command in (beside, server):

@@ -41,6 +41,10 @@ POLL_S = 1.0
 
 LONGEST_POLL_S = 15.0
 
+NONCE_TRIES = 4
+"""Twice so often a request is sent again whose nonce the server does not take (RFC 8555 section 6.5). Servers forget
+nonces at random moments, and pebble refuses one of twenty to teach clients that."""
+
 ANSWER_BYTES = 1_048_576
 """Longest answer; a chain of four certificates has 8 KiB."""
 
@@ -129,6 +133,16 @@ class _Network(ClientNetwork):
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, _Bounded())
         self.session.hooks["response"].append(self._look)
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Post, with another nonce if the server does not take the first ones."""
+        for _ in range(NONCE_TRIES - 1):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as error:
+                if error.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
 
     def _look(self, response: requests.Response, *_: Any, **__: Any) -> None:
         self.wish = wished(response) if response.status_code >= 400 else 0.0
