@@ -14,6 +14,7 @@ from penstock.base.outcomes import COMPLETE
 from penstock.config.plan import AccessPlan
 from penstock.dataplane import repeats
 from penstock.dataplane.board import DOWN, DRAINED
+from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.orders import Drain, Drained
 from penstock.dataplane.pool import Link
 from penstock.protocols.http1 import response
@@ -178,15 +179,14 @@ def test_nobody_can_tell(play, turned, tmp_path, monkeypatch):
 def heard(monkeypatch):
     """Return a list that gets each head that the conversation was not asked about."""
     skipped = []
-    before = repeats.hear
+    before = HttpExchange.begin
 
-    def hear(connection, exchange):
-        done = before(connection, exchange)
-        if done:
+    def begin(exchange, command):
+        if exchange.skipped:
             skipped.append(exchange.skipped)
-        return done
+        before(exchange, command)
 
-    monkeypatch.setattr("penstock.dataplane.connection.hear", hear)
+    monkeypatch.setattr(HttpExchange, "begin", begin)
     return skipped
 
 
@@ -300,6 +300,17 @@ def test_deadlines_hold_for_what_is_remembered(heard):
         assert plane.ended()[0].outcome == COMPLETE
         wire.close()
     assert len(heard) > 1
+
+
+def test_next_head_that_has_begun_is_held_to_its_deadline(heard):
+    """After repeated requests, too, a head whose first byte has come is a 408 when the rest does not come in time."""
+    with origin(answer) as target, reverse(target, timeouts=quick(handshake=0.3)) as plane:
+        wire = Wire(plane.connect())
+        assert [ask(wire) for _ in range(4)] == [200] * 4
+        wire.send(b"G")
+        assert wire.read_message().status == 408
+        wire.close()
+    assert len(heard) == 2
 
 
 def test_client_that_reads_late_gets_all(heard):

@@ -45,9 +45,3 @@ def after_failure(connection: "Connection", error: DialError, detail: str) -> St
     if len(connection.tried) >= DIAL_TARGETS:
         return None
     return connection.route.other_target(connection.host, connection.tried)
-
-
-def stays(connection: "Connection") -> bool:
-    """Return whether a target connection may wait for another request: not if its target is out."""
-    aimed = connection.aimed
-    return aimed is None or not connection.worker.board.is_out(aimed.plan.id)

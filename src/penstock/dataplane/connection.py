@@ -245,7 +245,7 @@ class Connection(Deadlines):
         """Read on when the client has taken what it was told, or when others had their turn."""
         self._wait(command)
         if self.client.held is not None:
-            self.client.on_flushed = self._listen
+            self.client.on_flushed = self.listen
         else:
             self.worker.reactor.again(self, self.client.fd, IN)
 
@@ -253,7 +253,10 @@ class Connection(Deadlines):
 
     def ready(self, fd: int, mask: int) -> None:
         """React to an edge on the client's socket while the conversation runs."""
-        client = self.client
+        client, exchange = self.client, self.exchange
+        if self.waiting is HEAD and mask == IN and exchange is not None and exchange.known and client.held is None:
+            hear(self, exchange)
+            return
         if mask & READABLE:
             self.inbox.pending |= mask
         if mask & OUT and client.held is not None:
@@ -262,7 +265,7 @@ class Connection(Deadlines):
             return
         if self.waiting is not None:
             if client.held is None:
-                self._listen()
+                self.listen()
         elif self.extra is not None:
             self.extra.client_ready(mask)
         elif self.dial is None and self.exchange is not None:
@@ -270,20 +273,19 @@ class Connection(Deadlines):
         elif mask & BROKEN:  # it will not even read what we could say
             self.broken(client)
 
-    def _listen(self) -> None:
-        command, inbox, exchange = self.waiting, self.inbox, self.exchange
+    def listen(self) -> None:
+        """Take what the client has said as the conversation's answer, if it is enough."""
+        command, inbox = self.waiting, self.inbox
         assert command is not None  # noqa: S101 - the callers looked, or asked to be called while it waits
         before = inbox.data
         if command is HEAD and not before and self.route.routes is not self.listener.route.routes:
             plan = self.listener.renew(self)
             if plan is not None:
                 self.waiting = None
-                if exchange is not None:
-                    exchange.forget()
+                if self.exchange is not None:
+                    self.exchange.forget()
                 self.step(None, plan)
                 return
-        if exchange is not None and exchange.known and not before and hear(self, exchange):
-            return
         try:
             answer = inbox.take(command)
         except (ClientClosed, TooLong) as news:

@@ -29,41 +29,44 @@ class Deadlines:
 
     Attributes:
         seen: When a byte last moved; unit ns.
+        deadline, idle: As told last; `idle` counts unless it is 0. Who moves them itself, because a call would cost,
+            calls `arm` or `arm_idle` where the new deadline comes before `visit`.
+        visit: When the next look is planned; unit ns.
     """
 
-    __slots__ = ("_deadline", "_idle", "_reactor", "_visit", "seen")
+    __slots__ = ("_reactor", "deadline", "idle", "seen", "visit")
 
     def __init__(self, reactor: "Reactor", deadline: int) -> None:
         self._reactor, self.seen = reactor, reactor.now
-        self._deadline, self._idle = deadline, 0
+        self.deadline, self.idle = deadline, 0
         visit = reactor.now + FIRST_VISIT_NS
-        self._visit = deadline if deadline < visit else visit
-        reactor.at(self._visit, self)
+        self.visit = deadline if deadline < visit else visit
+        reactor.at(self.visit, self)
 
     def arm(self, deadline: int) -> None:
         """Expire at `deadline`; unit ns."""
-        self._deadline, self._idle = deadline, 0
-        if deadline < self._visit:
-            self._visit = deadline
+        self.deadline, self.idle = deadline, 0
+        if deadline < self.visit:
+            self.visit = deadline
             self._reactor.at(deadline, self)
 
     def arm_idle(self, idle: int) -> None:
         """Expire when no byte has moved for `idle`; unit ns."""
-        self._idle = idle
+        self.idle = idle
         deadline = self.seen + idle
-        if deadline < self._visit:
-            self._visit = deadline
+        if deadline < self.visit:
+            self.visit = deadline
             self._reactor.at(deadline, self)
 
     def wake(self, now: int) -> None:
         """Look whether the deadline has passed."""
-        if now < self._visit or self.gone:  # an earlier visit took this one's place
+        if now < self.visit or self.gone:  # an earlier visit took this one's place
             return
         self.visited()
-        deadline = self.seen + self._idle if self._idle else self._deadline
+        deadline = self.seen + self.idle if self.idle else self.deadline
         due = now >= deadline
-        self._visit = now + FIRST_VISIT_NS if due else min(deadline, now + VISIT_NS)
-        self._reactor.at(self._visit, self)
+        self.visit = now + FIRST_VISIT_NS if due else min(deadline, now + VISIT_NS)
+        self._reactor.at(self.visit, self)
         if due:
             self.expire()
 

@@ -21,8 +21,10 @@ from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.connection.commands import DialError, DialFailed, Exchange
 from penstock.dataplane import repeats
-from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave, stays
+from penstock.dataplane.aiming import NOBODY, after_failure, aim_at, leave
 from penstock.dataplane.approach import Approach
+from penstock.dataplane.board import HEADER_WORDS
+from penstock.dataplane.board import OUT as OUT_OF_USE
 from penstock.dataplane.dialer import Dial
 from penstock.dataplane.permit import ERRORS as REFUSALS
 from penstock.dataplane.pool import Destination, Link
@@ -169,9 +171,10 @@ class HttpExchange:
         assert command is not None  # noqa: S101 - set by begin
         link.lend(connection)
         self._link, self._pending, self._heard, self._reader = link, 0, False, None
-        connection.seen = worker.reactor.now
-        route = connection.route
-        connection.arm_idle(route.response or route.idle or worker.idle)
+        route, connection.seen = connection.route, worker.reactor.now
+        connection.idle = idle = route.response or route.idle or worker.idle
+        if connection.seen + idle < connection.visit:
+            connection.arm_idle(idle)
         link.send(command.head)
         if not command.framing.done and self._link is link:
             self._pump_request()
@@ -272,6 +275,9 @@ class HttpExchange:
         """React to an edge on the target's socket."""
         link = self._link
         assert link is not None  # noqa: S101 - a link that is lent has its exchange
+        if self._reader is None and mask in ORDINARY and link.held is None and self._connection.client.held is None:
+            self._hear(link)
+            return
         if mask & OUT and link.held is not None and not link.flush():
             return
         if mask & READABLE and self._link is link:
@@ -279,29 +285,70 @@ class HttpExchange:
             if self._connection.client.held is None:
                 self._pump_response()
 
-    def _pump_response(self) -> None:  # noqa: PLR0912 - the way of a chunk, and its ends
-        connection, link, reader, worker = self._connection, self._link, self._reader, self._worker
+    def _hear(self, link: Link) -> None:
+        """
+        Read the first bytes of an answer; a whole one whose head is known is given to the client at once.
+
+        What other answers go through step by step is done here in one: most answers are such, and each step would cost
+        a call.
+        """
+        connection, worker, command = self._connection, self._worker, self._command
+        try:
+            data = link.sock.recv(EXCHANGE_READ_BYTES, MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._target_gone(error.strerror or "connection reset", was_reset=True)
+            return
+        assert command is not None  # noqa: S101 - set by begin
+        size, route = len(data), connection.route
+        worker.words[link.rx] += size
+        end = data.find(b"\r\n\r\n") + 4
+        known = route.answers.get(data[:end])
+        if (
+            known is None
+            or known[2] != size - end
+            or size == EXCHANGE_READ_BYTES  # more may be there
+            or not command.keep_alive
+            or command.http_1_0
+            or command.method == b"HEAD"
+            or not command.framing.done
+        ):
+            self._pending |= IN
+            self._pump_response(data)
+            return
+        connection.seen = worker.reactor.now
+        status, head, length = known
+        if connection.client.send(head + data[end:] if length else head):
+            self._over(link, status, True, True)
+        elif connection.row:  # it did not take all of it
+            self._heard = True
+            self._read().feed(data)
+            self._answered()
+
+    def _pump_response(self, first: bytes | None = None) -> None:  # noqa: PLR0912 - the way of a chunk, and its ends
+        """Read the answer and give it to the client; `first` was read already, and is counted."""
+        connection, link, worker = self._connection, self._link, self._worker
         if link is None:
             return
-        client, words = connection.client, worker.words
+        client, words, reader = connection.client, worker.words, self._reader
         connection.seen = worker.reactor.now
         for _ in range(RELAY_ROUNDS):
-            straight = reader is not None and self._heard and reader.passthrough >= RELAY_BUFFER_BYTES
-            room = RELAY_BUFFER_BYTES if straight else EXCHANGE_READ_BYTES
             try:
-                if straight and reader is not None:
+                if reader is not None and self._heard and reader.passthrough >= RELAY_BUFFER_BYTES:
+                    room = RELAY_BUFFER_BYTES
                     count = link.sock.recv_into(worker.buffer, 0, MSG_DONTWAIT)
                     words[link.rx] += count
                     reader.skip(count)
                     client.send(worker.view[:count])
                 else:
-                    data = link.sock.recv(room, MSG_DONTWAIT)
-                    count = len(data)
-                    words[link.rx] += count
-                    if reader is None:
-                        if self._pending in ORDINARY and self._pass_on(link, data):
-                            return
-                        reader = self._read()
+                    room = EXCHANGE_READ_BYTES
+                    if first is None:
+                        data = link.sock.recv(room, MSG_DONTWAIT)
+                        words[link.rx] += len(data)
+                    else:
+                        data, first = first, None
+                    count, reader = len(data), reader or self._read()
                     self._heard = self._heard or count > 0
                     if count and (given := reader.feed(data)):
                         client.send(given)
@@ -335,37 +382,6 @@ class HttpExchange:
                 self._pending = 0
                 return
         worker.reactor.again(link, link.fd, self._pending)
-
-    def _pass_on(self, link: Link, data: bytes) -> bool:
-        """
-        Give the client a whole answer whose head is known, and end the exchange.
-
-        Returns:
-            False if these bytes are no such answer, or must be read for another reason.
-        """
-        command, connection = self._command, self._connection
-        end = data.find(b"\r\n\r\n") + 4
-        known = connection.route.answers.get(data[:end])
-        if (
-            known is None
-            or known[2] != len(data) - end
-            or len(data) == EXCHANGE_READ_BYTES  # more may be there
-            or command is None
-            or not (command.keep_alive and command.framing.done)
-            or command.http_1_0
-            or command.method == b"HEAD"
-        ):
-            return False
-        status, head, length = known
-        if connection.client.send(head + data[end:] if length else head):
-            self._pending = 0
-            self._over(link, status, link.held is None, True)
-        elif connection.row:  # it did not take all of it
-            self._heard = True
-            self._read().feed(data)
-            self._pending = 0
-            self._answered()
-        return True
 
     def target_broken(self) -> None:
         """The target takes no more; what it had said before may still be there."""
@@ -415,13 +431,17 @@ class HttpExchange:
         """Count the request, let the link wait for another one, and go on."""
         connection, worker = self._connection, self._worker
         answered(connection, status)
-        link.settle()
+        if link.secure:
+            link.settle()
         self._link = self._reader = link.on_flushed = None
-        if reusable and connection.route.pooled and stays(connection) and (not self._pending or is_silent(link)):
+        aimed, connection.aimed = connection.aimed, None
+        if aimed is not None:
+            aimed.open -= 1
+            reusable = reusable and not worker.board.words[HEADER_WORDS + aimed.plan.id] & OUT_OF_USE
+        if reusable and connection.route.pooled and (not self._pending or is_silent(link)):
             worker.pool.give(link)
         else:
             worker.reactor.bury(link.fd, link.sock)
-        leave(connection)
         repeats.rest(connection, self, again and not worker.draining)
 
     def _upgrade(self, link: Link, reader: ResponseReader) -> None:

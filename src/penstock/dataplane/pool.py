@@ -37,23 +37,25 @@ class Link(End):
         since: When it was given back; unit ns.
         used: Whether it has carried an exchange before.
         idle: Whether it waits in the pool, and belongs to no connection.
+        secure: Whether it speaks TLS.
     """
 
-    __slots__ = ("destination", "idle", "pool", "since", "target", "used")
+    __slots__ = ("destination", "idle", "pool", "secure", "since", "target", "used")
 
     def __init__(self, pool: "Pool", destination: Destination, sock: RawSocket, fd: int, target: int = 0) -> None:
         super().__init__(None, sock, fd, 0, 0)  # type: ignore[arg-type]
         self.target = target
         self.pool, self.destination, self.since, self.used = pool, destination, 0, False
         self.watches_out = self.idle = True
+        self.secure = isinstance(sock, TlsSocket)
 
     def lend(self, connection: "Connection") -> None:
         """Count its bytes in that connection's row from now on."""
         row = connection.row
         self.connection, self.rx, self.tx, self.idle = connection, row + TARGET_RX, row + TARGET_TX, False
         self.note = self.tx << DOUBT_SHIFT
-        if isinstance(self.sock, TlsSocket):
-            self.sock.rx, self.sock.tx = self.rx, self.tx
+        if self.secure:
+            self.sock.rx, self.sock.tx = self.rx, self.tx  # type: ignore[attr-defined]
 
     def peer(self) -> str:
         """Return the address that it leads to; empty if that is gone."""
@@ -64,8 +66,8 @@ class Link(End):
 
     def settle(self) -> None:
         """Count what TLS has moved besides, for whom it is lent to."""
-        if isinstance(self.sock, TlsSocket):
-            self.sock.settle()
+        if self.secure:
+            self.sock.settle()  # type: ignore[attr-defined]
 
     def ready(self, fd: int, mask: int) -> None:
         """Tell the exchange; an idle link that stirs is closed: it ends, or speaks out of turn."""

@@ -150,8 +150,9 @@ class End:
             assert not isinstance(self.held, Pipe)  # noqa: S101 - pipes carry relays, and relays do not send
             self.held = bytes(self.held) + data
             return False
-        words = self.connection.worker.words
-        words[H_DOUBT] = self.note + ((words[self.tx] + len(data)) & DOUBT_MASK)
+        words, size = self.connection.worker.words, len(data)
+        before = words[self.tx]
+        words[H_DOUBT] = self.note + ((before + size) & DOUBT_MASK)
         try:
             sent = self.sock.send(data, MSG_DONTWAIT)
         except BlockingIOError:
@@ -160,7 +161,7 @@ class End:
             self.connection.broken(self)
             return False
         words[self.tx] += sent
-        if sent < len(data):
+        if sent < size:
             words[H_DOUBT] = 0
             self.hold(bytes(data[sent:]))
             return False

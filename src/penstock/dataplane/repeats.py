@@ -9,11 +9,13 @@ The conversation need not hear of an exchange that went as exchanges do. When an
 head that it was not asked about (`catch_up`), and then what happened, as if it had been asked at once.
 """
 
+from _socket import MSG_DONTWAIT
 from typing import TYPE_CHECKING
 
-from penstock.base.bounds import REPEATS_BYTES, REPEATS_REMEMBERED
+from penstock.base.bounds import HANDSHAKE_READ_BYTES, REPEATS_BYTES, REPEATS_REMEMBERED
 from penstock.connection.commands import Conversation, Exchange
 from penstock.connection.http import HEAD
+from penstock.dataplane.reactor import IN
 from penstock.protocols.http1.framing import NO_BODY
 
 if TYPE_CHECKING:
@@ -38,26 +40,41 @@ def learn(exchange: "HttpExchange", head: bytes, command: Exchange) -> None:
     known[head] = command
 
 
-def hear(connection: "Connection", exchange: "HttpExchange") -> bool:
+def hear(connection: "Connection", exchange: "HttpExchange") -> None:
     """
-    Read what a client says while its conversation waits for a next head, and carry an exchange that is known.
+    React to an edge of a client whose conversation waits for a next head: carry an exchange that is known, else ask.
 
-    Returns:
-        Whether it was one; else the bytes are in the inbox, and the conversation is to be asked.
+    What `Inbox` does for all commands is done here for the ordinary case alone: each call would cost as much as the
+    look-up that saves the rest.
     """
-    inbox = connection.inbox
-    if connection.waiting is not HEAD or not inbox.fill():
-        return False
-    head = inbox.data
+    inbox, client, worker = connection.inbox, connection.client, connection.worker
+    served = connection.listener.route.routes  # another plan's may wait to be taken
+    if inbox.data or inbox.pending or connection.route.routes is not served:
+        inbox.pending |= IN
+        connection.listen()
+        return
+    try:
+        head = client.sock.recv(HANDSHAKE_READ_BYTES, MSG_DONTWAIT)
+    except BlockingIOError:
+        return
+    except OSError:  # a reset: it will say no more
+        head = b""
+    size = len(head)
+    worker.words[client.rx] += size
     command = exchange.known.get(head)
-    if command is None:
-        return False
-    inbox.data, connection.waiting = b"", None
-    exchange.skipped = head
-    if connection.watch is not None:
-        connection.watch.repeat(head, command)
-    exchange.begin(command)
-    return True
+    if command is not None:
+        connection.waiting, exchange.skipped = None, head
+        if connection.watch is not None:
+            connection.watch.repeat(head, command)
+        exchange.begin(command)
+        return
+    if not size:
+        client.eof = True
+    else:
+        inbox.data = head
+        inbox.pending = IN if size == HANDSHAKE_READ_BYTES else 0
+        connection.arm(worker.reactor.now + worker.handshake)  # it has begun
+    connection.listen()
 
 
 def rest(connection: "Connection", exchange: "HttpExchange", again: bool) -> None:
@@ -66,11 +83,14 @@ def rest(connection: "Connection", exchange: "HttpExchange", again: bool) -> Non
     if not (exchange.skipped and again) or inbox.pending or inbox.data or connection.client.eof:
         connection.step(again)
         return
-    exchange.skipped = b""
+    worker = connection.worker
+    connection.waiting, exchange.skipped = HEAD, b""
+    deadline = worker.reactor.now + worker.keep_alive
+    connection.deadline, connection.idle = deadline, 0
+    if deadline < connection.visit:
+        connection.arm(deadline)
     if connection.watch is not None:
         connection.watch.head = b""
-    connection.waiting = HEAD
-    connection.arm(connection.worker.reactor.now + connection.worker.keep_alive)
 
 
 def catch_up(exchange: "HttpExchange", conversation: Conversation) -> None:

@@ -64,9 +64,9 @@ class Route:
     """
 
     __slots__ = (
-        "_balancer", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers", "connect",
-        "direct", "handler", "idle", "key", "parent_context", "plan", "pooled", "reader", "response", "routes",
-        "target_context",
+        "_balancer", "_only", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers",
+        "connect", "direct", "handler", "idle", "key", "parent_context", "plan", "pooled", "reader", "response",
+        "routes", "target_context",
     )  # fmt: skip
 
     def __init__(self, plan: RoutePlan, worker: "Worker") -> None:
@@ -88,6 +88,7 @@ class Route:
         self._weights: Sequence[int] = whole(self._standings)
         self._balancer = BALANCERS[plan.balance](self._standings, random.random)
         self._pick = self._balancer.pick
+        self._only = self._standings[0] if len(self._standings) == 1 else None
         self._seen = 0
         changes = answer_changes(plan)
         self.reader: Callable[[bytes, bool, bool, bool], ResponseReader]
@@ -98,7 +99,7 @@ class Route:
         """Return the target for a connection of a client; None if operators have taken all of them out."""
         if self._words[GENERATION] != self._seen:
             self.look()
-        return self._pick(client)
+        return self._only or self._pick(client)
 
     def other_target(self, client: str, tried: Sequence[Standing]) -> Standing | None:
         """Return one more target for a connection, after those that could not be reached; None if there is no other."""
@@ -136,6 +137,7 @@ class Route:
         if weights != self._weights:
             self._weights = weights
             self._balancer.update(weights)
+            self._only = self._standings[0] if len(weights) == 1 and weights[0] else None
 
 
 class Routes:
