@@ -3,6 +3,8 @@
 import asyncio
 import builtins
 import os
+import subprocess
+import sys
 
 import pytest
 from msgspec.structs import asdict, replace
@@ -11,8 +13,9 @@ from starlette.testclient import TestClient
 from penstock.base.errors import StartError
 from penstock.config.plan import AcmePlan, CertificatePlan, ListenerPlan, NodePlan, TlsPlan, WorkerPlan
 from penstock.dataplane import board
+from penstock.node.acme.storage import Stored
 from penstock.node.admin import make_app
-from penstock.node.certificates import Certificates, make_ready
+from penstock.node.certificates import Certificates, make_ready, view_of
 from penstock.testing.certificates import Authority
 from penstock.testing.clock import ManualClock
 from penstock.testing.standin import SITE, StandIn
@@ -103,3 +106,34 @@ def test_the_door_shows_them():
     assert told == {"certificates": [asdict(SITE) | {"names": list(SITE.names)}]}
     assert client.get("/api/v1/certificates?x=1").status_code == 400
     node.close()
+
+
+def test_states_are_told():
+    """What a file holds decides; a self-signed one of the operator's own is his certificate."""
+    plan = CertificatePlan(cert="/s/a.pem", key="/s/a.pem", names=("a.example.com",))
+    names = frozenset(plan.names)
+    issued, own = Stored(names, "CN=ca", 0, 1_000), Stored(names, "", 0, 1_000)
+    assert view_of(plan, None, 5, source="acme").state == "pending"
+    assert view_of(plan, own, 5, source="acme").state == "pending"
+    assert view_of(plan, own, 5, source="file").state == "valid"
+    assert view_of(plan, issued, 999, source="acme").not_after == "1970-01-01T00:16:40.000Z"
+    assert view_of(plan, issued, 1_000, source="acme").state == "expired"
+
+
+def test_files_need_no_extra(tmp_path):
+    """A node that gets nothing from ACME loads no ACME client: it may not be installed."""
+    pair = Authority(tmp_path).issue("a.example.com")
+    code = f"""
+import sys
+from penstock.config.plan import *
+from penstock.dataplane import board
+from penstock.node.certificates import Certificates
+from penstock.testing.clock import ManualClock
+sys.modules["acme"] = sys.modules["josepy"] = sys.modules["requests"] = None
+pair = CertificatePlan(cert={pair.cert!r}, key={pair.key!r}, names=("a.example.com",))
+listener = ListenerPlan(id=1, name="web", protocol="tls", host="h", port=0, tls=TlsPlan(certificates=(pair,)))
+plan = NodePlan(name="n", workers=1, admin=None, socket_path="", worker=WorkerPlan(listeners=(listener,)))
+print(Certificates(plan, ManualClock(), None, board.create(), None).views()[0].state)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert said.stdout == "valid\n"

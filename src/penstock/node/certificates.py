@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from penstock.base.clock import NS, Clock
 from penstock.base.errors import StartError
@@ -10,10 +10,12 @@ from penstock.config.plan import AcmePlan, CertificatePlan, NodePlan
 from penstock.dataplane.board import Board
 from penstock.dataplane.challenges import post
 from penstock.metrics.certificates import CertificateView
+from penstock.metrics.live import rfc3339
 from penstock.node.log import Log
 
 if TYPE_CHECKING:
     from penstock.node.acme.renewals import Renewals
+    from penstock.node.acme.storage import Stored
 
 
 def make_ready(plan: AcmePlan, now_s: int) -> None:
@@ -90,12 +92,47 @@ class Certificates:
         files = _own(self._plan)
         if not files:
             return self._renewals.views() if self._renewals is not None else ()
-        from penstock.node.acme.renewals import view_of  # noqa: PLC0415
         from penstock.node.acme.storage import read  # noqa: PLC0415 - 60 ms
 
         now = self._clock.wall_ns() / NS
         found = tuple(view_of(each, read(Path(each.cert)), now, source="file") for each in files)
         return found + (self._renewals.views() if self._renewals is not None else ())
+
+
+def view_of(
+    plan: CertificatePlan,
+    stored: "Stored | None",
+    now_s: float,
+    *,
+    source: Literal["acme", "file"],
+    renews_at: str | None = None,
+    last_error: str = "",
+) -> CertificateView:
+    """
+    Return how a certificate is.
+
+    Args:
+        plan: Its files, and the names that it is for.
+        stored: What its file holds; None for nothing that can be read.
+        now_s: Unit s since the epoch.
+        source: `acme` or `file`.
+        renews_at: When it is got anew; None for never.
+        last_error: Why the last try brought nothing; empty if there was none, or if it did.
+    """
+    issued = stored is not None and (bool(stored.issuer) or source == "file")
+    ends = stored.not_after if stored is not None and issued else 0
+    return CertificateView(
+        name=plan.names[0] if plan.names else plan.cert,
+        names=plan.names,
+        source=source,
+        file=plan.cert,
+        issuer=stored.issuer if stored is not None else "",
+        not_after=rfc3339(ends * NS) if ends else None,
+        not_after_s=ends,
+        state="pending" if not issued else "expired" if ends <= now_s else "valid",
+        renews_at=renews_at,
+        last_error=last_error,
+    )
 
 
 def _own(plan: NodePlan) -> list[CertificatePlan]:

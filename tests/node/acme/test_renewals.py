@@ -10,8 +10,8 @@ from penstock.base.clock import NS
 from penstock.config.plan import AcmePlan, CertificatePlan
 from penstock.dataplane.challenges import NOTHING, Pending
 from penstock.node.acme.client import IssueError
-from penstock.node.acme.renewals import Renewals, in_thread, view_of
-from penstock.node.acme.storage import Stored, prepare, read
+from penstock.node.acme.renewals import Renewals, in_thread
+from penstock.node.acme.storage import prepare, read
 from penstock.policy.renewal import DAY
 from penstock.testing.certificates import Authority
 from penstock.testing.clock import ManualClock
@@ -265,15 +265,3 @@ def test_a_thread_gives_what_it_found():
             await in_thread(lambda: {}["x"])
 
     asyncio.run(scenario())
-
-
-def test_states_are_told():
-    """What a file holds decides; a self-signed one of the operator's own is his certificate."""
-    plan = CertificatePlan(cert="/s/a.pem", key="/s/a.pem", names=("a.example.com",))
-    names = frozenset(plan.names)
-    issued, own = Stored(names, "CN=ca", 0, 1_000), Stored(names, "", 0, 1_000)
-    assert view_of(plan, None, 5, source="acme").state == "pending"
-    assert view_of(plan, own, 5, source="acme").state == "pending"
-    assert view_of(plan, own, 5, source="file").state == "valid"
-    assert view_of(plan, issued, 999, source="acme").not_after == "1970-01-01T00:16:40.000Z"
-    assert view_of(plan, issued, 1_000, source="acme").state == "expired"

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from penstock.base.clock import NS, Clock
 from penstock.config.plan import AcmePlan, CertificatePlan
@@ -19,7 +19,8 @@ from penstock.dataplane.challenges import NOTHING, Pending
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.live import rfc3339
 from penstock.node.acme.client import ISSUE_S, Errand, IssueError, issue
-from penstock.node.acme.storage import Stored, read, write
+from penstock.node.acme.storage import read, write
+from penstock.node.certificates import view_of
 from penstock.node.log import Log
 from penstock.policy.renewal import due_at, pause
 
@@ -202,42 +203,6 @@ class Renewals:
             failures=each.failures,
             next_try_in=f"{seconds:.0f}s",
         )
-
-
-def view_of(
-    plan: CertificatePlan,
-    stored: Stored | None,
-    now_s: float,
-    *,
-    source: Literal["acme", "file"],
-    renews_at: str | None = None,
-    last_error: str = "",
-) -> CertificateView:
-    """
-    Return how a certificate is.
-
-    Args:
-        plan: Its files, and the names that it is for.
-        stored: What its file holds; None for nothing that can be read.
-        now_s: Unit s since the epoch.
-        source: `acme` or `file`.
-        renews_at: When it is got anew; None for never.
-        last_error: Why the last try brought nothing; empty if there was none, or if it did.
-    """
-    issued = stored is not None and (bool(stored.issuer) or source == "file")
-    ends = stored.not_after if stored is not None and issued else 0
-    return CertificateView(
-        name=plan.names[0] if plan.names else plan.cert,
-        names=plan.names,
-        source=source,
-        file=plan.cert,
-        issuer=stored.issuer if stored is not None else "",
-        not_after=rfc3339(ends * NS) if ends else None,
-        not_after_s=ends,
-        state="pending" if not issued else "expired" if ends <= now_s else "valid",
-        renews_at=renews_at,
-        last_error=last_error,
-    )
 
 
 async def in_thread(call: Callable[[], Result]) -> Result:
