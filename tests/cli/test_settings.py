@@ -114,3 +114,31 @@ def test_mistakes(penstock, tmp_path):
 def test_toml_reads_back(table):
     """Whatever a table holds, TOML reads it back."""
     assert tomllib.loads(to_toml({"section": table})) == {"section": table}
+
+
+def test_acme_in_effect(penstock, tmp_path):
+    """What is got, from whom, where it lies, and who answers; without it there is no such section."""
+    file = tmp_path / "penstock.toml"
+    text = """
+        [acme]
+        domains = ["a.example.com", ["b.example.com", "c.example.com"]]
+        agree_to_terms = true
+        storage = "kept"
+
+        [[listener]]
+        listen = ":443"
+        protocol = "tls"
+        acme = true
+        targets = ["a:1"]
+    """
+    file.write_text(text)
+    shown = tomllib.loads(penstock("config", "show", "-c", str(file)).stdout)
+    folder = "acme-v02.api.letsencrypt.org-directory"
+    assert shown["acme"] == {
+        "domains": [["a.example.com"], ["b.example.com", "c.example.com"]],
+        "directory": "https://acme-v02.api.letsencrypt.org/directory",
+        "challenge": "http-01",
+        "storage": str(tmp_path / "kept" / folder),
+    }
+    assert [each.get("challenge") for each in shown["listener"]] == [None, "http-01"]
+    assert [each["expires"] for each in shown["listener"][0]["certificates"]] == ["-", "-"]

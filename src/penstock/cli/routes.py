@@ -132,6 +132,8 @@ def listener_values(listener: "ListenerPlan") -> dict[str, Any]:
     if listener.tls is not None:
         values["certificates"] = [certificate_values(each) for each in listener.tls.certificates]
         values["tls"] = _tls(listener.tls)
+    if listener.challenge:
+        values["challenge"] = listener.challenge
     if listener.accept_proxy != "off":
         values |= {"accept_proxy": listener.accept_proxy, "trusted_proxies": list(listener.trusted_proxies)}
     return values

@@ -14,7 +14,7 @@ from penstock.cli.output import to_yaml
 from penstock.cli.routes import HIDDEN, all_routes, is_written, listener_values, route_values
 
 if TYPE_CHECKING:
-    from penstock.config.plan import AccessPlan, ListenerPlan, MetricsPlan, NodePlan
+    from penstock.config.plan import AccessPlan, AcmePlan, ListenerPlan, MetricsPlan, NodePlan
 
 
 @click.group()
@@ -69,6 +69,7 @@ def effective(plan: "NodePlan") -> dict[str, Any]:
         "log": {"level": plan.log_level, "format": plan.log_format} | _access(worker.access),
         "store": {"path": plan.store.path or "off", "flush": _duration(plan.store.flush)},
         "metrics": _metrics(plan.metrics),
+        **({"acme": _acme(plan.acme)} if plan.acme.certificates else {}),
         "listener": [_listener(each) for each in worker.listeners],
     } | ({"route": routes} if (routes := [route_values(*each) for each in all_routes(plan)]) else {})  # fmt: skip
 
@@ -84,6 +85,13 @@ def _metrics(plan: "MetricsPlan") -> dict[str, Any]:
         "otlp": shown_url(plan.otlp) if plan.otlp else "off",
         "export_interval": _duration(plan.export_interval),
     }  # fmt: skip
+
+
+def _acme(acme: "AcmePlan") -> dict[str, Any]:
+    names = [list(each.names) for each in acme.certificates]
+    said = {"directory": acme.directory, "challenge": acme.challenge, "storage": acme.storage}
+    given = {"email": acme.email, "ca": acme.ca}
+    return {"domains": names} | said | {key: value for key, value in given.items() if value}
 
 
 def _access(access: "AccessPlan") -> dict[str, Any]:

@@ -14,7 +14,18 @@ from acme import errors, messages
 from cryptography import x509
 
 from penstock.config.plan import AcmePlan, CertificatePlan
-from penstock.node.acme.client import ANSWER_BYTES, DETAIL_CHARACTERS, Errand, IssueError, chain_of, issue, told, wished
+from penstock.node.acme.client import (
+    ANSWER_BYTES,
+    DETAIL_CHARACTERS,
+    Errand,
+    IssueError,
+    _Issue,
+    _token,
+    chain_of,
+    issue,
+    told,
+    wished,
+)
 from penstock.node.acme.minting import new_key, placeholder
 from penstock.node.acme.storage import prepare
 from penstock.testing.certificates import Authority
@@ -162,3 +173,69 @@ def test_errors_are_told_in_the_servers_words():
     assert told(error) == told(errors.IssuanceError(error)) == "caa: CAA forbids it"
     assert "180 s" in told(errors.TimeoutError())
     assert told(OSError()) == "OSError"
+
+
+def authorization(*challenges, status="pending"):
+    """Return an authorization of NAME, as a server would tell it."""
+    body = {"identifier": {"type": "dns", "value": NAME}, "status": status, "challenges": list(challenges)}
+    return messages.AuthorizationResource(body=messages.Authorization.from_json(body), uri="https://x/1")
+
+
+def challenge(kind, token="A" * 43, **more):
+    """Return a challenge in the server's words."""
+    return {"type": kind, "url": "https://x/2", "status": "pending", "token": token} | more
+
+
+@pytest.mark.parametrize("token", ["../../etc/passwd", "short", "a" * 257, "a b" * 10, "", 5, None])
+def test_a_token_that_is_none_is_refused(token):
+    """A token becomes a path and a name: what is not base64url, or too short or too long, is not answered."""
+    (found,) = authorization(challenge("tls-alpn-01", token)).body.challenges
+    with pytest.raises(IssueError, match="token is none"):
+        _token(found)
+
+
+def test_the_wanted_challenge_is_chosen(tmp_path):
+    """Of those that are offered; without it, those are told."""
+    issuing = _Issue(errand(tmp_path, "https://x/"), None)
+    chosen = issuing._challenge(authorization(challenge("dns-01"), challenge("http-01")))
+    assert chosen.chall.typ == "http-01"
+    with pytest.raises(IssueError, match=r"a\.example\.com: the server offers no http-01, but dns-01, tls-alpn-01"):
+        issuing._challenge(authorization(challenge("dns-01"), challenge("tls-alpn-01")))
+
+
+class Polled:
+    """Stands in for the client: an authorization that is as it is each time."""
+
+    def __init__(self, *turns):
+        self.turns = list(turns)
+
+    def poll(self, _):
+        """Return the next state."""
+        return self.turns.pop(0), requests.Response()
+
+
+def test_a_refusal_is_told_in_the_servers_words(tmp_path):
+    """Its kind and its detail, or what else is known; and who is stopped waits no longer."""
+    issuing = _Issue(errand(tmp_path, "https://x/"), None)
+    error = {"type": "urn:ietf:params:acme:error:connection", "detail": "refused"}
+    for answer, what in (
+        (authorization(challenge("http-01", error=error), status="invalid"), "http-01 failed: connection: refused"),
+        (authorization(status="deactivated"), "http-01 failed: the authorization is deactivated"),
+    ):
+        issuing._client = Polled(answer)
+        with pytest.raises(IssueError, match=f"{NAME}: {what}"):
+            issuing._await_valid(authorization())
+    issuing._errand.stop.set()
+    issuing._client = Polled(authorization(status="pending"))
+    with pytest.raises(IssueError, match="stopped"):
+        issuing._await_valid(authorization())
+    issuing._client = Polled(authorization(status="valid"))
+    issuing._await_valid(authorization())
+
+
+def test_a_broken_account_is_told(tmp_path):
+    """Whose file it is: it is not made anew, since the account would be lost."""
+    broken = errand(tmp_path, "https://127.0.0.1:1/dir")
+    Path(broken.plan.storage, "account.key").write_text("nonsense")
+    with pytest.raises(IssueError, match="holds no key of an account"):
+        issue(broken)

@@ -119,7 +119,10 @@ class _Network(ClientNetwork):
     """Requests with bounds; remembers for how long the server wants to be left alone."""
 
     def __init__(self, plan: AcmePlan) -> None:
-        key = JWKEC(key=account_key(plan))
+        try:
+            key = JWKEC(key=account_key(plan))
+        except ValueError as error:
+            raise IssueError(str(error)) from error
         super().__init__(
             key,
             alg=ES256,
