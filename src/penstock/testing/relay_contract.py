@@ -27,37 +27,63 @@ class RelayContract:
 
     Attributes:
         engine: `never` for the shared buffer, `always` for kernel pipes.
+        moved: What the last exchange had on the client's wire, from and to the client.
     """
 
     engine = "never"
+    moved: tuple[int, int] = (0, 0)
 
     def run(self, port: int, **more: Any) -> AbstractContextManager[Bench]:
         """Return a bench with one TCP listener that sends to `port`."""
         return bench(listener("main", "tcp", port), splice=self.engine, **more)
+
+    def connect(self, plane: Bench) -> Any:
+        """Return a client that does what a plain socket does."""
+        return plane.connect()
+
+    def wire(self, client: Any, sent: int, received: int) -> tuple[int, int]:
+        """Return what of a client was on the wire: what it sent and received, with all that its transport adds."""
+        return sent, received
+
+    def exchange(self, plane: Bench, data: bytes) -> bytes:
+        """Send `data` through the plane from a thread of its own, and return all that comes back."""
+        with self.connect(plane) as client:
+            client.settimeout(30)
+
+            def send() -> None:
+                client.sendall(data)
+                client.shutdown(socket.SHUT_WR)
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            got = read_all(client)
+            sender.join()
+            self.moved = self.wire(client, len(data), len(got))
+            return got
 
     def test_echo_of_any_size_is_exact(self) -> None:
         """Whatever the client sends comes back unchanged, and all four counters say how much it was."""
         with serving(echo) as target, self.run(target.port) as plane:
             for size in (0, 1, 17, 16_384, 262_144, 262_145, BIG):
                 data = random.Random(size).randbytes(size)
-                got = exchange(plane, data)
+                got = self.exchange(plane, data)
                 assert got == data
                 row = plane.ended(1 + len([s for s in (0, 1, 17, 16_384, 262_144, 262_145, BIG) if s < size]))[-1]
-                assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (size,) * 4
+                assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (*self.moved, size, size)
                 assert row.outcome == COMPLETE
 
     def test_server_speaks_first(self) -> None:
         """A target that speaks first is heard, though the client has said nothing."""
-        with serving(saying(b"220 ready\r\n")) as target, self.run(target.port) as plane, plane.connect() as client:
+        with serving(saying(b"220 ready\r\n")) as target, self.run(target.port) as plane, self.connect(plane) as client:
             assert read_all(client) == b"220 ready\r\n"
             client.shutdown(socket.SHUT_WR)
-            assert plane.ended()[0].client_tx == 11
+            assert plane.ended()[0].client_tx == self.wire(client, 0, 11)[1]
 
     def test_early_bytes_and_end_of_file_are_not_lost(self) -> None:
         """Bytes and the end of file that come before the target stands reach it."""
         with serving(echo) as target, self.run(target.port) as plane:
             for _ in range(50):
-                with plane.connect() as client:
+                with self.connect(plane) as client:
                     client.sendall(b"early")
                     client.shutdown(socket.SHUT_WR)
                     assert read_all(client) == b"early"
@@ -71,7 +97,7 @@ class RelayContract:
             read_all(sock)
             sock.sendall(answer)
 
-        with serving(answer_at_the_end) as target, self.run(target.port) as plane, plane.connect() as client:
+        with serving(answer_at_the_end) as target, self.run(target.port) as plane, self.connect(plane) as client:
             client.sendall(b"question")
             client.shutdown(socket.SHUT_WR)
             assert read_all(client) == answer
@@ -79,7 +105,7 @@ class RelayContract:
     def test_client_that_never_reads_holds_one_buffer(self) -> None:
         """What is held for an end that does not read is at most one buffer, and the sender is stopped."""
         gate = threading.Event()
-        with serving(until_released(gate)) as target, self.run(target.port) as plane, plane.connect() as client:
+        with serving(until_released(gate)) as target, self.run(target.port) as plane, self.connect(plane) as client:
             client.setblocking(False)
             sent = fill(client)
             row = plane.rows()[0]
@@ -100,15 +126,15 @@ class RelayContract:
             reader.join()
 
         with serving(cross) as target, self.run(target.port) as plane:
-            assert exchange(plane, up) == down
+            assert self.exchange(plane, up) == down
             wait_for(lambda: got)
             assert got == [up]
             row = plane.ended()[0]
-            assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (BIG,) * 4
+            assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (*self.moved, BIG, BIG)
 
     def test_slow_reader_that_has_half_closed_gets_all(self) -> None:
         """A client that has said all and reads late gets everything, though the target has long closed."""
-        with serving(saying(bytes(BIG))) as target, self.run(target.port) as plane, plane.connect() as client:
+        with serving(saying(bytes(BIG))) as target, self.run(target.port) as plane, self.connect(plane) as client:
             client.shutdown(socket.SHUT_WR)
             wait_for(lambda: plane.rows() and plane.rows()[0].client_tx > 0)
             assert len(read_all(client)) == BIG
@@ -120,7 +146,7 @@ class RelayContract:
             self._urge(lengths)
 
     def _urge(self, lengths: tuple[int, ...]) -> None:
-        with serving(echo) as target, self.run(target.port) as plane, plane.connect() as client:
+        with serving(echo) as target, self.run(target.port) as plane, self.connect(plane) as client:
             sent = b""
             if self.engine == "always":  # so that the pipes are in use
                 client.sendall(b"x")
@@ -149,12 +175,12 @@ class RelayContract:
             sock.shutdown(socket.SHUT_WR)
             read_all(sock)
 
-        with serving(urge) as target, self.run(target.port) as plane, plane.connect() as client:
+        with serving(urge) as target, self.run(target.port) as plane, self.connect(plane) as client:
             assert read_all(client) == b"before!" * 3 + b"behind"
 
     def test_reset_of_the_target_is_passed_on(self) -> None:
         """A target that resets leaves the client with a reset, and the outcome says who it was."""
-        with serving(reset) as target, self.run(target.port) as plane, plane.connect() as client:
+        with serving(reset) as target, self.run(target.port) as plane, self.connect(plane) as client:
             client.sendall(b"hello")
             assert is_reset(client)
             assert who_ended(plane) is EndedBy.TARGET
@@ -169,7 +195,7 @@ class RelayContract:
                 seen.set()
 
         with serving(watch) as target, self.run(target.port) as plane:
-            client = plane.connect()
+            client = self.connect(plane)
             client.sendall(b"hello")
             assert client.recv(100) == b"hello"
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -180,7 +206,7 @@ class RelayContract:
     def test_idle_connection_ends(self) -> None:
         """A connection without a byte for the idle timeout ends as the client's timeout."""
         with serving(echo) as target, self.run(target.port, timeouts=quick(idle=0.3)) as plane:
-            with plane.connect() as client:
+            with self.connect(plane) as client:
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
                 assert read_all(client) == b""
@@ -188,7 +214,12 @@ class RelayContract:
 
     def test_operator_closes_one_connection(self) -> None:
         """An order to close ends that connection and no other."""
-        with serving(echo) as target, self.run(target.port) as plane, plane.connect() as one, plane.connect() as two:
+        with (
+            serving(echo) as target,
+            self.run(target.port) as plane,
+            self.connect(plane) as one,
+            self.connect(plane) as two,
+        ):
             for client in (one, two):
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
@@ -204,7 +235,7 @@ class RelayContract:
             before = len(plane.worker.reactor.table)
             for number in range(200):
                 data = bytes([number])
-                assert exchange(plane, data) == data
+                assert self.exchange(plane, data) == data
             plane.ended(200)
             assert plane.worker.ledger.open_rows == 0
             assert wait_for(lambda: len(plane.worker.reactor.table) == before, "the descriptors to be closed")
@@ -215,22 +246,6 @@ def who_ended(plane: Bench) -> EndedBy:
     outcome = plane.ended()[0].outcome
     assert outcome is not None
     return outcome.ended_by
-
-
-def exchange(plane: Bench, data: bytes) -> bytes:
-    """Send `data` through the plane from a thread of its own, and return all that comes back."""
-    with plane.connect() as client:
-        client.settimeout(30)
-
-        def send() -> None:
-            client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
-
-        sender = threading.Thread(target=send)
-        sender.start()
-        got = read_all(client)
-        sender.join()
-        return got
 
 
 def fill(sock: socket.socket) -> int:
