@@ -57,6 +57,7 @@ from penstock.dataplane.requests import cut_off
 from penstock.dataplane.route import Route
 from penstock.dataplane.telling import AT_ONCE
 from penstock.dataplane.tls import TlsSocket
+from penstock.dataplane.tls_ends import ToTls
 from penstock.dataplane.udp import Association, associate
 from penstock.metrics.ledger import (
     CLIENT_RX,
@@ -348,7 +349,8 @@ class Connection(Deadlines):
 
     def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
         """Take a connected socket as the target's end."""
-        self.target = target = End(self, sock, fd, self.row + TARGET_RX, self.row + TARGET_TX)
+        kind = End if self.secure is None else ToTls
+        self.target = target = kind(self, sock, fd, self.row + TARGET_RX, self.row + TARGET_TX)
         target.watches_out = True
         self._target_pending = mask
         self.worker.reactor.table[fd] = target

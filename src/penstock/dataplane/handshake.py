@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.dataplane.reactor import IN
 from penstock.dataplane.tls import TlsSocket
+from penstock.dataplane.tls_ends import FromTls
 from penstock.metrics.ledger import APART, SCOPE
 from penstock.protocols.tls_alert import Alert, serialize_alert
 
@@ -52,9 +53,8 @@ class Handshake:
     def ready(self, fd: int, mask: int) -> None:
         """Go on: something may be read or written."""
         try:
-            self._sock.shake()
-        except BlockingIOError:
-            return
+            if not self._sock.shake():
+                return
         except OSError as error:
             self.failed(error)
         else:
@@ -88,6 +88,7 @@ class ClientHandshake(Handshake):
         super().__init__(connection, sock, client.fd)
         self._then = then
         client.sock = connection.secure = sock
+        client.__class__ = FromTls  # all that knows the end goes on with it
         client.watches_out = True  # the socket itself asks to be told when it takes more
         before = connection.inbox.skipped, 0
         sock.secure(context, connection.worker, client.rx, client.tx, before=before)

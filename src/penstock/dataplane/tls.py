@@ -13,7 +13,7 @@ import os
 import select
 import ssl
 import termios
-from _socket import IPPROTO_TCP, MSG_DONTWAIT, SHUT_WR
+from _socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_MORE, SHUT_WR
 from _socket import socket as RawSocket
 from socket import socketpair
 from struct import Struct
@@ -55,7 +55,7 @@ _FIN_CAME = frozenset((6, 8, 9, 11))
 unless a reset led there."""
 
 _QUEUED = Struct("=i")
-_BLOCKED = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+BLOCKED = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Detour:
@@ -103,12 +103,18 @@ class TlsSocket(RawSocket):
     Attributes:
         asked: The name that the client asked for in its hello (SNI); empty for none.
         rx, tx: Words of the ledger that count it; whoever uses the socket adds the plain bytes.
+        read, write: OpenSSL's own calls, and what whoever makes them (dataplane/tls_ends.py) has to keep true:
+        extra: Wire bytes that a record adds; 0 before both agree.
+        counted_rx, counted_tx: Wire bytes that were counted.
+        in_a_row: Reads since the last write.
+        blocked: Whether a write has yet to be made again.
+        news: The end, or an error, that came behind some bytes; False for none.
+        fd, modify: Its descriptor, and what changes the events that it is watched for.
     """
 
     __slots__ = (
-        "__weakref__", "_blocked", "_counted_rx", "_counted_tx", "_detour", "_extra", "_fd", "_fin", "_in_a_row",
-        "_modify", "_news", "_pending", "_reactor", "_read", "_said", "_tls", "_words", "_write", "asked", "rx",
-        "tx",
+        "__weakref__", "_detour", "_fin", "_pending", "_reactor", "_said", "_tls", "_words", "asked", "blocked",
+        "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "modify", "news", "read", "rx", "tx", "write",
     )  # fmt: skip
 
     def secure(
@@ -134,38 +140,41 @@ class TlsSocket(RawSocket):
         self.setblocking(False)  # OpenSSL calls read(2) and write(2), which know no MSG_DONTWAIT
         wrap = cast(Any, context)._wrap_socket  # the calls of ssl.SSLSocket would cost three frames each
         self._tls: Any = wrap(self, context.protocol is ssl.PROTOCOL_TLS_SERVER, server_name)
-        self._read, self._write, self._pending = self._tls.read, self._tls.write, self._tls.pending
-        self._reactor, self._modify, self._detour = worker.reactor, worker.reactor.epoll.modify, worker.detour
+        self.read, self.write, self._pending = self._tls.read, self._tls.write, self._tls.pending
+        self._reactor, self.modify, self._detour = worker.reactor, worker.reactor.epoll.modify, worker.detour
         self._words, self.rx, self.tx = worker.words, rx, tx
         self.asked = ""
-        self._fd = self.fileno()
-        self._extra = self._in_a_row = 0
-        self._said = self._blocked = self._fin = False
-        self._counted_rx, self._counted_tx = before
-        self._news: OSError | bool = False
+        self.fd = self.fileno()
+        self.extra = self.in_a_row = 0
+        self._said = self.blocked = self._fin = False
+        self.counted_rx, self.counted_tx = before
+        self.news: OSError | bool = False
 
     def choose(self, context: ssl.SSLContext) -> None:
         """Go on with another context; for its SNI callback."""
         self._tls.context = context
 
-    def shake(self) -> None:
+    def shake(self) -> bool:
         """
         Go on with the handshake.
 
+        Returns:
+            Whether both agree; False if the other end must do something first.
+
         Raises:
-            BlockingIOError: If the other end must do something first.
             OSError: If it has failed; OpenSSL has sent the alert.
         """
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            raise BlockingIOError from None
+            return False
         except ssl.SSLWantWriteError:  # a certificate chain is longer than the socket's buffer: hardly ever
-            self._modify(self._fd, TLS_BOTH)
-            raise BlockingIOError from None
-        self._modify(self._fd, TLS_IN)  # if it said more right behind its handshake, that makes an edge
+            self.modify(self.fd, TLS_BOTH)
+            return False
+        self.modify(self.fd, TLS_IN)  # if it said more right behind its handshake, that makes an edge
         version = self._tls.version()
-        self._extra = OVERHEAD_1_3 if version == "TLSv1.3" else overhead_1_2(self._tls.cipher()[0])
+        self.extra = OVERHEAD_1_3 if version == "TLSv1.3" else overhead_1_2(self._tls.cipher()[0])
+        return True
 
     @property
     def version(self) -> str:
@@ -184,7 +193,7 @@ class TlsSocket(RawSocket):
 
     # What a plain socket does ----------------------------------------------------------------------------------------
 
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:  # noqa: PLR0912 - a call a record would cost
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """
         Receive as much as is there and fits; less than fits means that no more is there, as with a plain socket.
 
@@ -197,52 +206,68 @@ class TlsSocket(RawSocket):
             BlockingIOError: If there is nothing.
             OSError: If the connection is broken.
         """
-        if self._news:
+        if self.news:
             return self._tell_news()
         size = nbytes or len(buffer)
-        read, total, records = self._read, 0, 0
-        self._in_a_row += 1
         try:
-            total = read(size, buffer)
-            if not total:
-                return 0
-            if total < RECORD_BYTES and total < size and self._in_a_row <= PATIENCE:
-                records = 1
-                # What is left makes an edge: an eighth of the price of being told that nothing is.
-                self._modify(self._fd, TLS_BOTH if self._blocked else TLS_IN)
-            else:
-                view = memoryview(buffer)
-                while True:
-                    if total < size or not self._pending():
-                        records += 1
-                    if total == size:
-                        break
-                    count = read(size - total, view[total:])
-                    if not count:
-                        self._remember(True)
-                        break
-                    total += count
-        except _BLOCKED:
-            if not total:
-                raise BlockingIOError from None
+            total: int = self.read(size, buffer)
+        except BLOCKED:
+            raise BlockingIOError from None
         except ssl.SSLZeroReturnError:
-            if not total:
-                return 0
+            return 0
+        return total and self.received(total, buffer, size)
+
+    def received(self, total: int, buffer: Any, size: int) -> int:
+        """
+        Count a record that was read, and see what is behind it.
+
+        Args:
+            total: Bytes of it, which are in the buffer; at least 1.
+            buffer: Takes what follows.
+            size: Bytes that fit into it.
+
+        Returns:
+            Bytes that are in the buffer now.
+        """
+        self.in_a_row += 1
+        extra = self.extra
+        if total < RECORD_BYTES and total < size and self.in_a_row <= PATIENCE:
+            # What is left makes an edge: an eighth of the price of being told that nothing is.
+            self.modify(self.fd, TLS_BOTH if self.blocked else TLS_IN)
+        else:
+            total, records = self._read_on(total, memoryview(buffer), size)
+            extra *= records
+        self._words[self.rx] += extra
+        self.counted_rx += total + extra
+        return total
+
+    def _read_on(self, total: int, view: memoryview, size: int) -> tuple[int, int]:
+        """Read until nothing is left or no more fits, and return the bytes and how many records have ended."""
+        read, records = self.read, 0
+        try:
+            while True:
+                if total < size or not self._pending():
+                    records += 1
+                if total == size:
+                    break
+                count = read(size - total, view[total:])
+                if not count:
+                    self._remember(True)
+                    break
+                total += count
+        except BLOCKED:
+            pass
+        except ssl.SSLZeroReturnError:
             self._remember(True)
         except OSError as error:
-            if not total:
-                raise
             self._remember(error)
-        extra = records * self._extra
-        self._words[self.rx] += extra
-        self._counted_rx += total + extra
-        return total
+        return total, records
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Receive at most `size` bytes; see `recv_into`. Before the handshake is over they are as they came."""
-        if not self._extra:
+        if not self.extra:
             data = super().recv(size, flags)
-            self._counted_rx += len(data)
+            self.counted_rx += len(data)
             return data
         buffer = bytearray(size)
         count = self.recv_into(buffer)
@@ -256,26 +281,38 @@ class TlsSocket(RawSocket):
             BlockingIOError: If it takes nothing.
             OSError: If the connection is broken.
         """
-        size, total, records = len(data), 0, 0
-        self._in_a_row = 0
+        self.in_a_row = 0
+        extra = self.extra
         try:
-            total, records = self._write(data), 1
-            while total < size:
-                total += self._write(memoryview(data)[total:])
-                records += 1
-            self._blocked = False
-        except _BLOCKED:
-            self._blocked = True
-            self._modify(self._fd, TLS_BOTH)
-            if not total:
-                raise BlockingIOError from None
-        except OSError:
-            if not total:
-                raise
-        extra = records * self._extra
+            total: int = self.write(data)
+            self.blocked = False
+        except BLOCKED:
+            self.block()
+            raise BlockingIOError from None
+        if total < len(data):
+            total, records = self._write_on(total, memoryview(data))
+            extra *= records
         self._words[self.tx] += extra
-        self._counted_tx += total + extra
+        self.counted_tx += total + extra
         return total
+
+    def _write_on(self, total: int, data: memoryview) -> tuple[int, int]:
+        """Write the records behind the first, and return the bytes of all and how many they are."""
+        records = 1
+        try:
+            while total < len(data):
+                total += self.write(data[total:])
+                records += 1
+        except BLOCKED:
+            self.block()
+        except OSError:
+            pass  # the next call says so
+        return total, records
+
+    def block(self) -> None:
+        """Ask to be told when the socket takes more: it did not take all."""
+        self.blocked = True
+        self.modify(self.fd, TLS_BOTH)
 
     def shutdown(self, how: int) -> None:
         """
@@ -284,10 +321,9 @@ class TlsSocket(RawSocket):
         Raises:
             OSError: If the connection is broken.
         """
-        if self._extra and not self._said:
+        if self.extra and not self._said:
             self._said = True
-            super().send(self._detour.say_goodbye(self._tls, self._fd), MSG_DONTWAIT)
-        self.settle()
+            super().send(self._detour.say_goodbye(self._tls, self.fd), MSG_DONTWAIT | MSG_MORE)  # the FIN goes with it
         self._fin = True
         super().shutdown(SHUT_WR)
 
@@ -298,7 +334,7 @@ class TlsSocket(RawSocket):
         Args:
             orderly: Whether all was said: then say close_notify first, so that nobody takes the end for a cut.
         """
-        if orderly and self._extra and not self._said:
+        if orderly and self.extra and not self._said:
             self._said = True
             try:
                 self._tls.shutdown()
@@ -310,17 +346,17 @@ class TlsSocket(RawSocket):
 
     def _remember(self, news: OSError | bool) -> None:
         """Keep the end, or the error, that came behind some bytes: no edge will announce it again."""
-        self._news = news
+        self.news = news
         self._look_again()
 
     def _look_again(self) -> None:
-        handler = self._reactor.table.get(self._fd)
+        handler = self._reactor.table.get(self.fd)
         if handler is not None:
-            self._reactor.again(handler, self._fd, IN | URGENT)
+            self._reactor.again(handler, self.fd, IN | URGENT)
 
     def _tell_news(self) -> int:
-        if isinstance(self._news, OSError):
-            raise self._news
+        if isinstance(self.news, OSError):
+            raise self.news
         return 0
 
     # Wire bytes ------------------------------------------------------------------------------------------------------
@@ -334,14 +370,14 @@ class TlsSocket(RawSocket):
             orderly: Whether, if the connection is closed by now, both ends have closed it.
         """
         received, sent = self._moved(ended=ended, orderly=orderly)
-        missing = received - self._counted_rx
+        missing = received - self.counted_rx
         if missing > 0:
             self._words[self.rx] += missing
-            self._counted_rx += missing
-        missing = sent - self._counted_tx
-        if missing > 0 and not self._fin:  # which takes a number of its own among those that wait
+            self.counted_rx += missing
+        missing = sent - self.counted_tx
+        if missing > 0:
             self._words[self.tx] += missing
-            self._counted_tx += missing
+            self.counted_tx += missing
 
     def _moved(self, *, ended: bool, orderly: bool) -> tuple[int, int]:
         """Return how many bytes the kernel has received that were read, and sent; zeros where it does not count."""
@@ -352,6 +388,8 @@ class TlsSocket(RawSocket):
         except (OSError, StructError):  # a Unix socket: plain bytes and records stand
             return 0, 0
         fin = state in _FIN_CAME or (state == _CLOSED and orderly)
+        if waiting and self._fin:  # it waits too, as the last, and has a number of its own
+            waiting -= 1
         return received - fin - unread, sent - again + waiting
 
 

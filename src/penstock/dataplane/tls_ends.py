@@ -1,0 +1,120 @@
+"""
+The two ends of a relay whose client speaks TLS to us.
+
+They do what `End` does, but call OpenSSL themselves where one record is all there is, as for most requests and answers:
+a `TlsSocket` that looks like a plain one costs two calls of Python for each. All else goes the way of `End`.
+"""
+
+import ssl
+from _socket import MSG_DONTWAIT
+from typing import cast
+
+from penstock.base.bounds import RELAY_BUFFER_BYTES
+from penstock.dataplane.reactor import HANGUP, URGENT
+from penstock.dataplane.relay import End
+from penstock.dataplane.tls import BLOCKED, PATIENCE, RECORD_BYTES, TLS_IN, TlsSocket
+from penstock.metrics.ledger import DOUBT_MASK, H_DOUBT
+
+
+class FromTls(End):
+    """The client's end: what comes from it was in records."""
+
+    __slots__ = ()
+
+    def pump(self, sink: End, mask: int) -> None:
+        """Move bytes to `sink` as `End.pump` does."""
+        sock = cast(TlsSocket, self.sock)
+        if sock.news or sock.blocked:
+            super().pump(sink, mask)
+            return
+        connection = self.connection
+        worker = connection.worker
+        words, view = worker.words, worker.view
+        connection.seen = worker.reactor.now
+        try:
+            count = sock.read(RELAY_BUFFER_BYTES, view)
+        except BLOCKED:
+            return
+        except ssl.SSLZeroReturnError:
+            self.ended()
+            return
+        except OSError:
+            connection.broken(self)
+            return
+        if not count:
+            self.ended()
+            return
+        if count < RECORD_BYTES and sock.in_a_row < PATIENCE:  # as TlsSocket.received does
+            sock.in_a_row += 1
+            wire = count + sock.extra
+            sock.counted_rx += wire
+            words[self.rx] += wire
+            sock.modify(sock.fd, TLS_IN)
+        else:
+            count = sock.received(count, view, RELAY_BUFFER_BYTES)
+            words[self.rx] += count
+        words[H_DOUBT] = sink.note + ((words[sink.tx] + count) & DOUBT_MASK)
+        try:
+            sent = sink.sock.send(view[:count], MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            connection.broken(sink)
+            return
+        words[sink.tx] += sent
+        if sent < count:
+            words[H_DOUBT] = 0
+            sink.hold(bytes(view[sent:count]))
+        elif count == RELAY_BUFFER_BYTES:
+            super().pump(sink, mask)
+
+
+class ToTls(End):
+    """The target's end: what comes from it goes into records."""
+
+    __slots__ = ()
+
+    def pump(self, sink: End, mask: int) -> None:
+        """Move bytes to `sink` as `End.pump` does."""
+        connection = self.connection
+        worker = connection.worker
+        words, view = worker.words, worker.view
+        connection.seen = worker.reactor.now
+        try:
+            count = self.sock.recv_into(view, 0, MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            connection.broken(self)
+            return
+        if not count:
+            self.ended()
+            return
+        words[self.rx] += count
+        words[H_DOUBT] = sink.note + ((words[sink.tx] + count) & DOUBT_MASK)
+        sock = cast(TlsSocket, sink.sock)
+        try:
+            if count <= RECORD_BYTES and not sock.blocked:  # as TlsSocket.send does
+                sent = sock.write(view[:count])
+                sock.in_a_row = 0
+                wire = sent + sock.extra
+                sock.counted_tx += wire
+                words[sink.tx] += wire
+            else:
+                sent = sock.send(view[:count])
+                words[sink.tx] += sent
+        except BLOCKED:
+            sock.block()
+            sent = 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            connection.broken(sink)
+            return
+        if sent < count:
+            words[H_DOUBT] = 0
+            sink.hold(bytes(view[sent:count]))
+        elif count == RELAY_BUFFER_BYTES or mask & URGENT:
+            super().pump(sink, mask)
+        elif mask & HANGUP:
+            self.ended()
