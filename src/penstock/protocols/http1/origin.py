@@ -9,7 +9,7 @@ import re
 
 from msgspec import Struct
 
-from penstock.base.bounds import HTTP_REQUEST_LINE_BYTES
+from penstock.protocols.http1.blocks import Blocks, split_plain
 from penstock.protocols.http1.errors import BadRequest
 from penstock.protocols.http1.fields import Fields, end_to_end, read_fields, without
 from penstock.protocols.http1.framing import NO_BODY, Framing
@@ -60,11 +60,8 @@ class _Block(Struct, frozen=True, gc=False):
     keep_alive: bool
 
 
-_BLOCKS: dict[bytes, _Block] = {}
-_BLOCKS_REMEMBERED = 1_024
-_BLOCK_BYTES = 1_024
+_BLOCKS: Blocks[_Block] = Blocks()
 
-_KNOWN_METHODS = frozenset((b"GET", b"HEAD", b"DELETE"))
 _KNOWN_TARGET = re.compile(rb"/[!\x22\x24-\x7e]*")
 
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
@@ -108,7 +105,7 @@ def parse_origin(head: bytes) -> OriginRequest:
         kept = without(kept, _EXPECT)  # such a client knows no interim response (RFC 9110 section 10.1.1)
     kept = kept[:-4] + _UPGRADES if upgrade else kept[:-4]
     if framing is NO_BODY and not (http_1_0 or upgrade or fields.expects) and fields.host == authority:
-        _remember(lines, _Block(authority, host, port, kept, keep_alive))
+        _BLOCKS.remember(lines, _Block(authority, host, port, kept, keep_alive))
     return OriginRequest(
         method, path, forwarded, authority, host, port, kept, framing, keep_alive, http_1_0, upgrade
     )  # fmt: skip
@@ -116,24 +113,14 @@ def parse_origin(head: bytes) -> OriginRequest:
 
 def _parse_known(line: bytes, block: _Block) -> OriginRequest | None:
     """Return the request of this line and fields that are known; None if the line needs a closer look."""
-    parts = line.split(b" ")
-    if len(parts) != 3 or parts[0] not in _KNOWN_METHODS or parts[2] != b"HTTP/1.1":
+    parts = split_plain(line)
+    if parts is None or _KNOWN_TARGET.fullmatch(parts[1]) is None:
         return None
-    target = parts[1]
-    if _KNOWN_TARGET.fullmatch(target) is None or len(line) > HTTP_REQUEST_LINE_BYTES:
-        return None
-    path, forwarded = _path(target)
+    path, forwarded = _path(parts[1])
     return OriginRequest(
         parts[0], path, forwarded, block.authority, block.host, block.port, block.lines, NO_BODY, block.keep_alive,
         False, False,
     )  # fmt: skip
-
-
-def _remember(lines: bytes, block: _Block) -> None:
-    if len(lines) <= _BLOCK_BYTES:
-        if len(_BLOCKS) >= _BLOCKS_REMEMBERED:
-            _BLOCKS.clear()
-        _BLOCKS[lines] = block
 
 
 def _whose(method: bytes, target: bytes, fields: Fields, http_1_0: bool) -> tuple[bytes, bytes]:

@@ -10,7 +10,7 @@ import re
 
 from msgspec import Struct
 
-from penstock.base.bounds import HTTP_REQUEST_LINE_BYTES
+from penstock.protocols.http1.blocks import Blocks, split_plain
 from penstock.protocols.http1.errors import BadRequest
 from penstock.protocols.http1.fields import VIA, VIA_1_0, end_to_end, read_fields, without
 from penstock.protocols.http1.framing import NO_BODY, Framing
@@ -93,17 +93,7 @@ class Block(Struct, frozen=True, gc=False):
     credentials: bytes | None
 
 
-_BLOCKS: dict[bytes, Block] = {}
-"""
-A client repeats its fields from request to request, letter by letter, and only the request line changes: what HTTP/2's
-header compression lives on. So fields that were judged sound are remembered with what they meant, and one look-up
-stands for the judgement, a third of what a request costs.
-"""
-
-_BLOCKS_REMEMBERED = 1_024
-_BLOCK_BYTES = 1_024  # so that the memory holds a few MiB at most
-
-_KNOWN_METHODS = frozenset((b"GET", b"HEAD", b"DELETE"))
+_BLOCKS: Blocks[Block] = Blocks()
 
 _KNOWN_URL = re.compile(rb"http://([^/?#]+)(/[!\x22\x24-\x7e]*)")
 """The targets that need no second opinion: a plain scheme, a path, visible characters, no fragment."""
@@ -157,30 +147,21 @@ def parse_request(head: bytes) -> Request:
     end = _END_1_0 if http_1_0 else _END_UPGRADE if upgrade else _END
     forwarded = b"".join((method, b" ", path, b" HTTP/1.1", lines[:-2], end))
     if fields.host == authority and framing is NO_BODY and not (http_1_0 or upgrade or fields.expects):
-        _remember(head[line_end:], Block(authority, lines[:-2] + end, keep_alive, fields.credentials))
+        _BLOCKS.remember(head[line_end:], Block(authority, lines[:-2] + end, keep_alive, fields.credentials))
     return Request(method, host, port, forwarded, framing, keep_alive, http_1_0, upgrade, False, fields.credentials)
 
 
 def _parse_known(line: bytes, block: Block) -> Request | None:
     """Return the request of this line and fields that are known; None if the line needs a closer look."""
-    parts = line.split(b" ")
-    if len(parts) != 3 or parts[0] not in _KNOWN_METHODS or parts[2] != b"HTTP/1.1":
-        return None
-    match = _KNOWN_URL.fullmatch(parts[1])
-    if match is None or match[1] != block.authority or len(line) > HTTP_REQUEST_LINE_BYTES:
+    parts = split_plain(line)
+    match = None if parts is None else _KNOWN_URL.fullmatch(parts[1])
+    if parts is None or match is None or match[1] != block.authority:
         return None
     host, port = parse_authority(block.authority, 80)
     head = b"".join((parts[0], b" ", match[2], b" HTTP/1.1", block.lines))
     return Request(
         parts[0], host, port, head, NO_BODY, block.keep_alive, False, False, False, block.credentials
     )  # fmt: skip
-
-
-def _remember(lines: bytes, block: Block) -> None:
-    if len(lines) <= _BLOCK_BYTES:
-        if len(_BLOCKS) >= _BLOCKS_REMEMBERED:
-            _BLOCKS.clear()
-        _BLOCKS[lines] = block
 
 
 def _tunnel(target: bytes, framing: Framing) -> tuple[str, int]:
