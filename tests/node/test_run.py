@@ -22,11 +22,13 @@ from .conftest import FAKE_COMMAND, PATIENCE
 pytestmark = pytest.mark.system
 
 PROGRAM = """
-import sys, msgspec
+import gc, sys, msgspec
 from penstock.config.plan import NodePlan
 from penstock.node.run import run
 plan = msgspec.json.decode(sys.argv[1], type=NodePlan)
-say = lambda addresses: print(addresses.listeners["web"].port, flush=True)
+def say(addresses):
+    print(addresses.listeners["web"].port, flush=True)
+    print(gc.get_freeze_count(), flush=True)
 sys.exit(run(plan, on_ready=say, command=tuple(sys.argv[2:])))
 """
 
@@ -116,6 +118,15 @@ def test_a_signal_drains(node_plan, number):
         assert it.process.wait(PATIENCE) == 0
         assert it.said("node ended")["bytes_out"] == len(str(pid)) + 1
         assert gone(pid)
+
+
+def test_collections_pass_over_what_is_there_to_stay(node_plan):
+    """Once it serves, modules and plans are out of the collector's sight: they are many."""
+    with node(node_plan()) as it:
+        it.until_ready()
+        assert int(it.process.stdout.readline()) > 10_000
+        it.process.send_signal(signal.SIGTERM)
+        assert it.process.wait(PATIENCE) == 0
 
 
 def test_a_second_signal_ends_it_now(node_plan):

@@ -1,6 +1,7 @@
 """A node as the business of a whole process: signals in, exit code out."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses],
     signals = Signals(supervisor, log)
     try:
         await supervisor.start()
+        _settle_garbage_collector()
         notify("READY=1")
         if on_ready is not None:
             on_ready(supervisor.addresses)
@@ -62,6 +64,12 @@ async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses],
     finally:
         await supervisor.stop()
     return INTERRUPTED if signals.insisted else OK
+
+
+def _settle_garbage_collector() -> None:
+    """Let later collections pass over what is there to stay: over modules and plans, one took 20 to 40 ms of a tick."""
+    gc.collect()
+    gc.freeze()
 
 
 class Signals:
