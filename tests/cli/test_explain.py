@@ -135,3 +135,14 @@ def test_a_file_with_mistakes(penstock, tmp_path):
     (tmp_path / "penstock.toml").write_text("[node]\nx = 1\n")
     result = penstock("explain", "-l", "web")
     assert (result.exit_code, result.stdout) == (78, "")
+
+
+def test_access_rules_come_first(explain, tmp_path):
+    """What access rules refuse is said, with reason and rule, before the route that would be taken otherwise."""
+    path = tmp_path / "penstock.toml"
+    path.write_text(path.read_text() + '[[access]]\nname = "lan"\naction = "block"\ndestinations = "10.0.0.0/8"\n')
+    data = json.loads(explain("-l", "egress", "-d", "10.0.0.1:80", "--json").stdout)
+    assert data["refused"] == {"reason": "destination", "why": "access rule lan blocks it"}
+    text = explain("-l", "egress", "-d", "10.0.0.1:80").stdout
+    assert text.startswith("egress: refused (destination): access rule lan blocks it; otherwise\negress: route")
+    assert json.loads(explain("-l", "egress", "-d", "example.org:80", "--json").stdout)["refused"] is None

@@ -1,11 +1,12 @@
 """`penstock explain`: which route a connection or request would take, and why no other."""
 
 import ipaddress
+import time
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from penstock.base.addresses import parse_target, unmap
+from penstock.base.addresses import is_ip, parse_target, unmap
 from penstock.cli.options import TARGET, config_option
 from penstock.cli.output import add_row, console, emit, table
 from penstock.cli.routes import VERSIONS, match_words, outcome_words
@@ -13,6 +14,7 @@ from penstock.cli.units import printable
 
 if TYPE_CHECKING:
     from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan
+    from penstock.policy.access import Refusal
     from penstock.policy.explain import Considered, Explanation
     from penstock.policy.supposed import Question
 
@@ -54,7 +56,7 @@ class Client(click.ParamType[str]):
 @click.pass_context
 def explain(context: click.RichContext, /, config_file: str | None, **values: Any) -> None:
     """
-    Show which route a connection would take, and why no other.
+    Show whether a connection may come in, which route it would take, and why no other.
 
     It asks a configuration file; no node needs to run. Other routes are listed with the first key that does not match.
 
@@ -65,9 +67,11 @@ def explain(context: click.RichContext, /, config_file: str | None, **values: An
 
     plan = load(config_file)
     listener = _listener(context, plan, values["listener"])
-    told = explain_for(plan.worker.routes, listener, _question(context, listener, values))
-    data = answer(listener, told)
-    emit(values["form"], data, (), lambda: _show(listener, told, values["limit"]))
+    question = _question(context, listener, values)
+    told = explain_for(plan.worker.routes, listener, question)
+    refusal = judged(plan, listener, question, time.localtime())
+    data = answer(listener, told, refusal)
+    emit(values["form"], data, (), lambda: _show(listener, told, refusal, values["limit"]))
 
 
 def _listener(context: click.RichContext, plan: "NodePlan", name: str) -> "ListenerPlan":
@@ -99,13 +103,42 @@ def _question(context: click.RichContext, listener: "ListenerPlan", values: dict
     )
 
 
-def answer(listener: "ListenerPlan", told: "Explanation") -> dict[str, Any]:
+def judged(plan: "NodePlan", listener: "ListenerPlan", question: "Question", now: time.struct_time) -> "Refusal | None":
+    """
+    Return why access rules would refuse a client; None if they would not, as far as names tell.
+
+    Args:
+        plan: With the rules.
+        listener, question: What is asked.
+        now: By the clock of the machine that the node is to run on.
+    """
+    from penstock.dataplane.doorman import minute_of_week  # noqa: PLC0415
+    from penstock.dataplane.equipment import access_of  # noqa: PLC0415
+    from penstock.policy.facts import RouteFacts  # noqa: PLC0415
+    from penstock.policy.ranges import address_number  # noqa: PLC0415
+
+    host, port = question.destination, question.destination_port
+    facts = RouteFacts(
+        listener=listener.id,
+        user=question.user,
+        port=port or question.port or listener.port,
+        destination=host,
+        destination_port=port,
+    )
+    address = host if is_ip(host) else ""
+    return access_of(plan.worker, listener).refusal(
+        facts, address_number(question.client), minute_of_week(now), address
+    )
+
+
+def answer(listener: "ListenerPlan", told: "Explanation", refusal: "Refusal | None" = None) -> dict[str, Any]:
     """
     Return the whole answer, for programs.
 
     Args:
         listener: That was asked about.
         told: What is decided there.
+        refusal: What access rules say before any route is asked; None for nothing.
     """
     route = told.decision.route
     return {
@@ -114,6 +147,7 @@ def answer(listener: "ListenerPlan", told: "Explanation") -> dict[str, Any]:
         "why": told.decision.why,
         "action": route.action,
         "outcome": _outcome(route, listener),
+        "refused": None if refusal is None else {"reason": str(refusal.reason), "why": refusal.detail},
         "considered": [
             {
                 "route": each.route.name,
@@ -133,8 +167,10 @@ def _outcome(route: "RoutePlan", listener: "ListenerPlan") -> str:
     return outcome_words(route, forward=is_forward(listener))
 
 
-def _show(listener: "ListenerPlan", told: "Explanation", limit: int) -> None:
+def _show(listener: "ListenerPlan", told: "Explanation", refusal: "Refusal | None", limit: int) -> None:
     route, why = told.decision
+    if refusal is not None:
+        click.echo(printable(f"{listener.name}: refused ({refusal.reason}): {refusal.detail}; otherwise"))
     own = "" if route is not listener.route else ", the listener's own"
     click.echo(
         printable(f"{listener.name}: route {route.name}{own}: {route.action} {_outcome(route, listener)}".rstrip())

@@ -92,8 +92,13 @@ def _equip(plan: WorkerPlan, listener: ListenerPlan) -> Equipment:
         rules=rules_of(plan.routes, listener),
         trusted=None if listener.accept_proxy == "off" else Networks(listener.trusted_proxies),
         reads_hello=listener.protocol == "tls" and hello_decides(listener, concerning(plan.routes, listener)),
-        access=Access(plan.rules, listener.id, listener.port, asks=_asks(listener), private=listener.allow_private),
+        access=access_of(plan, listener),
     )
+
+
+def access_of(plan: WorkerPlan, listener: ListenerPlan) -> Access:
+    """Return who may come to a listener and go where."""
+    return Access(plan.rules, listener.id, listener.port, asks=_asks(listener), private=listener.allow_private)
 
 
 def _asks(listener: ListenerPlan) -> bool:
