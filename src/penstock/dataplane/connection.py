@@ -234,13 +234,16 @@ class Connection(Deadlines):
 
     def _wait(self, command: Need | Until | Peek) -> None:
         self.waiting = command
-        phase = Phase.DETECT if type(command) is Peek else Phase.NEGOTIATE
-        if self.exchange is None:
-            if phase is not self.phase:
-                self.enter(phase)
-        else:  # the next head has its own deadline once it has begun
+        if self.exchange is not None:  # the next head has its own deadline once it has begun
             worker = self.worker
-            self.arm(worker.reactor.now + (worker.handshake if self.inbox.data else worker.keep_alive))
+            deadline = worker.reactor.now + (worker.handshake if self.inbox.data else worker.keep_alive)
+            self.deadline, self.idle = deadline, 0
+            if deadline < self.visit:
+                self.arm(deadline)
+            return
+        phase = Phase.DETECT if type(command) is Peek else Phase.NEGOTIATE
+        if phase is not self.phase:
+            self.enter(phase)
 
     def _postpone(self, command: Need | Until | Peek) -> None:
         """Read on when the client has taken what it was told, or when others had their turn."""

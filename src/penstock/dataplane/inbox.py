@@ -43,7 +43,7 @@ class Inbox:
             ClientClosed: If no more will come.
             TooLong: If there is no delimiter within the limit.
         """
-        while self.data or self.fill():
+        while self.data or (self.pending and self.fill()):
             end = self._find(command)
             data = self.data
             if end == len(data) and type(command) is not Peek:

@@ -70,6 +70,10 @@ def hear(connection: "Connection", exchange: "HttpExchange") -> None:
         return
     if not size:
         client.eof = True
+    elif head.find(HEAD.delimiter) == size - 4:  # one whole head, and nothing behind it
+        connection.waiting = None
+        connection.step(head)
+        return
     else:
         inbox.data = head
         inbox.pending = IN if size == HANDSHAKE_READ_BYTES else 0

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.protocols.http1 import origin
 from penstock.protocols.http1.errors import BadRequest
 from penstock.protocols.http1.framing import NO_BODY, Chunked
 from penstock.protocols.http1.origin import parse_origin
@@ -35,6 +36,25 @@ def test_the_known_are_read_alike():
     first, second = request(b"GET /1 HTTP/1.1", *head), request(b"HEAD /2?q HTTP/1.1", *head)
     assert (first.lines, first.host, first.keep_alive) == (second.lines, second.host, second.keep_alive)
     assert (second.method, second.path, second.target) == (b"HEAD", "/2", b"/2?q")
+
+
+PIECES = ["/", "//", ".", "..", "a", "a.b", "%2e", "%2F", "%", "~_-", "\\", "?", "#", ";", "%41", "=", "é", "*", " "]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8))
+def test_any_target_is_read_alike_behind_known_fields(pieces):
+    """Whether fields are known changes nothing of what a target means, or whether it is refused."""
+    line = b"GET /" + "".join(pieces).encode() + b" HTTP/1.1"
+    found = []
+    for known in (False, True):
+        origin._BLOCKS.clear()
+        if known:
+            request(b"GET / HTTP/1.1", b"Host: a.example")
+        try:
+            found.append(request(line, b"Host: a.example"))
+        except BadRequest as error:
+            found.append(error.status)
+    assert found[0] == found[1]
 
 
 def test_old_clients_and_bodies():

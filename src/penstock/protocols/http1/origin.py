@@ -64,6 +64,9 @@ _BLOCKS: Blocks[_Block] = Blocks()
 
 _KNOWN_TARGET = re.compile(rb"/[!\x22\x24-\x7e]*")
 
+_PLAIN_TARGET = re.compile(rb"((?:/[\w~-][\w.~-]*)*/?)(?:\?[!\x22\x24-\x7e]*)?", re.ASCII)
+"""Those whose path rules see as it came: no escapes, no empty segments, none that begins with a dot."""
+
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 _HOST = frozenset((b"host",))
 _EXPECT = frozenset((b"expect",))
@@ -114,9 +117,16 @@ def parse_origin(head: bytes) -> OriginRequest:
 def _parse_known(line: bytes, block: _Block) -> OriginRequest | None:
     """Return the request of this line and fields that are known; None if the line needs a closer look."""
     parts = split_plain(line)
-    if parts is None or _KNOWN_TARGET.fullmatch(parts[1]) is None:
+    if parts is None:
         return None
-    path, forwarded = _path(parts[1])
+    target = forwarded = parts[1]
+    match = _PLAIN_TARGET.fullmatch(target)
+    if match is not None and match[1]:
+        path = match[1].decode("ascii")
+    elif _KNOWN_TARGET.fullmatch(target) is not None:
+        path, forwarded = _path(target)
+    else:
+        return None
     return OriginRequest(
         parts[0], path, forwarded, block.authority, block.host, block.port, block.lines, NO_BODY, block.keep_alive,
         False, False,
