@@ -41,3 +41,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415 - most who import this package ask for nothing
 
     return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    """Return the names that there are for programs, loaded or not."""
+    return sorted({*globals(), *__all__})

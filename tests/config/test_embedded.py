@@ -47,6 +47,24 @@ def test_every_mistake_is_told_at_once():
     assert all(each in said for each in ("configuration:3", "udp", "99999", "tpc", "explode")), said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"config": Listener(":1")}, "not a Listener; objects go into listeners"),
+        ({"config": [Listener(":1")]}, "not a list; objects go into listeners"),
+        ({"config": 5}, "not a int"),
+        ({"listeners": Listener(":1")}, "listeners is a list of them: listeners=[...], not a Listener"),
+        ({"routes": {"name": "r"}}, "routes is a list of them: routes=[...], not a dict"),
+        ({"listeners": ":8080"}, "listeners is a list of them: listeners=[...], not a str"),
+    ],
+)
+def test_what_stands_in_another_arguments_place_is_told(arguments, said):
+    """Objects for a configuration, and one object for a list of them, have a message that says where they go."""
+    with pytest.raises(TypeError) as found:
+        embedded(**arguments)
+    assert said in str(found.value)
+
+
 def test_a_file_that_is_missing_is_a_mistake(tmp_path):
     """A path without a file says so."""
     with pytest.raises(ConfigurationError, match="no such file"):

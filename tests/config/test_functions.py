@@ -20,6 +20,8 @@ def test_a_function_of_a_module_is_found():
         ("os:no_such_function", "os has no no_such_function"),
         ("os:path.nothing", "os has no path.nothing"),
         ("os:sep", "os:sep cannot be called"),
+        ("os:getcwdb", r"os:getcwdb\(\) cannot be called with one argument"),
+        ("os:replace", "cannot be called with one argument, the facts"),
         ("penstock.given:h0", "cannot be imported"),
     ],
 )
@@ -47,6 +49,17 @@ def test_a_given_function_is_found_until_it_is_forgotten():
     with pytest.raises(ValueError, match="cannot be imported"):
         find(first)
     forget([first, second])
+
+
+def test_a_given_function_takes_the_facts():
+    """A function that takes none, or needs more, is a mistake before anybody calls it."""
+    none, two, fine, silent = give(lambda: None), give(lambda facts, more: None), give(lambda *facts: None), give(int)
+    for wrong in (none, two):
+        with pytest.raises(ValueError, match=r"lambda.* cannot be called with one argument, the facts"):
+            find(wrong)
+    assert callable(find(fine))
+    assert find(silent) is int
+    forget([none, two, fine, silent])
 
 
 def test_an_exception_without_words_is_its_name():

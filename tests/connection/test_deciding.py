@@ -57,7 +57,8 @@ def test_an_answer_has_a_meaning(said, meant):
     ("said", "why"),
     [
         (42, "type int"),
-        ("other", "type str"),
+        ("other", r"it returned text, which is no action; Forward\(text\) sends there"),
+        (b"other", "type bytes"),
         (Forward(), "0 places"),
         (Forward(*["a:1"] * 9), "9 places"),
         (Forward("nowhere at all"), "no route and no address"),

@@ -121,7 +121,7 @@ def leaves(facts):
         (leaves, "SystemExit: 3"),
         (lambda facts: 42, "type int"),
         (lambda facts: Forward("nowhere"), "no route and no address"),
-        (lambda: True, "TypeError"),
+        (lambda facts: facts + 1, "TypeError"),
     ],
 )
 def test_a_handler_that_fails_refuses_its_connection(function, why):

@@ -183,3 +183,30 @@ def test_the_package_is_light():
     assert all(getattr(penstock, name) is not None for name in penstock.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = penstock.no_such_name
+
+
+@in_a_loop
+async def test_a_proxy_that_was_not_entered_says_so(echo):
+    """Before it is entered it is not ready, and whatever is asked of it says what to do; its repr says how it is."""
+    proxy = Penstock(listeners=[serving(echo)], name="edge")
+    assert not proxy.ready
+    assert repr(proxy) == "<Penstock edge has not started>"
+    asked = (
+        lambda: proxy.metrics, lambda: proxy.addresses, lambda: proxy.admin, proxy.connections,
+        lambda: proxy.history(60),
+    )  # fmt: skip
+    for ask_it in asked:
+        with pytest.raises(RuntimeError, match="has not started: enter it"):
+            ask_it()
+    for told in (proxy.audit, proxy.drain, proxy.wait, lambda: proxy.close_connection(1)):
+        with pytest.raises(RuntimeError, match="has not started: enter it"):
+            await told()
+    async with proxy:
+        assert repr(proxy) == "<Penstock edge serves>"
+    assert repr(proxy) == "<Penstock edge has ended>"
+    assert proxy.metrics.connections.active == 0
+
+
+def test_the_package_tells_what_it_has():
+    """Names that are loaded when they are asked for can be found before."""
+    assert set(penstock.__all__) <= set(dir(penstock))

@@ -1,6 +1,6 @@
 """The plan of a node that runs within another program: what the program gives, and nothing of its environment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +51,9 @@ def embedded(
 
     Raises:
         ConfigurationError: With every mistake at once.
+        TypeError: If `config` is of another kind, or `listeners` or `routes` is none of several.
     """
+    _check_kinds(config, listeners, routes)
     given: list[str] = []
     try:
         base = _base(config, given)
@@ -68,6 +70,17 @@ def embedded(
         forget(given)
         raise
     return Embedded(plan, given, layered)
+
+
+def _check_kinds(config: object, listeners: object, routes: object) -> None:
+    """Raise TypeError where something stands in another argument's place."""
+    if config is not None and not isinstance(config, str | Path | Mapping):
+        what = f"config is a path, the text of a configuration or its tables as a dict, not a {type(config).__name__}"
+        objects = isinstance(config, Listener | Route | list | tuple)
+        raise TypeError(f"{what}; objects go into listeners=[...] and routes=[...]" if objects else what)
+    for name, several in (("listeners", listeners), ("routes", routes)):
+        if isinstance(several, str | Mapping) or not isinstance(several, Iterable):
+            raise TypeError(f"{name} is a list of them: {name}=[...], not a {type(several).__name__}")
 
 
 def _without_socket(plan: NodePlan) -> NodePlan:

@@ -35,10 +35,10 @@ def find(name: str) -> Callable[..., Any]:
         name: `module:function`; the function's name may have dots. Imports the module.
 
     Raises:
-        ValueError: If it cannot be imported or called; the message says why.
+        ValueError: If it cannot be imported, or called with one argument; the message says why.
     """
     if (given := _given.get(name)) is not None:
-        return given
+        return _called_with_one(getattr(given, "__qualname__", type(given).__name__), given)
     module, _, path = name.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -51,7 +51,22 @@ def find(name: str) -> Callable[..., Any]:
             raise ValueError(f"{module} has no {path}") from None
     if not callable(found):
         raise ValueError(f"{name} cannot be called")
-    return found  # type: ignore[no-any-return]
+    return _called_with_one(name, found)
+
+
+def _called_with_one(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that takes the facts and needs nothing else; raises ValueError for another one."""
+    from inspect import signature  # noqa: PLC0415 - workers without handlers do not need it
+
+    try:
+        takes = signature(function)
+    except (ValueError, TypeError):  # some functions in C do not say
+        return function
+    try:
+        takes.bind(None)
+    except TypeError:
+        raise ValueError(f"{name}{takes} cannot be called with one argument, the facts") from None
+    return function
 
 
 def said(error: BaseException) -> str:

@@ -175,6 +175,8 @@ def settle(said: object, command: Decide, routes: Mapping[str, RoutePlan]) -> Ve
         if not command.answers:
             raise ValueError(f"{type(said).__name__} is for requests of a reverse proxy")
         return _redirect(said) if isinstance(said, actions.Redirect) else _answer(said)
+    if isinstance(said, str):
+        raise ValueError("it returned text, which is no action; Forward(text) sends there")
     raise ValueError(f"it returned a value of the type {type(said).__name__}, which is no action")
 
 

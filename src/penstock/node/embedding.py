@@ -48,6 +48,7 @@ class Penstock:
 
     Raises:
         ConfigurationError: With every mistake at once, in `mistakes`.
+        TypeError: If an argument is of no such kind.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Penstock:
         told = embedded(config, listeners=listeners, routes=routes, sections=sections)
         self._forget = weakref.finalize(self, forget, told.given)
         self._supervisor = Supervisor(told.plan, log=log or standard_log(told.plan.log_level), base=told.base)
-        self._entered = False
+        self._entered = self._started = False
 
     async def __aenter__(self) -> "Penstock":
         """
@@ -85,6 +86,7 @@ class Penstock:
             raise RuntimeError("a Penstock can be entered once; make another one")
         self._entered = True
         await self._supervisor.start()
+        self._started = True
         return self
 
     async def __aexit__(
@@ -105,22 +107,22 @@ class Penstock:
     @property
     def addresses(self) -> Mapping[str, Endpoint]:
         """Return where each listener really listens, as (host, port) by name."""
-        return self._supervisor.addresses.listeners
+        return self._node.addresses.listeners
 
     @property
     def admin(self) -> Endpoint | None:
         """Return where the admin door is; None for none."""
-        return self._supervisor.addresses.admin
+        return self._node.addresses.admin
 
     @property
     def ready(self) -> bool:
-        """Return whether new connections are served."""
-        return self._supervisor.ready()[0]
+        """Return whether new connections are served; False before it was entered, too."""
+        return self._started and self._supervisor.ready()[0]
 
     @property
     def metrics(self) -> Metrics:
         """Return what the newest snapshot tells, which is a second old at most; ask anew for newer numbers."""
-        return Metrics(self._supervisor.snapshot())
+        return Metrics(self._node.snapshot())
 
     def connections(self, *, limit: int = PAGE, busiest: bool = False) -> list[ConnectionView]:
         """
@@ -130,7 +132,7 @@ class Penstock:
             limit: How many at most.
             busiest: Those that have moved most, instead of the oldest.
         """
-        return self._supervisor.snapshot().live.page(limit=limit, busiest=busiest).connections
+        return self._node.snapshot().live.page(limit=limit, busiest=busiest).connections
 
     def history(self, seconds: int, scope: str = NODE) -> HistoryView:
         """Return a graph, as `Metrics.history` does."""
@@ -138,22 +140,32 @@ class Penstock:
 
     async def audit(self) -> AuditView:
         """Compare open connections with the kernel, and return the whole sheet."""
-        return await self._supervisor.audit()
+        return await self._node.audit()
 
     # What it can be told ---------------------------------------------------------------------------------------------
 
     async def close_connection(self, number: int) -> bool:
         """End the connection with this id; returns whether there was one."""
-        return await self._supervisor.close_connection(number)
+        return await self._node.close_connection(number)
 
     async def drain(self) -> None:
         """Accept no more, let connections finish, cut what still runs after `timeouts.drain`; returns at the end."""
-        await self._supervisor.drain()
-        await self._supervisor.wait()
+        await self._node.drain()
+        await self._node.wait()
 
     async def wait(self) -> None:
         """Return when the proxy has ended, by `drain` or at its admin door."""
-        await self._supervisor.wait()
+        await self._node.wait()
+
+    @property
+    def _node(self) -> Supervisor:
+        if not self._started:
+            raise RuntimeError("the proxy has not started: enter it, `async with Penstock(...) as proxy`")
+        return self._supervisor
+
+    def __repr__(self) -> str:
+        state = "serves" if self.ready else "has ended" if self._started else "has not started"
+        return f"<Penstock {self._supervisor.plan.name} {state}>"
 
 
 def standard_log(level: str) -> Log:
