@@ -52,4 +52,4 @@ def test_a_wide_terminal_gets_all(penstock, secured, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     result = penstock("certificates")
     assert "CN=Some CA" in result.stdout
-    assert "2031-04-30" in result.stdout
+    assert "2031-04-30 00:00" in result.stdout

@@ -40,7 +40,9 @@ def test_a_certificate_makes_a_context(boards, tmp_path):
     pem = Path(pair.cert).read_text() + Path(pair.key).read_text()
     post(ours, Pending(certificates={"a.example.com": pem, "b.example.com": "nonsense"}))
     known = Challenges(theirs)
-    assert known.context("a.example.com") is not None
+    made = known.context("a.example.com")
+    assert made is not None
+    assert known.context("a.example.com") is made
     assert known.context("b.example.com") is None
     assert known.context("c.example.com") is None
 

@@ -54,6 +54,6 @@ def _cells(each: dict[str, Any]) -> dict[str, str]:
         "Ends": (each["not_after"] or "-")[:10],
         "Source": each["source"],
         "Issuer": each["issuer"] or "-",
-        "Renews": (each["renews_at"] or "-")[:10],
+        "Renews": (each["renews_at"] or "-")[:16].replace("T", " "),
         "Error": each["last_error"] or "-",
     }

@@ -95,6 +95,7 @@ def test_a_directory_that_is_down_is_told(tmp_path):
     """In one line, without the layers of the HTTP client."""
     with pytest.raises(IssueError, match="cannot be reached") as caught:
         issue(errand(tmp_path, "https://127.0.0.1:1/dir"))
+    assert str(caught.value).startswith("the server cannot be reached: Failed to establish a new connection")
     assert "Connection refused" in str(caught.value)
     assert caught.value.wish == 0
 

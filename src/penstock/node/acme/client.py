@@ -315,7 +315,8 @@ def _root(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         error = inner
-    return str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
+    return text.partition("): ")[2] or text  # behind the connection's own name
 
 
 def wished(response: requests.Response) -> float:
