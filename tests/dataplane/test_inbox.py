@@ -142,6 +142,19 @@ def test_end_that_comes_with_bytes_is_seen_by_a_look(post):
     assert post.reader.recv(100) == b"half a hello"
 
 
+def test_what_was_looked_at_is_announced_again(post):
+    """Once it is decided who reads, the reader gets the edges that were followed to look, and no more."""
+    post.inbox.leaves = True
+    post.writer.sendall(b"hello")
+    _edge(post)
+    assert post.inbox.take(Peek(1)) == b"hello"
+    assert not post.inbox.pending
+    post.inbox.decided()
+    assert (post.inbox.data, post.inbox.pending & IN) == (b"", IN)
+    assert not post.inbox.pending & (HANGUP | URGENT)
+    assert post.reader.recv(100) == b"hello"
+
+
 def test_bound_is_kept(post):
     """However much has arrived, no more is held than the bound and one read."""
     sender = threading.Thread(target=post.writer.sendall, args=(bytes(1 << 20),), daemon=True)

@@ -26,6 +26,28 @@ def test_all_that_match_are_told(routes, facts):
     assert {route.id for route in Ruleset(routes, DEFAULT).matching(facts)} == expected
 
 
+@given(ROUTES, FACTS)
+@settings(max_examples=300)
+def test_where_names_alone_decide_the_rest_is_not_asked(routes, facts):
+    """A route by name, asked for twice, is the one of all facts; other routes have none."""
+    rules = Ruleset(routes, DEFAULT)
+    alone = all(set(keys_of(each.match)) <= {"domains"} and set(each.match.paths) <= {"*"} for each in routes)
+    for _ in range(2):
+        found = rules.by_name(facts.host)
+        assert (found is not None) is alone
+        assert found is None or found.route is naive(routes, facts)
+
+
+def test_names_are_remembered_within_a_bound(monkeypatch):
+    """Whatever names clients make up, no more are kept."""
+    monkeypatch.setattr("penstock.policy.routes.NAMES", 3)
+    rules = Ruleset(routes_of(MatchPlan(domains=("*.a.example",))), DEFAULT)
+    for number in range(10):
+        assert rules.by_name(f"{number}.a.example").route.name == "a"
+        assert rules.by_name(f"{number}.b.example").route is DEFAULT
+        assert len(rules._names) <= 3
+
+
 def routes_of(*matches, priorities=()):
     """Routes named a, b, c and so on."""
     return tuple(

@@ -25,11 +25,12 @@ def route_of(
     rules = facts.rules
     if rules is None:
         return listener.route
-    decision = rules.decide(
+    name = host or facts.server_name
+    decision = rules.by_name(name) or rules.decide(
         RouteFacts(
             listener=listener.id,
             client=facts.client_host,
-            host=host or facts.server_name,
+            host=name,
             port=port or listener.port,
             user=user,
             destination=host if asked else "",

@@ -5,7 +5,7 @@ from _socket import MSG_DONTWAIT, MSG_PEEK
 from penstock.base.bounds import HANDSHAKE_BUFFER_BYTES, HANDSHAKE_READ_BYTES
 from penstock.connection.commands import ClientClosed, Need, Peek, TooLong, Until
 from penstock.dataplane.reactor import HANGUP, URGENT
-from penstock.dataplane.relay import RESUMED, End
+from penstock.dataplane.relay import End
 
 
 class Inbox:
@@ -23,12 +23,12 @@ class Inbox:
         leaves: Whether bytes are looked at and left to the kernel: who is to read them is not decided yet.
     """
 
-    __slots__ = ("_client", "_words", "data", "leaves", "pending", "skipped")
+    __slots__ = ("_client", "_edges", "_words", "data", "leaves", "pending", "skipped")
 
     def __init__(self, client: End, words: memoryview) -> None:
         self._client, self._words = client, words
         self.data = b""
-        self.pending = 0
+        self.pending = self._edges = 0
         self.leaves = False
         self.skipped = 0
 
@@ -111,6 +111,7 @@ class Inbox:
             client.eof = True
         else:
             client.eof = not self.data or bool(self.pending & HANGUP)
+        self._edges |= self.pending
         self.pending = 0
         return len(self.data) > before
 
@@ -118,7 +119,8 @@ class Inbox:
         """Forget what was looked at: it is still to be read."""
         if self.leaves:
             self.leaves = self._client.eof = False
-            self.data, self.pending = b"", RESUMED
+            self.data = b""
+            self.pending |= self._edges
 
     def discard(self) -> None:
         """Read and count what is there, and keep none of it."""

@@ -118,7 +118,7 @@ class Listener:
         if self._plain:
             connection.go()
         else:
-            connection.inbox.leaves = self._routed
+            connection.inbox.leaves = self._routed and self.contexts is not None
             connection.converse(self._converse(facts, self.plan))
 
     def _shake_hands(self, connection: Connection, facts: Facts, *, now: bool) -> None:

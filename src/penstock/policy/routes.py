@@ -32,6 +32,9 @@ from penstock.policy.ranges import prefix_length
 
 NO_ROUTE = "no route matches"
 
+NAMES = 1_024
+"""Names whose route is remembered where names alone decide; nginx's map_hash_max_size is 2,048."""
+
 _ANY_CLIENT = -1
 
 
@@ -65,7 +68,7 @@ class Ruleset:
         default: Taken where none matches.
     """
 
-    __slots__ = ("_default", "_leaves", "_worst")
+    __slots__ = ("_default", "_leaves", "_names", "_worst")
 
     def __init__(self, routes: Sequence[RoutePlan], default: RoutePlan) -> None:
         self._default = Decision(default, NO_ROUTE)
@@ -74,12 +77,30 @@ class Ruleset:
         grouped: dict[str, dict[str, list[Rule]]] = {}
         for rule in rules:
             grouped.setdefault(rule.domain, {}).setdefault(rule.path, []).append(rule)
-        self._leaves = HostIndex(
-            {
-                domain: PathIndex({path: Leaf(group) for path, group in by_path.items()})
-                for domain, by_path in grouped.items()
-            }
-        )
+        leaves = {domain: {path: Leaf(group) for path, group in by_path.items()} for domain, by_path in grouped.items()}
+        self._leaves = HostIndex({domain: PathIndex(by_path) for domain, by_path in leaves.items()})
+        named = all(each.keyless and path == paths.ANY for by in leaves.values() for path, each in by.items())
+        self._names: dict[str, Decision] | None = {} if named else None
+
+    def by_name(self, host: str) -> Decision | None:
+        """
+        Return the route for a name, without asking what else is known of its client.
+
+        Args:
+            host: Any spelling.
+
+        Returns:
+            None where other facts could decide too.
+        """
+        names = self._names
+        if names is None:
+            return None
+        decision = names.get(host)
+        if decision is None:
+            if len(names) >= NAMES:
+                names.clear()
+            decision = names[host] = self.decide(RouteFacts(listener=0, host=host))
+        return decision
 
     def decide(self, facts: RouteFacts) -> Decision:
         """
@@ -122,15 +143,17 @@ class Leaf:
 
     Attributes:
         best: Rank of the first rule.
+        keyless: Whether all rules match whatever else is known.
     """
 
-    __slots__ = ("_all", "_keys", "_rules", "best")
+    __slots__ = ("_all", "_keys", "_rules", "best", "keyless")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.best = rules[0].rank
         self._rules = tuple(rules)
         self._all = (1 << len(rules)) - 1
         self._keys = tuple(_keys(rules))
+        self.keyless = not self._keys
 
     def first(self, facts: RouteFacts) -> Rule | None:
         """Return the rule of the lowest rank that matches, or None."""

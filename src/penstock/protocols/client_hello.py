@@ -7,8 +7,10 @@ encrypted hello inside (RFC 9849), whose true name is not this one. All else is 
 about which readers could disagree what was said: lengths that do not fit, and extensions that come twice.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct as Layout
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from msgspec import Struct
 
@@ -30,6 +32,8 @@ RECORD_BYTES = 16_384
 MESSAGE_HEAD_BYTES = 4
 """Type and a length of three bytes; RFC 8446 section 4."""
 
+T = TypeVar("T")
+
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 _SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS, _ENCRYPTED_CLIENT_HELLO = 0, 16, 43, 0xFE0D
@@ -39,6 +43,15 @@ _FIXED_BYTES = 34
 
 _TOO_MANY = "the hello is in too many small records"  # or it would be waited for until the deadline, in a full buffer
 
+_WHOLE_BYTES = min(RECORD_BYTES, CLIENT_HELLO_BYTES)
+
+_REMEMBERED = 1_024
+"""Values of extensions that are not read again; nginx's map_hash_max_size is 2,048. Longer ones than
+`_REMEMBERED_BYTES` are read each time."""
+
+_REMEMBERED_BYTES = 260
+
+_unpack_heads = Layout("!BHHBBH").unpack_from
 _unpack_record = Layout("!BHH").unpack_from
 _unpack_pair = Layout("!HH").unpack_from
 
@@ -90,15 +103,21 @@ class HelloReader:
         Raises:
             TlsError: If it is no hello and will be none.
         """
+        if not self._place and len(data) > RECORD_HEAD_BYTES + MESSAGE_HEAD_BYTES:
+            kind, version, size, message, high, low = _unpack_heads(data, 0)
+            if (
+                kind == _HANDSHAKE
+                and version >> 8 == 3
+                and message == _CLIENT_HELLO
+                and (high << 16 | low) + MESSAGE_HEAD_BYTES == size <= _WHOLE_BYTES
+                and len(data) >= RECORD_HEAD_BYTES + size
+            ):  # as nearly always, all is in one record
+                return parse_client_hello(data, RECORD_HEAD_BYTES + MESSAGE_HEAD_BYTES, RECORD_HEAD_BYTES + size)
         while len(data) >= self._place + RECORD_HEAD_BYTES:
             start = self._place + RECORD_HEAD_BYTES
             end = start + _record_size(data, self._place)
             if end > HANDSHAKE_BUFFER_BYTES:
                 _refuse(Alert.ILLEGAL_PARAMETER, _TOO_MANY)
-            if not self._message and len(data) >= end >= start + MESSAGE_HEAD_BYTES:
-                size = _message_size(data[start : start + MESSAGE_HEAD_BYTES])
-                if start + size == end:  # as nearly always: one record, which need not be copied
-                    return parse_client_hello(data, start + MESSAGE_HEAD_BYTES, end)
             if len(data) < end:
                 return self._wish(data, start, end)
             self._message += data[start:end]
@@ -143,8 +162,9 @@ def parse_client_hello(data: bytes, start: int, end: int) -> ClientHello:
         _cut_short()
     if data[start] != 3:
         _refuse(Alert.PROTOCOL_VERSION, "the hello's version is none of TLS")
-    place += 1 + _bounded(data[place], 32)  # session id
-    if end < place + 2:
+    session = data[place]
+    place += 1 + session
+    if session > 32 or end < place + 2:
         _cut_short()
     ciphers = data[place] << 8 | data[place + 1]
     place += 2 + ciphers
@@ -152,12 +172,13 @@ def parse_client_hello(data: bytes, start: int, end: int) -> ClientHello:
         _cut_short()
     place += 1 + (data[place] or _cut_short())  # compression methods: at least one
     found = _extensions(data, place, end)
+    name, alpn, versions = found.get(_SERVER_NAME), found.get(_ALPN), found.get(_SUPPORTED_VERSIONS)
     return ClientHello(
-        server_name=_server_name(_value(data, found[_SERVER_NAME])) if _SERVER_NAME in found else None,
-        alpn=_protocols(_value(data, found[_ALPN])) if _ALPN in found else (),
-        version=_highest(_value(data, found[_SUPPORTED_VERSIONS]))
-        if _SUPPORTED_VERSIONS in found
-        else min(data[start] << 8 | data[start + 1], TLS_1_2),  # a higher one has no meaning, RFC 8446 section 4.1.2
+        server_name=None if name is None else _remembered_name(_value(data, name)),
+        alpn=() if alpn is None else _remembered_protocols(_value(data, alpn)),
+        version=min(data[start] << 8 | data[start + 1], TLS_1_2)  # a higher one has no meaning, RFC 8446 section 4.1.2
+        if versions is None
+        else _remembered_versions(_value(data, versions)),
         has_ech=_ENCRYPTED_CLIENT_HELLO in found,
     )
 
@@ -168,10 +189,6 @@ def _refuse(alert: Alert, detail: str) -> NoReturn:
 
 def _cut_short() -> NoReturn:
     _refuse(Alert.DECODE_ERROR, "the hello's lengths do not fit")
-
-
-def _bounded(length: int, limit: int) -> int:
-    return length if length <= limit else _cut_short()
 
 
 def _check_type(kind: int) -> None:
@@ -269,3 +286,14 @@ def _highest(value: bytes) -> int:
     if best < 0:
         _refuse(Alert.PROTOCOL_VERSION, "no version that is offered is one of TLS")
     return 0x0300 | best
+
+
+def _remembering(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Return what reads the same value but once: clients repeat themselves. A malformed one is read each time."""
+    remembered = lru_cache(_REMEMBERED)(read)
+    return lambda value: remembered(value) if len(value) <= _REMEMBERED_BYTES else read(value)
+
+
+_remembered_name = _remembering(_server_name)
+_remembered_protocols = _remembering(_protocols)
+_remembered_versions = _remembering(_highest)
