@@ -45,6 +45,7 @@ COMMANDS = {
     "explain": Lazy(
         "penstock.cli.explain:explain", PREPARE, "Show which route a connection would take, and why no other."
     ),
+    "user": Lazy("penstock.cli.user:user", PREPARE, "Keep the users of a users file."),
     "completion": Lazy("penstock.cli.completion:completion", PREPARE, "Print the completion script of a shell."),
 }
 

@@ -1,0 +1,70 @@
+"""Changes of a users file: under a lock, whole or not at all, for whoever may read it already."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from penstock.config.files import read_bounded
+from penstock.config.users_file import FILE_BYTES
+
+
+def change(path: Path, how: Callable[[bytes], bytes]) -> bool:
+    """
+    Replace what a file holds, and return whether anything differs.
+
+    Two that change it at once do so one after the other. A file that is new is for our eyes alone; another one keeps
+    its owner and its mode. Whoever opens it finds all of the old or all of the new content, after a crash too.
+
+    Args:
+        path: Where it lies, or a link to it; it may be missing, its folder may not.
+        how: Returns the new content for the old one, empty where there is no file; what it raises changes nothing.
+
+    Raises:
+        OSError: If it cannot be read or written; it is then as it was.
+        ValueError: If it is no regular file, or too long.
+    """
+    path = path.resolve()
+    with _locked(path.parent) as folder:
+        try:
+            before, status = read_bounded(path, FILE_BYTES), path.stat()
+        except FileNotFoundError:
+            before, status = b"", None
+        after = how(before)
+        if after == before:
+            return False
+        _replace(path, after, status)
+        os.fsync(folder)
+    return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Hold the folder's lock: the file itself is another one after each change, and a lock's own file would stay."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _replace(path: Path, content: bytes, status: os.stat_result | None) -> None:
+    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+    try:
+        with os.fdopen(fd, "wb") as file:
+            if status is not None:
+                own = os.fstat(fd)
+                if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
+                    os.fchown(fd, status.st_uid, status.st_gid)
+                os.fchmod(fd, status.st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
