@@ -234,3 +234,37 @@ def test_routes_that_are_no_list_blame_no_listener():
     """Where the routes are unknown as a whole, no listener is blamed for having no targets."""
     config = Config.model_validate({"listener": [BARE], "route": HOLE})
     assert check(config) == []
+
+
+USERS = {"users": {"ada": "pw"}}
+
+
+@pytest.mark.parametrize(
+    ("listener", "limits", "found"),
+    [
+        ({}, {"connections_per_user": 3}, ["connections_per_user"]),
+        ({}, {"rate_per_user": "3/1s", "connections_per_user": "off"}, ["rate_per_user"]),
+        (USERS, {"connections_per_user": 3, "rate_per_user": "3/1s"}, []),
+        ({"auth": "ada:pw"}, {"connections_per_user": 3}, []),
+        (USERS, {"users": [{"name": "ada"}]}, []),
+        (USERS, {"users": [{"name": "adaa", "rate": "1/1s"}]}, [("users", 0, "name")]),
+        (USERS, {"users": [{"name": "ada"}, {"name": "ada"}]}, [("users", 1, "name")]),
+        ({}, {"connections": 50}, []),
+        ({}, {"connections": 50, "connections_per_ip": 51}, ["connections_per_ip"]),
+        ({}, {"connections": 50, "connections_per_ip": 50}, []),
+        ({}, {"connections": 50, "connections_per_ip": "off"}, []),
+    ],
+)
+def test_limits_that_could_never_apply(listener, limits, found):
+    """Limits of users that nobody is, and one of an address beyond the node's, are mistakes; defaults are none."""
+    config = {"listener": [{"listen": ":1", "protocol": "socks5"} | listener], "limits": limits}
+    keys = [each.key[1:] for each in check(Config.model_validate(config))]
+    assert keys == [each if isinstance(each, tuple) else (each,) for each in found]
+
+
+def test_a_limit_of_a_route_that_forwards_nothing():
+    """A route that answers or blocks has no use for limits."""
+    listener = {"listen": ":1", "protocol": "http", "reverse": True, "targets": ["h:1"]}
+    route = {"name": "r", "match": {"path": "/x"}, "action": "block", "limits": {"connections": 3}}
+    (mistake,) = check(Config.model_validate({"listener": [listener], "route": [route]}))
+    assert mistake.key == ("route", 0, "limits")

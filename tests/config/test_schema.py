@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.config.layers import FLAGS
+from penstock.config.limits import Limit, UserLimit
 from penstock.config.listener import Certificate, ListenerTls
 from penstock.config.model import Config, Retention
 from penstock.config.route import Match, Rewrite
@@ -28,6 +29,9 @@ TABLES = {
     "parent": Parent,
     "rewrite": Rewrite,
     "route.timeouts": RouteTimeouts,
+    "limits.users": UserLimit,
+    "listener.limits": Limit,
+    "route.limits": Limit,
 }
 
 KEYS = [f"{section}.{key}" for section in Config.model_fields for key in table_of((section,)).model_fields]

@@ -37,14 +37,22 @@ def test_every_failed_dial_ends_in_the_dial_phase(error, phase):
         DialError.NO_TARGET: (EndedBy.PROXY, Reason.DESTINATION),
         DialError.DENIED: (EndedBy.PROXY, Reason.ACCESS),
         DialError.FORBIDDEN: (EndedBy.PROXY, Reason.DESTINATION),
+        DialError.ROUTE_FULL: (EndedBy.PROXY, Reason.ROUTE_LIMIT),
+        DialError.ROUTE_BUSY: (EndedBy.PROXY, Reason.ROUTE_LIMIT),
+        DialError.USER_FULL: (EndedBy.PROXY, Reason.USER_LIMIT),
+        DialError.USER_BUSY: (EndedBy.PROXY, Reason.USER_LIMIT),
     }.get(error, (EndedBy.TARGET, None))
-    decided = Phase.DECIDE if error in (DialError.DENIED, DialError.FORBIDDEN) else Phase.DIAL
+    at_dial = (DialError.LOOP, DialError.NO_TARGET)
+    decided = Phase.DECIDE if expected[1] is not None and error not in at_dial else Phase.DIAL
     assert ending(DialFailed(error), phase) == Outcome(expected[0], decided, expected[1])
 
 
 def test_every_command_has_its_phase_or_leaves_it():
     """No command is forgotten: a new one must be put into the table or into this list."""
-    neutral = {commands.Send, commands.Answer, commands.Take, commands.Describe, commands.Login, commands.Close}
+    neutral = {
+        commands.Send, commands.Answer, commands.Take, commands.Describe, commands.Login, commands.TurnAway,
+        commands.Close,
+    }  # fmt: skip
     assert set(get_args(commands.Command)) == set(PHASES) | neutral
 
 

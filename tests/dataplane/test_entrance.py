@@ -6,7 +6,8 @@ import pytest
 
 from penstock.base.addresses import pack_ip
 from penstock.base.clock import NS
-from penstock.config.plan import LimitsPlan, RatePlan, WorkerPlan
+from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
+from penstock.config.plan import WorkerPlan
 from penstock.dataplane.entrance import (
     REFUSE_ACCESS,
     REFUSE_BAN,
@@ -16,6 +17,7 @@ from penstock.dataplane.entrance import (
     Entrance,
 )
 from penstock.dataplane.limit_table import IP, KNOWN, NODE, LimitTable, create
+from penstock.testing.workbench import listener
 
 HOST = "192.0.2.1"
 CLIENT = pack_ip(HOST)
@@ -34,11 +36,11 @@ def entrance():
     os.close(fd)
 
 
-def limited(connections=1_000, exempt=(), *, per_ip=0, rate=0):
+def limited(connections=1_000, exempt=(), *, per_ip=0, rate=0, listeners=()):
     """Return a plan with these limits."""
     plan = RatePlan(count=rate, window=MINUTE) if rate else None
     limits = LimitsPlan(connections_per_ip=per_ip, rate_per_ip=plan, exempt=tuple(exempt))
-    return WorkerPlan(listeners=(), connections=connections, limits=limits)
+    return WorkerPlan(listeners=listeners, connections=connections, limits=limits)
 
 
 def admit(entrance, host=HOST, now=NS):
@@ -103,8 +105,8 @@ def test_exempt_clients_are_counted_in_the_node_alone(entrance):
 def test_behind_a_header_the_peer_has_the_place(entrance):
     """A peer takes the node's last place, and the client that it speaks for needs no other."""
     entrance.equip(limited(1, per_ip=1))
-    assert entrance.greet() == 0
-    assert entrance.greet() == REFUSE_GLOBAL
+    assert entrance.greet(1, NS) == 0
+    assert entrance.greet(1, NS) == REFUSE_GLOBAL
     assert entrance.admit_client(CLIENT, HOST, 1, NS) == 0
     assert entrance.lease
     assert entrance.table.open_in(NODE) == 1
@@ -145,3 +147,32 @@ def test_what_is_remembered_is_bounded(entrance):
     for number in range(KNOWN + 10):
         admit(entrance, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(entrance._limited) <= KNOWN
+
+
+def test_a_listener_has_limits_of_its_own(entrance):
+    """Connections and rate of a listener count for all its clients, exempt ones too, and for no other listener."""
+    door = listener("main", limits=LimitPlan(connections=2, rate=RatePlan(count=3, window=MINUTE)))
+    entrance.equip(WorkerPlan(listeners=(door, listener("other", id=2)), connections=100))
+    assert [admit(entrance, "127.0.0.1"), admit(entrance)] == [0, 0]
+    slot = entrance.door
+    assert slot
+    assert admit(entrance) == entrance.greet(1, NS) == REFUSE_GLOBAL
+    assert entrance.why == "main has 2 connections"
+    assert entrance.door == 0
+    assert entrance.admit(CLIENT, HOST, 2, NS) == 0
+    assert entrance.door == 0
+    for answer in (0, REFUSE_RATE):
+        entrance.table.leave(slot)
+        assert admit(entrance) == answer
+    assert entrance.why == "main has had 3 in 60 s"
+    assert entrance.table.open_in(slot) == 1
+    assert entrance.table.open_in(NODE) == 4
+
+
+def test_who_is_refused_for_its_address_holds_no_place_of_the_listener(entrance):
+    """A client beyond the limit of its address gives back the place that its listener had for it."""
+    entrance.equip(limited(100, listeners=(listener("main", limits=LimitPlan(connections=9)),), per_ip=1))
+    assert admit(entrance) == 0
+    slot = entrance.door
+    assert admit(entrance) == REFUSE_IP
+    assert entrance.table.open_in(slot) == entrance.table.open_in(NODE) == 1

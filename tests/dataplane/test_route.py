@@ -30,6 +30,7 @@ class Stage:
     def __init__(self):
         self.clock, self.told = ManualClock(), []
         self.board = Board()
+        self.entrance = SimpleNamespace(table=None)
         self.reactor = Reactor(None, self.clock.monotonic_ns)
         self.report = self.told.append
 

@@ -11,15 +11,15 @@ from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.acme import acme_plan
-from penstock.config.compile_routes import compile_served
-from penstock.config.model import Config, Limits, Metrics, Timeouts
+from penstock.config.compile_routes import compile_served, limit_plan
+from penstock.config.limit_plan import LimitsPlan
+from penstock.config.limits import Limits
+from penstock.config.model import Config, Metrics, Timeouts
 from penstock.config.plan import (
     AccessPlan,
     AcmePlan,
-    LimitsPlan,
     MetricsPlan,
     NodePlan,
-    RatePlan,
     StorePlan,
     TimeoutPlan,
     WorkerPlan,
@@ -158,16 +158,14 @@ def _worker(settled: Settled, machine: Machine, workers: int, acme: AcmePlan) ->
 
 def _limits(limits: Limits) -> LimitsPlan:
     """Return what one client may have."""
-    per_ip = limits.connections_per_ip
+    per_ip = limit_plan(limits.connections_per_ip, limits.rate_per_ip)
     return LimitsPlan(
-        connections_per_ip=0 if isinstance(per_ip, str) else per_ip,
-        rate_per_ip=_rate(limits.rate_per_ip),
+        connections_per_ip=per_ip.connections,
+        rate_per_ip=per_ip.rate,
         exempt=tuple(limits.exempt),
+        per_user=limit_plan(limits.connections_per_user, limits.rate_per_user),
+        users={each.name: limit_plan(each.connections, each.rate) for each in limits.users},
     )
-
-
-def _rate(rate: tuple[int, int] | None) -> RatePlan | None:
-    return None if rate is None else RatePlan(count=rate[0], window=rate[1])
 
 
 def _timeouts(timeouts: Timeouts) -> TimeoutPlan:

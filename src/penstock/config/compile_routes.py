@@ -7,6 +7,8 @@ from penstock.base.addresses import is_loopback
 from penstock.config.access_rules import rule_names
 from penstock.config.acme import OWN_LISTENER, own_endpoint
 from penstock.config.attached import Attached
+from penstock.config.limit_plan import LimitPlan, RatePlan
+from penstock.config.limits import Limit
 from penstock.config.listener import Certificate, Listener
 from penstock.config.mistakes import Key
 from penstock.config.model import Config
@@ -124,6 +126,7 @@ class _Numbering:
             trusted_proxies=tuple(listener.trusted_proxies),
             challenge=self._challenge(service),
             allow_private=_allow_private(listener),
+            limits=_limits(listener.limits),
         )
 
     def _tls(self, listener: Listener, key: Key) -> TlsPlan | None:
@@ -220,6 +223,7 @@ def route_plan(
         handler=route.handler or "",
         handler_timeout=route.handler_timeout,
         timeouts=RouteTimeoutPlan(**route.timeouts.model_dump()),
+        limits=_limits(route.limits),
     )
 
 
@@ -328,6 +332,18 @@ def _certificate(certificate: Certificate, key: Key, attached: Attached) -> Cert
 def _allow_private(listener: Listener) -> bool:
     """Return whether clients may go to private addresses: if it was said, and else if only this machine has them."""
     return is_loopback(listener.listen.host) if listener.allow_private is None else listener.allow_private
+
+
+def limit_plan(connections: int | str, rate: tuple[int, int] | None) -> LimitPlan:
+    """Return what somebody may have."""
+    plan = None if rate is None else RatePlan(count=rate[0], window=rate[1])
+    return LimitPlan(connections=0 if isinstance(connections, str) else connections, rate=plan)
+
+
+def _limits(limit: Limit | None) -> LimitPlan | None:
+    """Return what a listener or route may have; None where nothing limits it."""
+    plan = LimitPlan() if limit is None else limit_plan(limit.connections, limit.rate)
+    return None if plan == LimitPlan() else plan
 
 
 def _users(listener: Listener) -> dict[str, str]:

@@ -6,8 +6,8 @@ KEYS = frozenset(
     {
         ("manager",), ("guard",), ("alert",),
         ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"),
-        ("listener", "users_file"), ("listener", "limits"), ("listener", "timeouts"),
-        ("route", "users_file"), ("route", "limits"),
+        ("listener", "users_file"), ("listener", "timeouts"), ("route", "users_file"),
+        *((table, "limits", key) for table in ("listener", "route") for key in ("bandwidth", "quota")),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
     }
 )  # fmt: skip

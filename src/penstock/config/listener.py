@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from penstock.base.addresses import Endpoint
 from penstock.config.kinds import FilePath, Listen, Login, Name, Password, UserName, Whole
+from penstock.config.limits import Limit
 from penstock.config.match_kinds import Network
 from penstock.config.mistakes import Wrong
 from penstock.config.table import OneOrMore, Table, written
@@ -91,6 +92,7 @@ class Listener(Table):
     accept_proxy: Literal["off", "optional", "required"] = Field(
         default="off", description="Whether a PROXY header precedes what clients say."
     )
+    limits: Limit | None = Field(default=None, description="What all its connections together may have; no limit.")
     trusted_proxies: Annotated[list[Annotated[str, Network()]], OneOrMore()] = Field(
         default=[], description="Networks whose PROXY headers are believed.", examples=[["10.0.0.0/8"]]
     )

@@ -8,15 +8,11 @@ from penstock.base import bounds
 from penstock.base.addresses import Endpoint
 from penstock.config.access import Access
 from penstock.config.acme import Acme
-from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, Rate, TargetAddress, UrlText, Whole
+from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, TargetAddress, UrlText, Whole
+from penstock.config.limits import Limits
 from penstock.config.listener import Listener
-from penstock.config.match_kinds import Network
 from penstock.config.route import Route
-from penstock.config.table import OneOrMore, Table, written
-
-CONNECTIONS = 10_000_000
-"""Most that one node can be asked to hold; each takes two descriptors, and Linux's fs.nr_open is a million."""
-
+from penstock.config.table import Table, written
 
 KEYS = 10_000
 """Most clients, users or destinations that are known by name at once; five minutes of each take 6 KB. Prometheus asks
@@ -52,19 +48,6 @@ class Admin(Table):
     )
     token_file: Annotated[str, FilePath()] | None = Field(
         default=None, description="File with the bearer token that the door demands; needed beyond loopback."
-    )
-
-
-class Limits(Table):
-    """How much the node takes."""
-
-    connections: Annotated[int, Whole(1, CONNECTIONS)] = written(100_000, "Open connections of the whole node.")
-    connections_per_ip: Annotated[int | str, Whole(1, CONNECTIONS, "off")] = written(
-        100, "Open connections of one client address."
-    )
-    rate_per_ip: Annotated[tuple[int, int] | None, Rate()] = written("300/1m", "New connections of one client address.")
-    exempt: Annotated[list[Annotated[str, Network()]], OneOrMore()] = Field(
-        default=["127.0.0.0/8", "::1"], description="Networks whose clients are not limited by address."
     )
 
 

@@ -61,6 +61,7 @@ class Listener(Struct, frozen=True):
     tls: Table | UnsetType = UNSET
     inside: Text = UNSET
     accept_proxy: Text = UNSET
+    limits: Table | UnsetType = UNSET
     trusted_proxies: OneOrMore = UNSET
     allow_private: bool | UnsetType = UNSET
 
@@ -98,6 +99,7 @@ class Route(Struct, frozen=True):
     users: Mapping[str, str] | UnsetType = UNSET
     handler: str | Callable[..., Any] | UnsetType = UNSET
     handler_timeout: Text = UNSET
+    limits: Table | UnsetType = UNSET
     timeouts: Table | UnsetType = UNSET
 
 

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from penstock.base import bounds
 from penstock.base.clock import NS
+from penstock.config.limit_plan import LimitPlan, LimitsPlan
 
 
 class TargetPlan(Struct, frozen=True, kw_only=True):
@@ -226,6 +227,7 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
         users: Passwords by user name for basic authentication; empty where no login is asked. Never logged.
         handler: `module:function` that decides.
         handler_timeout: For one of its decisions; unit ns.
+        limits: What all its connections together may have; None for no limit.
         timeouts: Deadlines of its own.
     """
 
@@ -249,6 +251,7 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
     users: dict[str, str] = {}
     handler: str = ""
     handler_timeout: int = NS
+    limits: LimitPlan | None = None
     timeouts: RouteTimeoutPlan = RouteTimeoutPlan()
 
     def __str__(self) -> str:
@@ -347,6 +350,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         trusted_proxies: Networks whose PROXY headers are believed.
         challenge: Which ACME challenge it answers, `http-01` or `tls-alpn-01`; empty for none.
         allow_private: Whether clients of a forward proxy may go to private addresses.
+        limits: What all its connections together may have; None for no limit.
     """
 
     id: int
@@ -364,6 +368,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     challenge: str = ""
     allow_private: bool = True
+    limits: LimitPlan | None = None
 
     @property
     def targets(self) -> tuple[TargetPlan, ...]:
@@ -421,34 +426,6 @@ class AccessPlan(Struct, frozen=True, kw_only=True):
     format: str = "off"
     file: str = "-"
     query: bool = True
-
-
-class RatePlan(Struct, frozen=True, kw_only=True):
-    """
-    How many may pass in which time.
-
-    Args:
-        count: That pass; 1 or more.
-        window: The time; unit ns.
-    """
-
-    count: int
-    window: int
-
-
-class LimitsPlan(Struct, frozen=True, kw_only=True):
-    """
-    How much one client may have of the node. The node's own connections stand in the WorkerPlan.
-
-    Args:
-        connections_per_ip: Open at once from one address; 0 for no limit.
-        rate_per_ip: New connections from one address; None for no limit.
-        exempt: Networks whose clients are not limited by address.
-    """
-
-    connections_per_ip: int = 0
-    rate_per_ip: RatePlan | None = None
-    exempt: tuple[str, ...] = ()
 
 
 class WorkerPlan(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from penstock.config.http_kinds import (
     Prefix,
 )
 from penstock.config.kinds import Duration, FilePath, Name, Password, UserName, Whole
+from penstock.config.limits import Limit
 from penstock.config.match_kinds import Destination, Domain, Network, PathPattern, Ports
 from penstock.config.plan import DestinationPlan
 from penstock.config.table import OneOrMore, Table, known, written
@@ -121,6 +122,7 @@ class Route(Table):
     users: dict[Annotated[str, UserName()], Annotated[SecretStr, Password()]] = Field(
         default={}, description="Passwords by user, of whom requests must prove to be one; all may."
     )
+    limits: Limit | None = Field(default=None, description="What all its connections together may have; no limit.")
     handler: Annotated[str, Handler()] | None = Field(
         default=None, description="Function that decides, as module:function.", examples=["rules:decide"]
     )

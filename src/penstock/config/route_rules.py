@@ -27,6 +27,7 @@ ONLY_FOR = {
     "parent": ("forward", "handler"),
     "rewrite": ("forward", "handler"),
     "timeouts": ("forward", "handler"),
+    "limits": ("forward", "handler"),
 }
 """Actions that have a use for a key; keys that are not here are for all."""
 

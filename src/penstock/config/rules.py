@@ -35,7 +35,7 @@ def check(config: Config) -> list[Mistake]:
     mistakes, crowded = [*_admin(config), *_limits(config), *_metrics(config.metrics)], list(_counts(config))
     if known(config.listener) and not crowded:
         served = services(config)
-        mistakes += [*_same_names(served), *_same_addresses(config)]
+        mistakes += [*_same_names(served), *_same_addresses(config), *_user_limits(config)]
         for number, service in enumerate(served):
             mistakes += listener_mistakes(number, service)
         if known(config.acme):
@@ -62,6 +62,39 @@ def _limits(config: Config) -> Iterator[Mistake]:
         most = max(workers, 1) * bounds.LEDGER_ROWS
         if connections > most:
             yield Mistake(("limits", "connections"), f"{max(workers, 1)} workers hold at most {most}", str(most))
+    per_ip = config.limits.connections_per_ip
+    written = "connections_per_ip" in config.limits.model_fields_set
+    if written and known(per_ip, connections) and isinstance(per_ip, int) and per_ip > connections:
+        what = f"is never reached: the whole node takes {connections} connections"
+        yield Mistake(("limits", "connections_per_ip"), what, str(connections))
+
+
+def _user_limits(config: Config) -> Iterator[Mistake]:
+    """Yield limits of users that nobody is, or that no login tells apart."""
+    limits = config.limits
+    if not known(config.route):
+        return
+    holders: list[Listener | Route] = [*config.listener, *config.route]
+    if not known(limits.users) or not all(known(each.users) for each in holders):
+        return
+    given = [name for name in ("connections_per_user", "rate_per_user") if getattr(limits, name) not in ("off", None)]
+    names = {name for each in holders for name in each.users}
+    logins = (each.auth for each in config.listener if each.auth is not None and known(each.auth))
+    names |= {login.get_secret_value().partition(":")[0] for login in logins}
+    if any(getattr(each, "users_file", None) is not None for each in holders):
+        return
+    for name in given if not names else ():
+        yield Mistake(("limits", name), "nobody asks who users are: no listener and no route has users")
+    first: set[str] = set()
+    for place, each in enumerate(limits.users):
+        if not known(each.name):
+            continue
+        if each.name in first:
+            yield Mistake(("limits", "users", place, "name"), "is there twice")
+        elif each.name not in names:
+            match = near(each.name, names)
+            yield Mistake(("limits", "users", place, "name"), "there is no such user", f'"{match}"' if match else "")
+        first.add(each.name)
 
 
 def _metrics(metrics: Metrics) -> Iterator[Mistake]:

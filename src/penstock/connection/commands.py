@@ -251,6 +251,17 @@ class Login(Struct, frozen=True):
     right: bool
 
 
+class TurnAway(Struct, frozen=True):
+    """
+    Tell the ledger that a request was refused whose connection goes on. Answered with None at once.
+
+    Args:
+        outcome: What the connection would have ended with.
+    """
+
+    outcome: Outcome
+
+
 RIGHT_LOGIN, WRONG_LOGIN = Login(True), Login(False)
 
 
@@ -269,7 +280,7 @@ class Close(Struct, frozen=True):
 
 Command = (
     Need | Until | Peek | Send | Answer | Take | Decide | Secure | Dial | DialAny | RelayAny | Relay | Bind | Await
-    | Associate | Datagrams | Exchange | Describe | Login | Close
+    | Associate | Datagrams | Exchange | Describe | Login | TurnAway | Close
 )  # fmt: skip
 
 Conversation = Generator[Command, Any, None]
@@ -334,6 +345,10 @@ class DialError(StrEnum):
     NO_TARGET = "no target in service"
     DENIED = "not allowed"
     FORBIDDEN = "destination not allowed"
+    ROUTE_FULL = "too many connections"
+    ROUTE_BUSY = "too many requests"
+    USER_FULL = "too many connections of this user"
+    USER_BUSY = "too many requests of this user"
     FAILED = "failed"
 
 
@@ -344,11 +359,12 @@ class DialFailed(Exception):  # noqa: N818 - it is news, not an error of ours
     Args:
         error: Of the address that came furthest.
         detail: For the log, such as the system's own message.
+        wait: After which time it may be tried again; unit s, 0 for nobody knows.
     """
 
-    def __init__(self, error: DialError, detail: str = "") -> None:
+    def __init__(self, error: DialError, detail: str = "", wait: int = 0) -> None:
         super().__init__(detail or str(error))
-        self.error = error
+        self.error, self.wait = error, wait
 
 
 class NewPlan(Exception):  # noqa: N818 - it is news, not an error of ours

@@ -60,4 +60,8 @@ _DIAL_ENDINGS = {
     DialError.NO_TARGET: Outcome(EndedBy.PROXY, Phase.DIAL, Reason.DESTINATION),
     DialError.DENIED: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ACCESS),
     DialError.FORBIDDEN: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION),
+    DialError.ROUTE_FULL: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ROUTE_LIMIT),
+    DialError.ROUTE_BUSY: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ROUTE_LIMIT),
+    DialError.USER_FULL: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.USER_LIMIT),
+    DialError.USER_BUSY: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.USER_LIMIT),
 }

@@ -35,6 +35,7 @@ from penstock.connection.commands import (
     Relay,
     Take,
     TooLong,
+    TurnAway,
     Until,
     Way,
 )
@@ -69,10 +70,15 @@ _STATUS: Mapping[DialError, int] = {
     DialError.NO_TARGET: 503,
     DialError.DENIED: 403,
     DialError.FORBIDDEN: 403,
+    DialError.ROUTE_FULL: 503,
+    DialError.ROUTE_BUSY: 429,
+    DialError.USER_FULL: 503,
+    DialError.USER_BUSY: 429,
 }
 """What a failed dial is to the client; all others are 502."""
 
 _REFUSED = frozenset((DialError.DENIED, DialError.FORBIDDEN))
+_LIMITED = frozenset((DialError.ROUTE_FULL, DialError.ROUTE_BUSY, DialError.USER_FULL, DialError.USER_BUSY))
 """What ends the connection, so that the refusal is counted by its reason."""
 
 
@@ -249,6 +255,8 @@ def unanswered(request: Request | OriginRequest, failed: DialFailed | RemoteErro
     yield _failure(failed, close=not again, head_only=request.method == b"HEAD")
     if not again:
         yield Close(ending(failed, Phase.DIAL), str(failed))
+    elif failed.error in _LIMITED:
+        yield TurnAway(ending(failed, Phase.DIAL))
     return again
 
 
@@ -276,6 +284,6 @@ def _tunnel(request: Request, ways: tuple[Way, ...], taken: RoutePlan) -> Conver
 def _failure(failed: DialFailed, *, close: bool, head_only: bool = False) -> Answer:
     """Return the answer to a request whose target could not be reached; the system's own words stay in the log."""
     status = _STATUS.get(failed.error, 502)
-    refused = failed.error in _REFUSED
+    refused = failed.error in _REFUSED or failed.error in _LIMITED
     detail = f"{failed.error}" if refused else f"no answer from the target: {failed.error}"
-    return Answer(answers.refusal(status, detail, close=close, head_only=head_only), status)
+    return Answer(answers.refusal(status, detail, close=close, head_only=head_only, wait=failed.wait), status)

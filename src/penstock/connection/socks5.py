@@ -83,6 +83,10 @@ _REPLIES = {
     DialError.NO_TARGET: wire.FAILED,
     DialError.DENIED: wire.NOT_ALLOWED,
     DialError.FORBIDDEN: wire.NOT_ALLOWED,
+    DialError.ROUTE_FULL: wire.NOT_ALLOWED,
+    DialError.ROUTE_BUSY: wire.NOT_ALLOWED,
+    DialError.USER_FULL: wire.NOT_ALLOWED,
+    DialError.USER_BUSY: wire.NOT_ALLOWED,
     DialError.FAILED: wire.FAILED,
 }
 

@@ -13,6 +13,7 @@ from penstock.dataplane.dialer import NEW_STREAM
 from penstock.dataplane.permit import ERRORS
 from penstock.dataplane.reactor import BROKEN, EDGE_BOTH, HANGUP, LEVEL_IN
 from penstock.dataplane.resolver import Answer
+from penstock.dataplane.shares import refuse
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -143,6 +144,9 @@ def bind(connection: "Connection", command: Bind) -> None:
     connection.asked = connection.worker.reactor.now
     if connection.permit is not None and (refusal := connection.permit.refuses(connection.described)) is not None:
         connection.step(None, DialFailed(ERRORS[refusal.reason], refusal.detail))
+        return
+    if connection.route.limited and (failed := refuse(connection)) is not None:
+        connection.step(None, failed)
         return
     connection.extra = binding = Binding(connection, command.host)
     binding.start()

@@ -55,6 +55,7 @@ from penstock.dataplane.relay import End, reset
 from penstock.dataplane.repeats import catch_up, hear, learn
 from penstock.dataplane.requests import cut_off
 from penstock.dataplane.route import Route
+from penstock.dataplane.shares import Places
 from penstock.dataplane.telling import AT_ONCE
 from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.tls_ends import ToTls
@@ -116,13 +117,14 @@ class Connection(Deadlines):
         dial: What is under way to its target.
         dial_began: When; unit ns.
         described: Who wants to go where, as far as it is known.
+        places: That it holds in limits of listener, route and user; None for none.
         permit: What access rules say of where it goes; None where none can say anything.
     """
 
     __slots__ = (
         "_farewell", "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail",
-        "dial", "dial_began", "exchange", "extra", "host", "inbox", "lease", "listener", "permit", "phase", "proxied",
-        "route", "row", "secure", "target", "tried", "waiting", "watch", "worker",
+        "dial", "dial_began", "exchange", "extra", "host", "inbox", "lease", "listener", "permit", "phase", "places",
+        "proxied", "route", "row", "secure", "target", "tried", "waiting", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -143,6 +145,7 @@ class Connection(Deadlines):
         self.waiting: Need | Until | Peek | None = None
         self.described: Describe | None = None
         self.permit: Permit | None = None
+        self.places: Places | None = None
         self._farewell: Farewell | None = None
         self.dial: OneDial | Approach | None = None
         self.dial_began = self._target_pending = self.asked = self.lease = 0
@@ -497,6 +500,9 @@ class Connection(Deadlines):
                 self.exchange.abandon()
         worker.ledger.end(row, worker.reactor.now, outcome)
         worker.entrance.leave(self.lease)
+        if self.places is not None:
+            self.places.give_back(worker.entrance.table)
+            self.places = None
         self.row = 0
         self._farewell = None
         worker.reactor.bury(client.fd, client.sock)

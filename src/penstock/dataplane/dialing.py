@@ -9,6 +9,7 @@ from penstock.connection.endings import ending
 from penstock.dataplane.aiming import NOBODY, after_failure, aim_at
 from penstock.dataplane.permit import ERRORS, Permit
 from penstock.dataplane.requests import conclude
+from penstock.dataplane.shares import refuse
 from penstock.metrics.ledger import DIALED, PHASE
 from penstock.policy.balance import Standing
 
@@ -20,6 +21,8 @@ def dial_target(connection: "Connection", command: DialAny | None = None) -> Non
     """Dial one of the route's targets."""
     connection.tried, connection.asked = (), connection.worker.reactor.now
     if connection.permit is not None and _forbidden(connection, connection.permit):
+        return
+    if (connection.route.limited or connection.places is not None) and _limited(connection):
         return
     standing = connection.route.next_target(connection.host)
     if standing is None:
@@ -34,6 +37,8 @@ def dial_one(connection: "Connection", command: Dial) -> None:
     connection.asked = connection.worker.reactor.now
     if connection.permit is not None and _forbidden(connection, connection.permit):
         return
+    if (connection.route.limited or connection.places is not None) and _limited(connection):
+        return
     _begin(connection, command.host, command.port)
 
 
@@ -44,6 +49,14 @@ def _forbidden(connection: "Connection", permit: Permit) -> bool:
         return False
     _unreached(connection, ERRORS[refusal.reason], refusal.detail)
     return True
+
+
+def _limited(connection: "Connection") -> bool:
+    """Refuse what limits of its route or user do not let it do; returns whether it was refused."""
+    failed = refuse(connection)
+    if failed is not None:
+        _fail(connection, failed)
+    return failed is not None
 
 
 def _dial_aimed(connection: "Connection", standing: Standing) -> None:
@@ -87,8 +100,11 @@ def dial_failed(connection: "Connection", error: DialError, detail: str) -> None
 
 
 def _unreached(connection: "Connection", error: DialError, detail: str) -> None:
-    connection.detail = detail
-    failed = DialFailed(error, detail)
+    _fail(connection, DialFailed(error, detail))
+
+
+def _fail(connection: "Connection", failed: DialFailed) -> None:
+    connection.detail = str(failed)
     if connection.conversation is None:
         connection.close(ending(failed, Phase.DIAL).pack())
     else:

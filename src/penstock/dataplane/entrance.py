@@ -1,8 +1,9 @@
 """
 The entrance: who may come in, asked once for each accepted connection before anything of it is read.
 
-Steps, cheapest and hardest first: ban, access, connections of the node, connections of the address, rate of the
-address. Each answers 0, or the packed outcome that refuses (`REFUSE_*`); the first refusal ends it.
+Steps, cheapest and hardest first: ban, access, connections of the node, connections and rate of the listener,
+connections of the address, rate of the address. Each answers 0, or the packed outcome that refuses (`REFUSE_*`); the
+first refusal ends it.
 
 Seams, for who adds a step:
 - `admit` is the whole first stage: one call a connection, microseconds. It is given the packed address (16 bytes, IPv4
@@ -13,8 +14,9 @@ Seams, for who adds a step:
 - Both are None where there is nothing to ask; whoever sets them may set others between two turns of the reactor.
 - `greet` counts a socket's peer in the node where a PROXY header is to come, which may speak for others;
   `admit_client` follows once the client is known. `admit` is both at once.
-- What a connection holds is in its `lease` and `leases`, and given back in `leave`, which `Connection.end` calls once,
-  on every path. Steps that hold nothing (bans, access, rates) have nothing to give back.
+- What a connection holds is in its `lease` (address) and `places` (listener, route, user), and given back once, by
+  `Connection.end`, on every path. Steps that hold nothing (bans, access, rates) have nothing to give back.
+- What is asked once route and user are known is the second stage: dataplane/shares.py.
 
 A client that is refused holds nothing when `admit` or `admit_client` returns, but for the place in the node that
 `greet` gave it.
@@ -22,9 +24,11 @@ A client that is refused holds nothing when `admit` or `admit_client` returns, b
 
 from collections.abc import Callable
 
+from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import WorkerPlan
-from penstock.dataplane.limit_table import IP, KNOWN, NODE, LimitTable
+from penstock.dataplane.limit_table import IP, KNOWN, LISTENER, NODE, LimitTable
+from penstock.dataplane.shares import Share
 from penstock.policy.networks import Networks
 
 REFUSE_BAN, REFUSE_ACCESS, REFUSE_GLOBAL, REFUSE_IP, REFUSE_RATE = (
@@ -51,20 +55,23 @@ class Entrance:
 
     Attributes:
         bans, access: Steps of others; None where there is nothing to ask.
+        door: The slot of the listener, where the client that was admitted last holds a place of one; else 0.
         lease: The slot of the address that was admitted last, where it holds a place of one; else 0.
         why: More of why the last one was refused, for the log; empty where the reason says all.
     """
 
     __slots__ = (
-        "_connections", "_exempt", "_limited", "_per_ip", "_rate", "_window", "access", "bans", "lease", "table", "why",
+        "_connections", "_doors", "_exempt", "_limited", "_per_ip", "_rate", "_window", "access", "bans", "door",
+        "lease", "table", "why",
     )  # fmt: skip
 
     def __init__(self, table: LimitTable) -> None:
         self.table = table
         self.bans: Bans | None = None
         self.access: Access | None = None
-        self.lease = 0
+        self.door = self.lease = 0
         self.why = ""
+        self._doors: dict[int, Share] = {}
         self._connections = self._per_ip = self._rate = self._window = 0
         self._exempt = Networks(())
         self._limited: dict[bytes, bool] = {}
@@ -76,11 +83,16 @@ class Entrance:
         self._rate = limits.rate_per_ip.count if limits.rate_per_ip else 0
         self._window = limits.rate_per_ip.window if limits.rate_per_ip else 0
         self._exempt, self._limited = Networks(limits.exempt), {}
+        self._doors = {
+            each.id: Share(self.table, LISTENER, each.name, each.limits)
+            for each in plan.listeners
+            if each.limits is not None
+        }
 
-    def greet(self) -> int:
+    def greet(self, listener: int, now: int) -> int:
         """Return 0 if a socket's peer may say for whom it comes, or the outcome that refuses it."""
         self.lease, self.why = 0, ""
-        return 0 if self.table.enter(NODE, self._connections) else REFUSE_GLOBAL
+        return self._enter(listener, now)
 
     def admit(self, ip: bytes, host: str, listener: int, now: int) -> int:
         """
@@ -97,13 +109,16 @@ class Entrance:
             return REFUSE_BAN
         if self.access is not None and (refused := self.access(ip, listener, now)):
             return refused
-        if not self.table.enter(NODE, self._connections):
-            return REFUSE_GLOBAL
+        if refused := self._enter(listener, now):
+            return refused
         limited = self._limited.get(ip)
         if limited is None:
             limited = self._look(ip, host)
         if limited and (refused := self._take(ip, now)):
             self.table.leave(NODE)
+            if self.door:
+                self.table.leave(self.door)
+                self.door = 0
             return refused
         return 0
 
@@ -118,6 +133,26 @@ class Entrance:
         if limited is None:
             limited = self._look(ip, host)
         return self._take(ip, now) if limited else 0
+
+    def _enter(self, listener: int, now: int) -> int:
+        """Take a place of the node, and of the listener where that has a limit."""
+        self.door = 0
+        if not self.table.enter(NODE, self._connections):
+            return REFUSE_GLOBAL
+        if not self._doors or (share := self._doors.get(listener)) is None:
+            return 0
+        slot = share.slot(now)
+        if slot and share.connections:
+            if not self.table.enter(slot, share.connections):
+                self.table.leave(NODE)
+                self.why = f"{share.name} has {share.connections} connections"
+                return REFUSE_GLOBAL
+            self.door = slot
+        if slot and share.rate and not self.table.count(slot, share.rate, share.window, now):
+            self.leave(self.door)
+            self.door, self.why = 0, f"{share.name} has had {share.rate} in {share.window // NS} s"
+            return REFUSE_RATE
+        return 0
 
     def leave(self, lease: int) -> None:
         """Give back a connection's place in the node, and that of its address if it has a lease of one."""

@@ -66,7 +66,7 @@ def prepare(plan: WorkerPlan, worker: "Worker") -> Prepared:
     Raises:
         StartError: If a certificate cannot be used.
     """
-    routes = Routes([*(each.route for each in plan.listeners), *plan.routes], worker)
+    routes = Routes([*(each.route for each in plan.listeners), *plan.routes], worker, plan.limits)
     return Prepared(plan, routes, {each.id: _equip(plan, each) for each in plan.listeners})
 
 

@@ -31,6 +31,7 @@ from penstock.dataplane.pool import Destination, Link
 from penstock.dataplane.reactor import ERROR, HANGUP, IN, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
 from penstock.dataplane.requests import answered
+from penstock.dataplane.shares import refuse
 from penstock.metrics.ledger import DIALED
 from penstock.policy.balance import Standing
 from penstock.protocols.http1.framing import UNTIL_CLOSE_BYTES
@@ -96,6 +97,9 @@ class HttpExchange:
         self._command, connection.asked = command, worker.reactor.now
         if connection.permit is not None and (refusal := connection.permit.refuses(connection.described)):
             connection.step(None, DialFailed(REFUSALS[refusal.reason], refusal.detail))
+            return
+        if (route.limited or connection.places is not None) and (failed := refuse(connection)) is not None:
+            connection.step(None, failed)
             return
         if command.host:
             self._destination = command.host, command.port, route.key

@@ -281,6 +281,10 @@ class LimitTable:
             words[mine] = before
         return self._count_locked(base, limit, window, now)
 
+    def uncount(self, base: int) -> None:
+        """Take back what this worker has counted last, in the same turn of its reactor."""
+        self.words[base + self._rate] -= 1
+
     def _count_locked(self, base: int, limit: int, window: int, now: int) -> bool:
         words, mine = self.words, base + self._rate
         fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, base)

@@ -21,6 +21,7 @@ from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
 from penstock.dataplane.route import Route, Routes
+from penstock.dataplane.shares import Places
 from penstock.dataplane.telling import describe
 from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import SCOPE, pack_scope, take
@@ -197,7 +198,9 @@ class Listener:
         else:
             host, port = "-", 0  # a Unix socket's client has no address
         ip, now, entrance = pack_ip(host), worker.reactor.now, self._entrance
-        refused = entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet()
+        refused = (
+            entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet(self.plan.id, now)
+        )
         if refused:
             self._send_away(sock, ip, port, refused)
             return
@@ -205,10 +208,14 @@ class Listener:
         if not row:  # what cannot be counted is not served; the ledger has counted that
             sock.close()
             entrance.leave(entrance.lease)
+            if entrance.door:
+                entrance.table.leave(entrance.door)
             worker.pause("no row of the ledger is free")
             return
         connection = Connection(worker, self, sock, fd, row, host)
         connection.lease = entrance.lease
+        if entrance.door:
+            connection.places = Places(entrance.door)
         worker.reactor.watch(fd, connection, EDGE_IN)
         try:
             if self._ordinary:

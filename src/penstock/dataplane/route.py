@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.base.errors import StartError
 from penstock.config.functions import find
+from penstock.config.limit_plan import LimitsPlan
 from penstock.config.plan import RoutePlan, TargetPlan
 from penstock.connection.commands import DialError
 from penstock.connection.rewriting import answer_changes
 from penstock.dataplane.board import EJECTED, GENERATION, HEADER_WORDS, ORDERED, OUT, WEIGHT_SHIFT
 from penstock.dataplane.contexts import make_target_context
+from penstock.dataplane.limit_table import ROUTE
 from penstock.dataplane.orders import TargetFailed
 from penstock.dataplane.reactor import FOREVER
+from penstock.dataplane.shares import Share, UserShares
 from penstock.policy.balance import FINE, Standing, whole
 from penstock.policy.balancers import BALANCERS
 from penstock.protocols.http1.changes import ChangedReader
@@ -31,6 +34,8 @@ DETAIL_CHARS = 200
 
 
 _KEYS = count(1)
+
+NO_LIMITS = LimitsPlan()
 
 
 class Route:
@@ -57,6 +62,9 @@ class Route:
         answers: Heads of answers that are known on it, and what they mean; see `response.KNOWN`.
         reader: Makes what reads an answer on it; takes what `ResponseReader` takes.
         handler: The function that decides; None where none does.
+        share: What all its connections together may have; None for no limit.
+        users: What each user may have; None for no limit.
+        limited: Whether there is either.
         connect, idle, response: Deadlines of its own; unit ns, 0 for those of the worker.
 
     Raises:
@@ -65,11 +73,14 @@ class Route:
 
     __slots__ = (
         "_balancer", "_only", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers",
-        "connect", "direct", "handler", "idle", "key", "parent_context", "plan", "pooled", "reader", "response",
-        "routes", "target_context",
+        "connect", "direct", "handler", "idle", "key", "limited", "parent_context", "plan", "pooled", "reader",
+        "response", "routes", "share", "target_context", "users",
     )  # fmt: skip
 
-    def __init__(self, plan: RoutePlan, worker: "Worker") -> None:
+    def __init__(self, plan: RoutePlan, worker: "Worker", users: UserShares | None = None) -> None:
+        self.share = None if plan.limits is None else Share(worker.entrance.table, ROUTE, plan.name, plan.limits)
+        self.users = users or None
+        self.limited = self.share is not None or self.users is not None
         self.plan, self._worker, self._words = plan, worker, worker.board.words
         target_tls, parent = plan.target_tls, plan.parent
         self.target_context = None if target_tls is None else make_target_context(target_tls)
@@ -147,17 +158,19 @@ class Routes:
     Args:
         plans: The routes of all listeners, and all that have something to match.
         worker: Whose they are.
+        limits: What users may have.
 
     Attributes:
         names: Plan by name.
     """
 
-    def __init__(self, plans: Iterable[RoutePlan], worker: "Worker") -> None:
+    def __init__(self, plans: Iterable[RoutePlan], worker: "Worker", limits: LimitsPlan = NO_LIMITS) -> None:
         self._routes: dict[tuple[int, tuple[TargetPlan, ...]], Route] = {}
+        users = UserShares(worker.entrance.table, limits)
         for plan in plans:
             key = plan.id, plan.targets
             if key not in self._routes:
-                self._routes[key] = route = Route(plan, worker)
+                self._routes[key] = route = Route(plan, worker, users)
                 route.routes = self
 
         self.names = {route.plan.name: route.plan for route in self._routes.values()}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from penstock.connection.commands import Answer, Describe, Login, Send, Take
+from penstock.connection.commands import Answer, Describe, Login, Send, Take, TurnAway
 from penstock.dataplane.requests import conclude
 from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, SCOPE, take
 
@@ -33,7 +33,11 @@ def _take(connection: "Connection", command: Take) -> None:
     words[scope] = take(words[scope], command.route.id)
 
 
+def _turn_away(connection: "Connection", command: TurnAway) -> None:
+    connection.worker.ledger.turn_away(command.outcome.pack())
+
+
 AT_ONCE: Mapping[type, Callable[["Connection", Any], None]] = MappingProxyType(
-    {Send: _send, Answer: conclude, Describe: describe, Login: _login, Take: _take}
+    {Send: _send, Answer: conclude, Describe: describe, Login: _login, Take: _take, TurnAway: _turn_away}
 )
 """What is done about each of them; the connection may have ended by then."""

@@ -24,6 +24,7 @@ from penstock.dataplane.bind import local_host
 from penstock.dataplane.dialer import literal_family
 from penstock.dataplane.reactor import EDGE_IN
 from penstock.dataplane.resolver import Answer
+from penstock.dataplane.shares import refuse
 from penstock.metrics.ledger import APART, CLIENT_RX, CLIENT_TX, SCOPE, TARGET_RX, TARGET_TX
 from penstock.protocols.socks5 import parse_datagram_head, serialize_datagram_head
 
@@ -200,6 +201,9 @@ def associate(connection: "Connection", command: Associate) -> None:
     connection.asked = connection.worker.reactor.now
     if connection.permit is not None:
         connection.permit.learn(connection.described)
+    if connection.route.limited and (failed := refuse(connection)) is not None:
+        connection.step(None, failed)
+        return
     connection.extra = association = Association(connection, command)
     association.start()
 

@@ -39,7 +39,8 @@ TALLY_BYTES = SLOTS * SLOT_WORDS * 8
 H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS = range(8)
 H_DOUBT, H_TALLIES, H_LOGINS, H_FAILED_LOGINS = range(8, 12)
 H_TURNED_AWAY = 16
-"""Clients that were refused while rows were scarce: all of them, then a word for each reason's number."""
+"""Clients that were refused while rows were scarce, and requests that were refused on connections that went on: all of
+them, then a word for each reason's number."""
 
 # Words of a row.
 STATE, CLIENT_RX, CLIENT_TX, TARGET_RX, TARGET_TX, REQUESTS, PHASE, TEXT = range(8)

@@ -19,6 +19,7 @@ _REASONS = {
     413: "Content Too Large",
     414: "URI Too Long",
     421: "Misdirected Request",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
@@ -36,22 +37,24 @@ _CHALLENGES = {
 }
 
 
-def refusal(status: int, detail: str, *, close: bool, head_only: bool = False) -> bytes:
+def refusal(status: int, detail: str, *, close: bool, head_only: bool = False, wait: int = 0) -> bytes:
     """
     Return an answer that says why there is no other.
 
     Args:
-        status: One of 400, 401, 403, 404, 405, 407, 408, 413, 414, 431, 501, 502, 503, 504, 505 and 508.
+        status: One of 400, 401, 403, 404, 405, 407, 408, 413, 414, 429, 431, 501, 502, 503, 504, 505 and 508.
         detail: One line for a human.
         close: Whether the connection ends with it.
         head_only: Whether the request was a HEAD, whose answer has no body.
+        wait: After which time it may be asked again (RFC 9110 section 10.2.3); unit s, 0 to leave that out.
     """
+    again = f"Retry-After: {wait}\r\n" if wait else ""
     body = f"penstock: {detail}\n".encode("ascii", "replace")
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
         f"Content-Type: text/plain; charset=us-ascii\r\nContent-Length: {len(body)}\r\n"
         f"Cache-Control: no-store\r\n"  # 414 and 501 may be cached without it (RFC 9110 section 15.1)
-        f"{_CHALLENGES.get(status, '')}{_ALLOWS if status == 405 else ''}{_CLOSE if close else ''}\r\n"
+        f"{_CHALLENGES.get(status, '')}{_ALLOWS if status == 405 else ''}{again}{_CLOSE if close else ''}\r\n"
     ).encode()
     return head if head_only else head + body
 

@@ -1,0 +1,48 @@
+"""What the plan says of limits: how much clients, listeners, routes and users may have."""
+
+from msgspec import Struct
+
+
+class RatePlan(Struct, frozen=True, kw_only=True):
+    """
+    How many may pass in which time.
+
+    Args:
+        count: That pass; 1 or more.
+        window: The time; unit ns.
+    """
+
+    count: int
+    window: int
+
+
+class LimitPlan(Struct, frozen=True, kw_only=True):
+    """
+    What one listener, route or user may have.
+
+    Args:
+        connections: Open at once; 0 for no limit.
+        rate: New connections, and of HTTP requests; None for no limit.
+    """
+
+    connections: int = 0
+    rate: RatePlan | None = None
+
+
+class LimitsPlan(Struct, frozen=True, kw_only=True):
+    """
+    How much one client may have of the node. The node's own connections stand in the WorkerPlan.
+
+    Args:
+        connections_per_ip: Open at once from one address; 0 for no limit.
+        rate_per_ip: New connections from one address; None for no limit.
+        exempt: Networks whose clients are not limited by address.
+        per_user: What each user may have.
+        users: What some may have instead, by name.
+    """
+
+    connections_per_ip: int = 0
+    rate_per_ip: RatePlan | None = None
+    exempt: tuple[str, ...] = ()
+    per_user: LimitPlan = LimitPlan()
+    users: dict[str, LimitPlan] = {}

@@ -1,0 +1,174 @@
+"""
+The second stage: what a route and a user may have, asked once it is known who wants what, before anything is dialed.
+
+A connection takes a place of its route and of its user at its first dial or request, and holds both to its end; one
+that goes over to another route or user gives the places back. Each connection counts in the rate, and of HTTP each
+request.
+What is refused fails as a dial that is not allowed does, so each protocol has its word for it.
+Source: docs/decisions/0015-limits.md.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from penstock.base.clock import NS
+from penstock.config.limit_plan import LimitPlan, LimitsPlan
+from penstock.connection.commands import DialError, DialFailed
+from penstock.dataplane.limit_table import ROUTE, USER, LimitTable
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+
+USERS_KNOWN = 4_096
+"""Users whose shares a worker has at hand; the others are made afresh."""
+
+FULL = {ROUTE: DialError.ROUTE_FULL, USER: DialError.USER_FULL}
+BUSY = {ROUTE: DialError.ROUTE_BUSY, USER: DialError.USER_BUSY}
+
+
+class Share:
+    """
+    What one route, user or listener may have.
+
+    Args:
+        table: Where all workers count.
+        kind: LISTENER, ROUTE or USER.
+        name: Its name, which is its key in the table: so it keeps its counts when a plan changes.
+        plan: How much.
+    """
+
+    __slots__ = ("_kind", "connections", "key", "name", "rate", "table", "window")
+
+    def __init__(self, table: LimitTable, kind: int, name: str, plan: LimitPlan) -> None:
+        self.table, self._kind, self.name = table, kind, name
+        self.key = table.key(kind, name)
+        self.connections = plan.connections
+        self.rate, self.window = (plan.rate.count, plan.rate.window) if plan.rate else (0, 0)
+
+    def slot(self, now: int) -> int:
+        """Return where it is counted; 0 where the table has no room."""
+        return self.table.slot(self.key, self._kind, self.window, now)
+
+    def full(self) -> DialFailed:
+        """Return what a connection hears that gets no place."""
+        return DialFailed(FULL[self._kind], f"{self.name} has {self.connections} connections")
+
+    def busy(self, now: int) -> DialFailed:
+        """Return what a connection or request hears that comes too soon."""
+        wait = self.table.wait(self.slot(now), self.rate, self.window, now)
+        return DialFailed(BUSY[self._kind], f"{self.name} has had {self.rate} in {self.window // NS} s", -(-wait // NS))
+
+
+class UserShares:
+    """
+    What users may have.
+
+    Args:
+        table: Where all workers count.
+        plan: For each user, and for some by name.
+    """
+
+    __slots__ = ("_known", "_named", "_plan", "_table")
+
+    def __init__(self, table: LimitTable, plan: LimitsPlan) -> None:
+        self._table, self._plan = table, plan.per_user
+        self._named: Mapping[str, LimitPlan] = plan.users
+        self._known: dict[str, Share | None] = {}
+
+    def __bool__(self) -> bool:
+        return self._plan != LimitPlan() or bool(self._named)
+
+    def of(self, user: str) -> Share | None:
+        """Return the share of a user; None where nothing limits it."""
+        if user in self._known:
+            return self._known[user]
+        plan = self._named.get(user, self._plan)
+        if len(self._known) >= USERS_KNOWN:
+            self._known.clear()
+        share = self._known[user] = None if plan == LimitPlan() else Share(self._table, USER, user, plan)
+        return share
+
+
+class Places:
+    """
+    The places that one connection holds.
+
+    Attributes:
+        door: Slot of its listener; 0 for none.
+        route, user: Whose place it holds, or asked for last; None for nobody's.
+    """
+
+    __slots__ = ("_route_slot", "_user_slot", "door", "route", "user")
+
+    def __init__(self, door: int = 0) -> None:
+        self.door, self._route_slot, self._user_slot = door, 0, 0
+        self.route: Share | None = None
+        self.user: Share | None = None
+
+    def give_back(self, table: LimitTable) -> None:
+        """Give all of them back."""
+        for slot in (self.door, self._route_slot, self._user_slot):
+            if slot:
+                table.leave(slot)
+
+    def turn_to_route(self, share: Share | None, now: int) -> bool:
+        """Hold a place of this route, and of no other; returns whether there was one."""
+        if self._route_slot and self.route is not None:
+            self.route.table.leave(self._route_slot)
+        self._route_slot = _place(share, now)
+        self.route = share if self._route_slot >= 0 else None
+        self._route_slot = max(self._route_slot, 0)
+        return self.route is share
+
+    def turn_to_user(self, share: Share | None, now: int) -> bool:
+        """Hold a place of this user, and of no other; returns whether there was one."""
+        if self._user_slot and self.user is not None:
+            self.user.table.leave(self._user_slot)
+        self._user_slot = _place(share, now)
+        self.user = share if self._user_slot >= 0 else None
+        self._user_slot = max(self._user_slot, 0)
+        return self.user is share
+
+
+def _place(share: Share | None, now: int) -> int:
+    """Take a place, and return its slot; 0 where none is needed or counted, -1 where there is none."""
+    if share is None or not share.connections:
+        return 0
+    slot = share.slot(now)
+    return slot if not slot or share.table.enter(slot, share.connections) else -1
+
+
+def refuse(connection: "Connection") -> DialFailed | None:
+    """
+    Let a connection, or a request of it, have what it needs of its route and its user.
+
+    Returns:
+        Why it may not; None if it may. Asked where its route is `limited`, or where it holds a place.
+    """
+    places, now = connection.places, connection.worker.reactor.now
+    if places is None:
+        places = connection.places = Places()
+    route = connection.route
+    share, user = route.share, None
+    if route.users and connection.described is not None and connection.described.user:
+        user = route.users.of(connection.described.user)
+    if places.route is not share and not places.turn_to_route(share, now):
+        assert share is not None  # noqa: S101 - there is always a place for nobody
+        return share.full()
+    if places.user is not user and not places.turn_to_user(user, now):
+        assert user is not None  # noqa: S101 - likewise
+        return user.full()
+    return _count(share, user, now)
+
+
+def _count(share: Share | None, user: Share | None, now: int) -> DialFailed | None:
+    """Count in the rates; one that is refused by the second does not count in the first."""
+    slot = share.slot(now) if share is not None and share.rate else 0
+    if share is not None and slot and not share.table.count(slot, share.rate, share.window, now):
+        return share.busy(now)
+    mine = user.slot(now) if user is not None and user.rate else 0
+    if user is None or not mine or user.table.count(mine, user.rate, user.window, now):
+        return None
+    if slot:
+        user.table.uncount(slot)
+    return user.busy(now)

@@ -1,0 +1,41 @@
+"""Limits as they are written."""
+
+import pytest
+from pydantic import ValidationError
+
+from penstock.base.bounds import RATE_COUNT
+from penstock.config.limits import Limit, Limits, UserLimit
+
+MINUTE = 60_000_000_000
+
+
+def test_defaults():
+    """An address has 100 connections and 300 new ones a minute, the machine's own and users have no limit."""
+    limits = Limits()
+    assert (limits.connections, limits.connections_per_ip, limits.rate_per_ip) == (100_000, 100, (300, MINUTE))
+    assert limits.exempt == ["127.0.0.0/8", "::1"]
+    assert (limits.connections_per_user, limits.rate_per_user, limits.users) == ("off", None, [])
+
+
+def test_limits_are_switched_off():
+    """Each limit but that of the node may be off, and a list of networks may be one."""
+    limits = Limits(connections_per_ip="off", rate_per_ip="off", exempt="10.0.0.0/8")
+    assert (limits.connections_per_ip, limits.rate_per_ip, limits.exempt) == ("off", None, ["10.0.0.0/8"])
+    with pytest.raises(ValidationError):
+        Limits(connections="off")
+
+
+@pytest.mark.parametrize(
+    "rate", [300, 3.5, True, None, [], "", "300", "0/1m", "1/999ms", "1/2d", f"{RATE_COUNT + 1}/1s", "1/1h/1h"]
+)
+def test_what_is_no_rate(rate):
+    """A rate that is nothing, is not text, or goes beyond its bounds is a mistake."""
+    with pytest.raises(ValidationError):
+        Limit(rate=rate)
+
+
+def test_a_user_has_a_name():
+    """What one user may have says whose it is."""
+    assert UserLimit(name="ada", rate="5/2s").rate == (5, 2_000_000_000)
+    with pytest.raises(ValidationError):
+        UserLimit(connections=3)
