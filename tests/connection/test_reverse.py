@@ -237,6 +237,21 @@ def test_a_known_token_is_answered():
     )  # fmt: skip
 
 
+def test_an_unknown_token_is_never_taken_for_granted():
+    """Before its exchange something else is said, whatever was said before: it may be known the next time."""
+    listener = ListenerPlan(
+        id=1, name="web", protocol="http", host="::", port=80, route=OWN, reverse=True, challenge=HTTP_01
+    )
+    words = http_reverse(Facts("198.51.100.7", 5_000, challenges=Proofs()), listener)
+    next(words)
+    for _ in range(3):
+        first = words.send(b"GET " + TOKEN + b"t HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert not isinstance(first, Exchange)
+        while not isinstance(words.send(None), Exchange):
+            pass
+        words.send(True)
+
+
 @pytest.mark.parametrize("challenge", ["", TLS_ALPN_01, HTTP_01])
 def test_all_other_requests_go_on(challenge):
     """Unknown tokens, paths beside it, other methods, and all where the listener answers no such challenge."""

@@ -1,13 +1,20 @@
 """Challenges under way: told to all workers, and known to nobody who does not ask for them."""
 
 import os
+import ssl
 from pathlib import Path
 
 import pytest
 
+from penstock.config.plan import HTTP_01, TLS_ALPN_01, TlsPlan
 from penstock.dataplane.board import NOTE_BYTES, SIZE, Board, create
 from penstock.dataplane.challenges import NOTHING, Challenges, Pending, post
+from penstock.node.acme.minting import proof
 from penstock.testing.certificates import Authority
+from penstock.testing.peers import echo, serving
+from penstock.testing.workbench import bench, listener
+
+NOW = 1_700_000_000
 
 
 @pytest.fixture
@@ -76,3 +83,66 @@ def test_a_note_takes_memory_only_when_it_is_written():
 def test_nothing_secret_is_printed():
     """Neither tokens nor keys."""
     assert repr(Pending(tokens={"t": "secret"}, certificates={"n": "secret"})) == "Pending(1 tokens, 1 certificates)"
+
+
+def test_a_token_is_answered_as_soon_as_it_is_known():
+    """On a connection that has asked for it in vain with the same bytes, too: none of these is a repetition."""
+    head = b"GET /.well-known/acme-challenge/t HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    with serving(saying_ok) as origin, bench(web(origin.port)) as found, found.connect() as client:
+        for _ in range(3):
+            assert ask(client, head).endswith(b"origin")
+        post(found.worker.board, Pending(tokens={"t": "t.thumb"}))
+        for _ in range(2):
+            assert ask(client, head).endswith(b"t.thumb")
+        post(found.worker.board, NOTHING)
+        assert ask(client, head).endswith(b"origin")
+
+
+def web(port):
+    """Return a reverse http listener that answers http-01."""
+    return listener("main", "http", port, reverse=True, challenge=HTTP_01)
+
+
+def saying_ok(client):
+    """Answer each request."""
+    while client.recv(65_536):
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin")
+
+
+def ask(client, head):
+    """Send a request and return its answer."""
+    client.sendall(head)
+    said = b""
+    while not said.endswith((b"origin", b"t.thumb")):
+        more = client.recv(65_536)
+        assert more, said
+        said += more
+    return said
+
+
+def test_the_server_alone_gets_the_proof(tmp_path):
+    """Who offers acme-tls/1 alone gets the certificate of the proof, and the end; all others the listener's."""
+    pair = Authority(tmp_path).issue("a.example.com")
+    tls = TlsPlan(certificates=(pair,))
+    with serving(echo) as target, bench(listener("main", "tls", target.port, tls=tls, challenge=TLS_ALPN_01)) as found:
+        post(found.worker.board, Pending(certificates={"a.example.com": proof("a.example.com", "t.x", NOW).decode()}))
+        shown, chosen, end = look(found, "acme-tls/1")
+        assert b"Penstock: ACME challenge" in shown
+        assert (chosen, end) == ("acme-tls/1", b"")
+        for offered in ((), ("http/1.1",), ("acme-tls/1", "http/1.1")):
+            shown, chosen, end = look(found, *offered)
+            assert b"ACME challenge" not in shown
+            assert (chosen, end) == (None, b"x")
+        assert look(found, "acme-tls/1", name="b.example.com")[1:] == (None, b"x")
+
+
+def look(found, *offered, name="a.example.com"):
+    """Return the certificate that a client is shown, the protocol that is chosen, and what comes back of an `x`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(offered)
+    with found.connect() as plain, context.wrap_socket(plain, server_hostname=name) as client:
+        shown, chosen = client.getpeercert(binary_form=True), client.selected_alpn_protocol()
+        if chosen is None:
+            client.sendall(b"x")
+        return shown, chosen, client.recv(1)

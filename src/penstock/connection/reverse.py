@@ -128,7 +128,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
         if request.host != described:
             described = request.host
             yield Describe(request.host or "-")
-        proof = _proof(facts, request) if listener.challenge == HTTP_01 else ""
+        proof = (yield from _proof(facts, request)) if listener.challenge == HTTP_01 else ""
         if (
             not proof
             and route.action == "forward"
@@ -162,10 +162,16 @@ def _route(rules: Ruleset, facts: Facts, listener: ListenerPlan, request: Origin
     ).route
 
 
-def _proof(facts: Facts, request: OriginRequest) -> str:
-    """Return what an ACME server asks for; empty for all other requests, unknown tokens among them."""
+def _proof(facts: Facts, request: OriginRequest) -> Generator[Command, Any, str]:
+    """
+    Return what an ACME server asks for; empty for all other requests, unknown tokens among them.
+
+    A token that is unknown now may be known when the same is asked again. So who asks for one is described once more:
+    the engine takes an exchange for granted only where it was the first word (dataplane/repeats.py).
+    """
     if facts.challenges is None or not request.path.startswith(TOKENS) or request.method not in (b"GET", b"HEAD"):
         return ""
+    yield Describe(request.host or "-")
     return facts.challenges.key_authorization(request.path[len(TOKENS) :])
 
 
