@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.config.bans import FailedLogins, Floods, PortWalks, ProtocolAbuse, RefusedDestinations
 from penstock.config.layers import FLAGS
 from penstock.config.limits import Limit, UserLimit
 from penstock.config.listener import Certificate, ListenerTls
@@ -20,6 +21,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 TABLES = {
     "targets": Target,
     "retention": Retention,
+    "failed_logins": FailedLogins,
+    "refused_destinations": RefusedDestinations,
+    "floods": Floods,
+    "port_walks": PortWalks,
+    "protocol_abuse": ProtocolAbuse,
     "certificates": Certificate,
     "tls": ListenerTls,
     "match": Match,

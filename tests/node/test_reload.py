@@ -77,10 +77,16 @@ class Served:
 
     def __init__(self, listeners, why="", refused=()):
         self.listeners, self.why, self.refused, self.taken = listeners, why, refused, []
+        self.mistake = ""
 
     def refuses_reload(self):
         """Return why not."""
         return self.why
+
+    def read_files(self, plan):
+        """Find a mistake in a file, if there shall be one."""
+        if self.mistake:
+            raise ConfigurationError([self.mistake])
 
     async def take(self, plan, supply):
         """Keep it."""

@@ -87,6 +87,33 @@ class NodeClient:
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/certificates")["certificates"]
         return found
 
+    def ban(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Ban an address or a network, and return the ban."""
+        return self._json("POST", "/api/v1/bans", body=wanted)
+
+    def unban(self, address: str) -> None:
+        """Lift a ban."""
+        self._ask("DELETE", f"/api/v1/bans/{quote(address)}")
+
+    def confirm(self, address: str | None) -> list[dict[str, Any]]:
+        """Let a ban stay that would be undone, or all of them for None; returns which stay."""
+        return list(self._json("POST", "/api/v1/bans/confirm", body={"address": address})["confirmed"])
+
+    def bans(self, limit: int, **query: Any) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
+        """Return bans, how many there are in all, and block lists; the query is the door's, None for no filter."""
+        found: list[dict[str, Any]] = []
+        asked = {name: value for name, value in query.items() if value is not None}
+        while True:
+            page = self._json("GET", "/api/v1/bans", asked | {"limit": min(PAGE, limit - len(found))})
+            found += page["bans"]
+            if page["next"] is None or len(found) >= limit or not page["bans"]:
+                return found, page["total"], page["lists"]
+            asked["cursor"] = page["next"]
+
+    def why(self, ip: str) -> dict[str, Any]:
+        """Return what holds against an address."""
+        return self._json("GET", "/api/v1/why", {"ip": ip})
+
     def connections(self, **query: Any) -> dict[str, Any]:
         """Return one page of open connections; the query is the door's."""
         return self._json("GET", "/api/v1/connections", {k: v for k, v in query.items() if v not in (None, "")})

@@ -38,6 +38,11 @@ COMMANDS = {
         "penstock.cli.certificates:certificates", LOOK, "List the certificates of a running node, and how they are."
     ),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
+    "bans": Lazy("penstock.cli.bans:bans", LOOK, "List the bans of a running node."),
+    "why": Lazy("penstock.cli.bans:why", LOOK, "Show why an address is refused, or would soon be."),
+    "ban": Lazy("penstock.cli.bans:ban", STEER, "Refuse an address or a network before a byte is read."),
+    "confirm": Lazy("penstock.cli.bans:confirm", STEER, "Let bans stay that would be undone: one, or all that wait."),
+    "unban": Lazy("penstock.cli.bans:unban", STEER, "Lift a ban."),
     "reload": Lazy("penstock.cli.reload:reload", STEER, "Let a running node read its configuration again."),
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),
     "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),

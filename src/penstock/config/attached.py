@@ -8,7 +8,7 @@ from penstock.config.files import read_bounded, why
 from penstock.config.functions import find
 from penstock.config.http_kinds import BODY_BYTES
 from penstock.config.mistakes import Key, Mistake, Wrong
-from penstock.config.model import Config
+from penstock.config.model import LISTS, Config
 from penstock.config.table import Table, known
 from penstock.config.written import Written
 
@@ -20,6 +20,7 @@ _FILES = {
     "ListenerTls": ("client_ca",),
     "TargetTls": ("ca", "cert", "key"),
     "Route": ("body_file",),
+    "Blocklist": ("file",),
 }
 """Keys that are paths, by table."""
 
@@ -58,7 +59,7 @@ def attach(config: Config, written: Written, now_s: int, mistakes: list[Mistake]
         mistakes: Gets one more for each file that cannot be used.
     """
     paths: dict[Key, Path] = {}
-    for section in ("listener", "route"):
+    for section in LISTS:
         items = getattr(config, section)
         for number, item in enumerate(items if known(items) else ()):
             for key, value in _named(item, (section, number)):

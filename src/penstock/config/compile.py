@@ -5,12 +5,13 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.acme import acme_plan
+from penstock.config.ban_plan import BanPlan, DetectorPlan
 from penstock.config.compile_routes import compile_served, limit_plan
 from penstock.config.limit_plan import LimitsPlan
 from penstock.config.limits import Limits
@@ -31,6 +32,9 @@ from penstock.config.units import DURATION_UNITS
 SOCKET_PATH_BYTES = 107
 """sun_path of unix(7) holds 107 bytes and a zero."""
 
+
+DETECTORS = ("failed_logins", "refused_destinations", "floods", "port_walks", "protocol_abuse")
+"""Tables of [bans]."""
 
 TREATMENTS = {"standard": 1, "extended": 6, "immortal": 0}
 """By how much quiet connections live longer than `idle` and `half_closed` say; 0 is for ever."""
@@ -99,7 +103,35 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
         acme=acme,
         metrics=_metrics(config.metrics),
         store=StorePlan(path=_store(settled, machine), flush=config.store.flush),
+        bans=_bans(settled),
         notices=settled.notices,
+    )
+
+
+def _bans(settled: Settled) -> BanPlan:
+    """Return who is banned. The detector of all connections shares its table with that of floods."""
+    bans, floods = settled.config.bans, settled.config.bans.floods
+    tables = {name: getattr(bans, name) for name in DETECTORS}
+    detectors = {name: _detector(each.threshold, each) for name, each in tables.items()}
+    paths = settled.attached.paths
+    return BanPlan(
+        detect=bans.detect,
+        protect=tuple(bans.protect),
+        protect_loopback=bans.protect_loopback,
+        ipv6_networks=bans.ipv6_networks,
+        longest=bans.longest,
+        remember=bans.remember,
+        detectors=(*detectors.items(), ("connections", _detector(floods.connections, floods))),
+        lists=tuple(
+            (str(paths["blocklist", number, "file"]), each.reason)
+            for number, each in enumerate(settled.config.blocklist)
+        ),
+    )
+
+
+def _detector(threshold: int | str, table: Any) -> DetectorPlan:
+    return DetectorPlan(
+        threshold=threshold if isinstance(threshold, int) else 0, window=table.window, duration=table.duration
     )
 
 

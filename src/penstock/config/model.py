@@ -8,6 +8,7 @@ from penstock.base import bounds
 from penstock.base.addresses import Endpoint
 from penstock.config.access import Access
 from penstock.config.acme import Acme
+from penstock.config.bans import Bans, Blocklist
 from penstock.config.kinds import Duration, EachSecond, FilePath, Listen, Name, TargetAddress, UrlText, Whole
 from penstock.config.limits import Limits
 from penstock.config.listener import Listener
@@ -186,10 +187,12 @@ class Config(Table):
     store: Store = Store()
     monitoring: Monitoring = Monitoring()
     acme: Acme = Acme()
+    bans: Bans = Bans()
     listener: list[Listener] = Field(default=[], description="One table for each listener.")
     route: list[Route] = Field(default=[], description="One table for each route.")
     access: list[Access] = Field(default=[], description="One table for each rule of who may go where.")
+    blocklist: list[Blocklist] = Field(default=[], description="One table for each file of banned networks.")
 
 
-LISTS = ("listener", "route", "access")
+LISTS = ("listener", "route", "access", "blocklist")
 """Sections that are lists of tables."""

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from penstock.base import bounds
 from penstock.base.clock import NS
+from penstock.config.ban_plan import BanPlan
 from penstock.config.limit_plan import LimitPlan, LimitsPlan
 
 
@@ -544,6 +545,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
         metrics: What is measured.
         store: What outlives a restart.
         acme: Certificates that the node gets by itself.
+        bans: Who is banned.
         notices: What the operator is told once at the start: keys with a newer name.
     """
 
@@ -559,6 +561,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
     metrics: MetricsPlan = MetricsPlan()
     store: StorePlan = StorePlan()
     acme: AcmePlan = AcmePlan()
+    bans: BanPlan = BanPlan()
     notices: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ def header_of(connection: "Connection") -> bytes:
     version = VERSIONS.get(connection.route.plan.send_proxy)
     if version is None:
         return b""
-    source = Endpoint(connection.host, connection.worker.words[connection.row + PORT])
+    source = Endpoint(connection.host, connection.worker.words[connection.row + PORT] & 0xFFFF)
     destination = _came_to(connection)
     tlvs = _known(connection) if version == 2 else ()
     if tlvs:

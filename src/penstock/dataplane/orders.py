@@ -57,6 +57,17 @@ class NewBans(Struct, frozen=True, tag="bans"):
     place: int
 
 
+class CutClients(Struct, frozen=True, tag="cut"):
+    """
+    End the connections of some clients.
+
+    Args:
+        ranges: First and last of their addresses, as `pack_ip` packs them, in hexadecimal digits.
+    """
+
+    ranges: tuple[tuple[str, str], ...]
+
+
 class Ready(Struct, frozen=True, tag="ready"):
     """The worker accepts."""
 
@@ -117,7 +128,7 @@ class TargetFailed(Struct, frozen=True, tag="target"):
     detail: str = ""
 
 
-Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans
+Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans | CutClients
 Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed
 
 DESCRIPTORS = 250

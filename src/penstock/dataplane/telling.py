@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.connection.commands import Answer, Describe, Login, Send, Take, TurnAway
 from penstock.dataplane.requests import conclude
-from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, SCOPE, take
+from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, PORT, SCOPE, WRONG_LOGINS_SHIFT, take
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -24,7 +24,10 @@ def describe(connection: "Connection", command: Describe) -> None:
 
 
 def _login(connection: "Connection", command: Login) -> None:
-    connection.worker.words[H_LOGINS if command.right else H_FAILED_LOGINS] += 1
+    words = connection.worker.words
+    words[H_LOGINS if command.right else H_FAILED_LOGINS] += 1
+    if connection.row and not command.right:
+        words[connection.row + PORT] += 1 << WRONG_LOGINS_SHIFT
 
 
 def _take(connection: "Connection", command: Take) -> None:

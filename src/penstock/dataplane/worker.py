@@ -16,6 +16,7 @@ import traceback
 
 import msgspec
 
+from penstock.base.addresses import pack_ip
 from penstock.base.bounds import DESCRIPTOR_RESERVE, RELAY_BUFFER_BYTES
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy
@@ -192,6 +193,8 @@ class Worker:
                 self.access.file.reopen()
         elif isinstance(order, orders.Reload):
             Reloading(self, order, fds).start()
+        elif isinstance(order, orders.CutClients):
+            self._cut_clients(order)
         elif isinstance(order, orders.NewBans):
             if why := take_packet(self.bans, order.place, fds):
                 self.report(orders.Notice("error", "bans of networks stay as they were", why))
@@ -205,6 +208,13 @@ class Worker:
                 connection.abort(EndedBy.ADMIN)
                 return True
         return False
+
+    def _cut_clients(self, order: orders.CutClients) -> None:
+        for connection in self.connections():
+            packed = pack_ip(connection.host).hex()
+            if any(first <= packed <= last for first, last in order.ranges):
+                connection.detail = "its client was banned"
+                connection.abort(EndedBy.ADMIN)
 
     def serve(self, prepared: Prepared, fds: dict[int, int]) -> None:
         """

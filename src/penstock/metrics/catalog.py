@@ -96,6 +96,16 @@ REQUEST_DURATION = Family(
     ("listener", "route"),
 )
 REFUSED = Family(PREFIX + "refused_total", "counter", "Refusals by reason", ("reason",))
+BANS = Family(
+    PREFIX + "bans_active",
+    "gauge",
+    "Bans that hold: by hand, by detectors, in shadow mode; and networks of block lists",
+    ("origin",),
+)
+BANS_MADE = Family(
+    PREFIX + "bans_total", "counter", "Bans that were made, by hand or by which detector, in shadow too", ("reason",)
+)
+SHADOWED = Family(PREFIX + "bans_shadowed_total", "counter", "Connections that bans in shadow mode would have refused")
 AUTH = Family(PREFIX + "auth_total", "counter", "Logins by result", ("result",))
 OUTCOMES = Family(
     PREFIX + "outcomes_total",
@@ -160,7 +170,8 @@ PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker 
 BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its Python; always 1", ("version", "python"))
 
 NODE = (
-    CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, AUTH, OUTCOMES,
+    CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, BANS, BANS_MADE,
+    SHADOWED, AUTH, OUTCOMES,
     TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, TARGET_UP, TARGET_CHECKS, TARGET_EJECTIONS, DIAL, CERTIFICATES,
     AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip

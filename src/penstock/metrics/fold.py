@@ -521,7 +521,7 @@ def printable(text: str) -> str:
 
 def client_of(words: Words) -> str:
     """Return the client of a row as `ip:port`, or `-` for one on a Unix socket."""
-    return client_text(unpack_ip(words[IP_HIGH : IP_LOW + 1].tobytes()), int(words[PORT]))
+    return client_text(unpack_ip(words[IP_HIGH : IP_LOW + 1].tobytes()), int(words[PORT]) & 0xFFFF)
 
 
 def client_text(host: str, port: int) -> str:

@@ -46,6 +46,9 @@ them, then a word for each reason's number."""
 STATE, CLIENT_RX, CLIENT_TX, TARGET_RX, TARGET_TX, REQUESTS, PHASE, TEXT = range(8)
 STARTED, ENDED, OUTCOME, SCOPE, IP_HIGH, IP_LOW, PORT, DIALED = range(8, 16)
 
+WRONG_LOGINS_SHIFT = 16
+"""In a PORT word: where the count of the connection's wrong logins begins."""
+
 FREE, OPEN, REST = range(3)
 """The low two bits of STATE; the other bits are the connection's serial number."""
 

@@ -16,6 +16,7 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import NodePlan
 from penstock.metrics.audit import AuditLine, Books, KernelView, Sums, by_quantity, compare
+from penstock.metrics.banned import BannedView
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import begin, changes, switched
 from penstock.metrics.conditions import Condition
@@ -203,6 +204,7 @@ class Registry:
         audited: What the audit found at the last tick.
         witnessed: What it found when it asked the kernel last; set by who asks.
         conditions: How targets are, by id; set by who knows.
+        banned: How many are banned; set by who bans.
         certificates: Those that listeners serve; the same.
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
@@ -226,6 +228,7 @@ class Registry:
         self.kinds = Kinds(plan.metrics, self.scopes.targets, self.collection)
         self.minutes = Minutes()
         self.conditions: Mapping[int, Condition] = {}
+        self.banned = BannedView()
         self.certificates: tuple[CertificateView, ...] = ()
         self.audited: tuple[AuditLine, ...] = self._audit()
         self.records = Records(plan.metrics.connection_records)

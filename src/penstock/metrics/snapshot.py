@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.audit import AuditView, sheet
+from penstock.metrics.banned import BannedView
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
 from penstock.metrics.conditions import GONE, WELL, Condition
@@ -231,6 +232,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         evictions: Keys of each kind that lost their place to others.
         labelled: Series of each kind that has labels.
         endings: What ended connections measured.
+        banned: How many are banned.
         requests: Requests that are over, by status, and how long they took.
         audit: Whether all ways to add up agree.
         records: The newest ended connections.
@@ -258,6 +260,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     evictions: Mapping[str, int]
     labelled: Mapping[str, Sequence[KeySeries]]
     endings: EndingsView
+    banned: BannedView
     requests: RequestsView
     audit: AuditView
     records: RecordsView
@@ -342,6 +345,7 @@ def picture(
         kinds=registry.kinds.pictures(),
         evictions=registry.kinds.evictions(),
         labelled=registry.kinds.labelled(),
+        banned=registry.banned,
         endings=registry.endings.view(),
         requests=registry.requests.view(),
         audit=sheet(registry.audited, registry.witnessed, rfc3339(wall_ns)),

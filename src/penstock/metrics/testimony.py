@@ -100,7 +100,12 @@ def read(readers: Sequence[LedgerReader], ports: NDArray[np.uint64]) -> Reading:
         apart=words[:, SCOPE] & np.uint64(APART) != 0,
         streams=Streams(
             keys=np.stack(
-                (words[:, IP_HIGH], words[:, IP_LOW], words[:, PORT] << np.uint64(16) | ports[listeners]), axis=1
+                (
+                    words[:, IP_HIGH],
+                    words[:, IP_LOW],
+                    (words[:, PORT] & np.uint64(0xFFFF)) << np.uint64(16) | ports[listeners],
+                ),
+                axis=1,
             ),
             rx=words[:, CLIENT_RX].astype(np.int64),
             tx=words[:, CLIENT_TX].astype(np.int64),

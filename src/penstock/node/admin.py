@@ -32,6 +32,8 @@ from penstock.metrics.snapshot import Snapshot, TargetView
 from penstock.metrics.tracker import NODE, WINDOWS
 from penstock.metrics.view import HistoryView, Metrics, UnknownScopeError, WindowView, parse_span, parse_window
 from penstock.node import history, targets
+from penstock.node.bans import endpoints
+from penstock.node.bans.desk import Desk
 from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
@@ -123,6 +125,16 @@ class Node(Changeable, Protocol):
     def drained(self) -> DrainView:
         """Return how far a drain is."""
 
+    @property
+    def desk(self) -> Desk:
+        """Return who bans."""
+
+    def cut(self, network: str) -> int:
+        """End open connections of a network's clients, and return how many there were at the last look."""
+
+    def monotonic_ns(self) -> int:
+        """Return the time; unit ns."""
+
     def ready(self) -> tuple[bool, str]:
         """Return whether new connections are served, and why not."""
 
@@ -157,13 +169,16 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/connections", door.connections),
         Route("/api/v1/connections/{id}", door.connection, methods=["GET", "DELETE"]),
         Route("/api/v1/history", door.records),
+        *endpoints.routes(node),
         Route("/api/v1/openapi.json", door.openapi),
         Route("/api/v1/reload", door.reload, methods=["POST"]),
         Route("/api/v1/drain", door.drained),
         Route("/-/reload", door.reload, methods=["POST"]),
         Route("/-/drain", door.drain, methods=["POST"]),
     ]
-    gate = Middleware(Gate, token=node.admin_token, names=(node.snapshot().node.name,), local=local)
+    gate = Middleware(
+        Gate, token=node.admin_token, names=(node.snapshot().node.name,), local=local, saw=node.desk.saw_admin
+    )
     app = Starlette(
         routes=routes,
         middleware=[gate],

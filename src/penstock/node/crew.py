@@ -119,6 +119,13 @@ class Crew:
             if not life.ended.done() and not life.send(orders.NewBans(place), fds):
                 self._log.warning("a worker did not take bans of networks", worker=life.number)
 
+    def cut(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """End the connections of clients whose addresses, as numbers, lie in these ranges."""
+        order = orders.CutClients(tuple((f"{first:032x}", f"{last:032x}") for first, last in ranges))
+        for life in self.lives:
+            if not life.ended.done() and not life.send(order):
+                self._log.warning("a worker did not cut connections", worker=life.number)
+
     async def reload(self, outfit: Outfit, new: Sequence[OpenListener]) -> list[str]:
         """
         Let every worker serve another plan from the next connection on; those that begin later begin with it.

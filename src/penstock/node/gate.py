@@ -11,7 +11,7 @@ Rules:
 """
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -34,13 +34,21 @@ class Gate:
         token: Demanded as `Authorization: Bearer`; None for none.
         names: Host names that we are known by, besides localhost and IP addresses.
         local: Whether it stands on a Unix socket.
+        saw: Called with the address of whom it lets in over TCP.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, names: Collection[str], local: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str | None,
+        names: Collection[str],
+        local: bool,
+        saw: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
         self._names = frozenset(name.lower() for name in names) | {"localhost"}
-        self._local = local
+        self._local, self._saw = local, saw
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refusal, or let the request through."""
@@ -55,7 +63,11 @@ class Gate:
                     headers[name] = value
             await send(message)
 
-        refusal = None if scope["path"] in OPEN_PATHS else self.refusal(Headers(scope=scope))
+        refusal = None
+        if scope["path"] not in OPEN_PATHS:
+            refusal = self.refusal(Headers(scope=scope))
+            if refusal is None and not self._local and scope.get("client"):
+                self._saw(scope["client"][0])
         await (refusal or self._app)(scope, receive, send_safely)
 
     def refusal(self, headers: Headers) -> Response | None:

@@ -1,11 +1,11 @@
 """Keeps what a node has counted: restores it at start, hands checkpoints to the store while it runs and at its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -34,6 +34,19 @@ class _Kept(NamedTuple):
 
     numbers: parts.Kept
     pages: list[tables.Page]
+    entries: Mapping[str, Sequence[tables.Entry]] = {}
+
+
+class Entries(Protocol):
+    """What keeps entries of some kinds."""
+
+    kinds: tuple[str, ...]
+
+    def take(self, *, everything: bool = False) -> dict[tuple[str, str], str | None]:
+        """Return what is to be written, by kind and key; None removes. Everything, if what was given out was lost."""
+
+    def restore(self, kept: Mapping[str, Sequence[tables.Entry]]) -> list[str]:
+        """Take what an earlier run has left, by kind; returns a line for each that is not what was once written."""
 
 
 class Keeper:
@@ -44,6 +57,9 @@ class Keeper:
         plan: Where the store is, how often it is written, and how long series are kept.
         log: Where trouble is told.
         clock: Gives the time.
+
+    Attributes:
+        entries: What else is kept; None for nothing.
     """
 
     def __init__(self, plan: NodePlan, log: Log, clock: Clock) -> None:
@@ -53,6 +69,7 @@ class Keeper:
         self._archive: Archive | None = None
         self._lost = False
         self._flusher: asyncio.Task[None] | None = None
+        self.entries: Entries | None = None
         self._filled = False
         self._waiting: Checkpoint | None = None
         self._sent: dict[str, bytes] = {}
@@ -147,7 +164,19 @@ class Keeper:
         sampled, exported = self._sampled(registry), parts.export(registry)
         changed = {name: body for name, body in exported.items() if self._sent.get(name) != body}
         self._sent = exported
-        return replace(sampled, parts=changed, pages=pages, oldest=oldest)
+        entries = {} if self.entries is None else self.entries.take(everything=lost)
+        return replace(sampled, parts=changed, pages=pages, oldest=oldest, entries=entries)
+
+    def keep_entries(self) -> None:
+        """Have entries that changed written at once, and not with the next checkpoint: somebody relies on them."""
+        if self._store is None or self.entries is None or not self._filled or self._lost:
+            return
+        if entries := self.entries.take():
+            at = self._clock.wall_ns() // NS
+            self._store.submit(Checkpoint(at=at, retention=self._retention(), entries=entries))
+
+    def _retention(self) -> Retention:
+        return Retention(parts.retention(self._metrics), self._metrics.minutes, self._metrics.hours)
 
     def _sampled(self, registry: Registry) -> Checkpoint:
         """Return what was sampled since the last checkpoint, and what waits from before it."""
@@ -156,7 +185,7 @@ class Keeper:
             at=at,
             samples=tuple(Samples(kind, at, body) for kind, body in taken.samples.items()),
             minutes=taken.minutes,
-            retention=Retention(parts.retention(self._metrics), self._metrics.minutes, self._metrics.hours),
+            retention=self._retention(),
         )
         return merge(self._waiting, checkpoint) if self._waiting else checkpoint
 
@@ -193,6 +222,8 @@ class Keeper:
         self._filled = True
         for fault in parts.restore(registry, kept.numbers):
             self._log.error("store: a part begins at zero", detail=fault)
+        for fault in self.entries.restore(kept.entries) if self.entries is not None else ():
+            self._log.error("store: an entry is left out", detail=fault)
         for fault in self._archive.restore(kept.pages) if self._archive is not None else ():
             self._log.error("store: some of the history of connections is left out", detail=fault)
 
@@ -211,7 +242,11 @@ class Keeper:
                 samples={kind: await self._read(store, kind, ask, list[bytes]) for kind, ask in samples.items()},
             ),
             pages=await self._read(store, "history", partial(tables.pages, limit=pages), list[tables.Page]),
+            entries={kind: await self._entries(store, kind) for kind in (self.entries.kinds if self.entries else ())},
         )
+
+    async def _entries(self, store: Store, kind: str) -> list[tables.Entry]:
+        return await self._read(store, kind, partial(tables.entries, kind=kind), list[tables.Entry])
 
     async def _read(
         self, store: Store, table: str, ask: Callable[[Connection], Found], nothing: Callable[[], Found]

@@ -24,6 +24,9 @@ from penstock.metrics.snapshot import (
 )
 from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, MetricsView, WindowView
+from penstock.node.bans.endpoints import Confirmation
+from penstock.node.bans.views import BanView, ListView, WantedBan
+from penstock.node.bans.why import WhyView
 from penstock.node.queries import LONGEST_PAGE
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.tables import CHECK, TableView
@@ -96,6 +99,7 @@ def _paths() -> Json:
             | {"requestBody": {"required": True, "content": {"application/json": {"schema": _ref("WantedTarget")}}}},
         },
         **_judged(),
+        **_bans(),
         "/api/v1/connections": {
             "get": _operation("Open connections, a page at a time", _json(_ref("Page")), 400)
             | {"parameters": _queries()}
@@ -138,6 +142,44 @@ def _judged() -> Json:
         },
         "/api/v1/certificates": {"get": _operation("How all certificates are", certificates, 400)},
     }
+
+
+def _bans() -> Json:
+    """Return the paths of bans."""
+    wanted: Json = {"required": True, "content": {"application/json": {"schema": _ref("WantedBan")}}}
+    which: Json = {"content": {"application/json": {"schema": _ref("Confirmation")}}}
+    limit = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 10_000}}
+    origin = {"name": "origin", "in": "query", "schema": {"type": "string", "enum": ["manual", "auto", "shadow"]}}
+    words = (
+        ("reason", "Only those made for it"),
+        ("address", "Only those that hold for it"),
+        ("cursor", "What next said"),
+    )
+    confirmed = _json(_object(confirmed=_list("BanView")))
+    return {
+        "/api/v1/bans": {
+            "get": _operation("All bans, a page at a time, and block lists", _json(_ref("BanPage")), 400)
+            | {"parameters": [origin, limit, *(_query(*each) for each in words)]},
+            "post": _operation("Ban an address or a network", _created("BanView"), 400, 413, 422)
+            | {"requestBody": wanted},
+        },
+        "/api/v1/bans/confirm": {
+            "post": _operation("Let bans stay that would be undone", confirmed, 400, 413) | {"requestBody": which}
+        },
+        "/api/v1/bans/{network}": {
+            "parameters": [_part("network", "An address or a network; its slash stays one")],
+            "get": _operation("One ban", _json(_ref("BanView")), 400, 404),
+            "delete": _operation("Lift a ban", {"204": {"description": "It is lifted"}}, 400, 404),
+        },
+        "/api/v1/why": {
+            "get": _operation("What holds against an address", _json(_ref("WhyView")), 400)
+            | {"parameters": [_query("ip", "The address") | {"required": True}]}
+        },
+    }
+
+
+def _created(name: str) -> Json:
+    return {"201": {"description": "Done", "content": {"application/json": {"schema": _ref(name)}}}}
 
 
 def _tables(section: str) -> Json:
@@ -290,7 +332,8 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView, CertificateView, ExportView, ReloadView, DrainView, WantedTarget, TableView,
+        AuditView, CertificateView, ExportView, ReloadView, DrainView, WantedTarget,
+        BanView, ListView, WantedBan, Confirmation, WhyView, TableView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}
@@ -311,6 +354,9 @@ def _schemas() -> Json:
             connections=_list("ConnectionView"),
             next={"type": ["integer", "null"]},
             total=count,
+        ),
+        "BanPage": _object(
+            bans=_list("BanView"), next={"type": ["string", "null"]}, total=count, lists=_list("ListView")
         ),
         "RecordPage": _object(
             connections=_list("RecordView"),

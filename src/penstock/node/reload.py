@@ -122,6 +122,9 @@ class Served(Protocol):
     def refuses_reload(self) -> str:
         """Return why it cannot be reloaded now; empty if it can."""
 
+    def read_files(self, plan: NodePlan) -> None:
+        """Read the files that a plan names and only the supervisor needs; raises ConfigurationError. Blocks."""
+
     async def take(self, plan: NodePlan, supply: Supply) -> list[str]:
         """Serve another plan from these sockets; returns for each worker that goes on as before which it is and why."""
 
@@ -264,6 +267,7 @@ class Reloads:
             try_out(plan.worker)
         except (StartError, OSError, ValueError) as error:
             raise ConfigurationError([str(error)]) from error
+        self._node.read_files(plan)
         return _Ready(plan, numbers, files, base, changes)
 
 

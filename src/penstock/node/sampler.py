@@ -1,7 +1,7 @@
 """Once a second: read every worker's ledger, add up, and publish one snapshot."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import penstock
 from penstock.base.clock import NS, Clock
@@ -24,6 +24,7 @@ class Sampler:
         registry: The same.
         state: What the next snapshot says of the node; the supervisor sets it.
         snapshot: The last one; at first one of a node that has done nothing.
+        watch: Called with each growth; set by who looks for offenders.
         offences: What went wrong in the second before it.
     """
 
@@ -31,6 +32,7 @@ class Sampler:
         self._clock = clock
         self.registry = registry
         self.state: State = "starting"
+        self.watch: Callable[[Growth], None] = lambda growth: None
         self._readers: dict[int, LedgerReader] = {}
         self._troubles: list[EndedView] = []
         self._wrong: list[Offences] = []
@@ -92,6 +94,7 @@ class Sampler:
 
     def _add(self, reader: LedgerReader, growth: Growth) -> Growth:
         self.registry.add(growth, reader.generation)
+        self.watch(growth)
         room = TROUBLES - len(self._troubles)
         scopes = self.registry.scopes
         self.registry.records.add(reader.generation, growth, scopes, self._clock.monotonic_ns())

@@ -33,6 +33,9 @@ from penstock.metrics.snapshot import Snapshot, TargetView, conditioned
 from penstock.metrics.view import HistoryView
 from penstock.node.access import try_access_log
 from penstock.node.auditor import Auditor
+from penstock.node.bans.desk import Desk
+from penstock.node.bans.names import follow
+from penstock.node.bans.opened import count_open
 from penstock.node.certificates import Certificates, make_ready
 from penstock.node.crew import Crew
 from penstock.node.descriptors import raise_limit, shortage
@@ -47,6 +50,7 @@ from penstock.node.reload import Base, DrainView, Reloads, ReloadView, Source, S
 from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
 from penstock.node.summaries import Summaries
+from penstock.policy.ban import parse_network
 from penstock.policy.health import TargetOrder
 
 SHORTEST_TICK_NS = NS // 10
@@ -104,6 +108,7 @@ class Supervisor:
         self._exports: Exports | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._audits: asyncio.Task[None] | None = None
+        self._names: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._started, self._done = asyncio.Event(), asyncio.Event()
         self._addresses: Addresses | None = None
@@ -112,6 +117,7 @@ class Supervisor:
         self._crew: Crew
         self._auditor: Auditor
         self._health: Health
+        self._desk: Desk
         self._limits: Limits
         self._certificates: Certificates
 
@@ -181,6 +187,8 @@ class Supervisor:
         """Serve another plan; see `reload.Served`. What it names is counted under its name before anybody serves it."""
         self.plan = bound(plan, supply.listeners, self.plan.admin)
         self._health.replan(self.plan.worker)
+        self._desk.replan(self.plan)
+        self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
         self._certificates.replan(self.plan)
         before, self.listeners = self.listeners, supply.listeners
         self._sampler.registry.replan(self.plan)
@@ -198,6 +206,25 @@ class Supervisor:
 
     async def _look_at_certificates(self) -> None:
         self._sampler.registry.certificates = await asyncio.to_thread(self._certificates.views)
+
+    def read_files(self, plan: NodePlan) -> None:
+        """Read the files that a plan names and only the supervisor needs; raises ConfigurationError. Blocks."""
+        self._desk.read_lists(plan)
+
+    @property
+    def desk(self) -> Desk:
+        """Return who bans."""
+        return self._desk
+
+    def cut(self, network: str) -> int:
+        """End open connections of a network's clients, and return how many there were at the last look."""
+        found = parse_network(network)
+        self._crew.cut(found.ranges)
+        return sum(count_open(reader, found) for reader in self._sampler.readers())
+
+    def monotonic_ns(self) -> int:
+        """Return the time; unit ns."""
+        return self._clock.monotonic_ns()
 
     def targets(self) -> tuple[TargetView, ...]:
         """Return how each target is now, and its totals of the last tick."""
@@ -256,6 +283,7 @@ class Supervisor:
             raise
         self._ticker = asyncio.create_task(self._tick_every_second())
         self._audits = asyncio.create_task(self._auditor.ask_every_minute())
+        self._names = asyncio.create_task(follow(self._desk))
         self._sampler.state = "serving"
         self._tick()
         if self._exports is not None:
@@ -275,6 +303,8 @@ class Supervisor:
         await self._keeper.open()
         self._settle(admin)
         await self._keeper.restore(self._sampler.registry)
+        await asyncio.to_thread(self.read_files, self.plan)
+        self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
         self._sampler.tick()  # whoever scrapes first sees what was restored
         self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)  # and none of it is growth
         if warning := shortage(self.plan.worker, limit):
@@ -318,6 +348,10 @@ class Supervisor:
         registry.conditions = self._health.conditions
         deploy = self._reloads.refresh
         self._certificates = Certificates(self.plan, self._clock, self._log, self._health.board, deploy)
+        self._desk = Desk(self.plan, self._clock, self._log)
+        self._resources.callback(self._desk.close)
+        self._sampler.watch = self._desk.look
+        self._keeper.entries = self._desk.drawer
         self._crew = Crew(
             self._outfit(),
             self.plan.workers,
@@ -328,6 +362,7 @@ class Supervisor:
             on_respawn=registry.respawned,
             on_failure=self._health.failed,
         )
+        self._desk.hand, self._desk.keep = self._crew.hand_bans, self._keeper.keep_entries
         self._addresses = Addresses(
             listeners=_endpoints(self.plan),
             admin=Endpoint(*door) if door else None,
@@ -335,7 +370,8 @@ class Supervisor:
         )
 
     def _outfit(self) -> Outfit:
-        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, self._limits.fd)
+        limits, bans = self._limits.fd, self._desk.fds
+        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, limits, bans)
 
     def _say_ready(self) -> None:
         addresses = self.addresses
@@ -362,6 +398,7 @@ class Supervisor:
     def _tick(self, *, last: bool = False) -> None:
         try:
             snapshot = self._sampler.tick(last=last)
+            self._sampler.registry.banned = self._desk.tick()
         except Exception as error:  # numbers that stand still are better than a proxy that does
             self._log.error("tick failed", detail=repr(error))
             return
@@ -417,8 +454,9 @@ class Supervisor:
         if self._addresses is not None:
             await self._certificates.stop()
             await self._crew.stop()
-        if self._audits is not None:
-            self._audits.cancel()
+        for task in (self._audits, self._names):
+            if task is not None:
+                task.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
             self._tick(last=True)  # all that the workers left is in it

@@ -1,5 +1,6 @@
 """A node without processes: a real sampler on ledgers that are written by hand, behind the admin door's protocol."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from penstock.metrics.collection import Collection
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot, TargetView
 from penstock.metrics.view import HistoryView
+from penstock.node.bans.desk import Desk
+from penstock.node.log import make_log
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.sampler import Sampler
 from penstock.policy.health import TargetOrder
@@ -72,7 +75,9 @@ class StandIn:
         clock: Moved by hand.
         sampler: A real one.
         pen: The ledger of its one worker, generation 1.
+        desk: Who bans; nothing around it is protected.
         closed: Ids that it was told to close.
+        cuts: Networks whose clients' connections it was told to end.
         kept: Graphs that its store seems to hold, by scope; or why it cannot be read.
         wanted: What it was told of targets, by route and address.
         drains: How often it was told to drain.
@@ -91,7 +96,10 @@ class StandIn:
         self.pen = Pen()
         self.sampler.attach(1, self.pen.fd)
         self.sampler.state = "serving"
+        self.desk = Desk(plan, self.clock, make_log("error", "json", io.StringIO()), look=list)
+        self.sampler.watch = self.desk.look
         self.closed: list[int] = []
+        self.cuts: list[str] = []
         self.drains = 0
         self.reloaded: tuple[str, ...] | Exception = ()
         self.written: dict[tuple[Section, str], Table] = {("listener", "web"): {"name": "web", "listen": ":8001"}}
@@ -133,6 +141,15 @@ class StandIn:
         """Switch parts of the collection."""
         self.sampler.switch(wanted)
         return self.sampler.registry.collection
+
+    def cut(self, network: str) -> int:
+        """Note that connections of these clients are to end; there seem to be two."""
+        self.cuts.append(network)
+        return 2
+
+    def monotonic_ns(self) -> int:
+        """Return the time."""
+        return self.clock.monotonic_ns()
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot."""

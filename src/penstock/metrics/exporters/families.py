@@ -7,6 +7,7 @@ from platform import python_version
 from typing import NamedTuple
 
 from penstock.metrics import catalog
+from penstock.metrics.banned import ORIGINS, REASONS
 from penstock.metrics.catalog import Family
 from penstock.metrics.histogram import Distribution
 from penstock.metrics.labels import KeySeries
@@ -217,6 +218,9 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.THROUGHPUT.name: _throughput,
     catalog.REQUESTS.name: _requests,
     catalog.REFUSED.name: lambda snapshot: (((reason,), count) for reason, count in snapshot.refused.items()),
+    catalog.BANS.name: lambda snapshot: (((each,), snapshot.banned.active.get(each, 0)) for each in ORIGINS),
+    catalog.BANS_MADE.name: lambda snapshot: (((each,), snapshot.banned.made.get(each, 0)) for each in REASONS),
+    catalog.SHADOWED.name: lambda snapshot: [((), snapshot.banned.shadowed)],
     catalog.AUTH.name: lambda snapshot: [(("success",), snapshot.auth.success), (("failure",), snapshot.auth.failure)],
     catalog.OUTCOMES.name: lambda snapshot: (((o.ended_by, o.phase), o.count) for o in snapshot.outcomes),
     catalog.TARGET_CONNECTIONS.name: _by_target(lambda view: view.connections),

@@ -208,3 +208,14 @@ def write(columns: Columns, name: str = "penstock-banned-networks") -> int:
             file.write(np.ascontiguousarray(column).data)
             file.write(b"\0" * (-column.nbytes % 8))
     return fd
+
+
+def together(several: Sequence[Ranges]) -> Ranges:
+    """Return the ranges of several lists as one."""
+    none = np.zeros((0, 2), np.uint64)
+    return Ranges(
+        np.concatenate([np.zeros(0, np.uint32), *(each.first4 for each in several)]),
+        np.concatenate([np.zeros(0, np.uint32), *(each.last4 for each in several)]),
+        np.concatenate([none, *(each.first6 for each in several)]),
+        np.concatenate([none, *(each.last6 for each in several)]),
+    )

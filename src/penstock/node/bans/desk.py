@@ -1,0 +1,548 @@
+"""
+The desk of bans: where they are made, lifted, confirmed and let run out, by operators and by detectors.
+
+What it decides goes into the tables that workers read, into the store, into the log and into the metrics.
+Source: docs/decisions/0014-bans.md.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from penstock.base.clock import Clock
+from penstock.config.plan import NodePlan
+from penstock.dataplane import ban_table
+from penstock.dataplane.ban_ranges import FOREVER
+from penstock.dataplane.ban_table import BANS, KIND, TIME, USED, BanTable
+from penstock.dataplane.bans import BY_HAND, LISTED
+from penstock.metrics.banned import REASONS, BannedView
+from penstock.metrics.fold import Growth
+from penstock.metrics.offenders import by_client
+from penstock.node.bans.drawer import Drawer
+from penstock.node.bans.judge import Judge, Verdict
+from penstock.node.bans.lists import BlockList, read_lists, stamps
+from penstock.node.bans.ranges import Span, columns_of, disjoint, merged, together, write
+from penstock.node.bans.surroundings import look_around
+from penstock.node.bans.views import BanError, BanView, ListView, WantedBan, length_of, view_of
+from penstock.node.log import Log
+from penstock.policy.ban import Ban, Evidence, Network, of_client, parse_network
+from penstock.policy.ban_book import BanBook, Held
+from penstock.policy.detectors import Offences
+from penstock.policy.protection import LOOPBACK, Guarded, Protection
+from penstock.policy.ranges import address_number
+
+NETWORKS = 4_096
+"""Networks that are banned by hand at once; sorting them anew takes some ten ms. Block lists hold the millions."""
+
+ADMINS = 64
+"""Addresses that operators came from, over TCP, that are remembered."""
+
+ADMIN_NS = 3_600 * 10**9
+"""For how long: an hour."""
+
+AROUND_NS = 5 * 10**9
+"""For how long the machine's own addresses, gateways and name servers are remembered."""
+
+LINES = 20
+"""Lines in one tick about single bans; the rest is counted."""
+
+Hand = Callable[[int, tuple[int, int, int]], None]
+"""Gives workers another table of networks."""
+
+
+class Desk:
+    """
+    Bans of one node.
+
+    Args:
+        plan: Whom detectors find, whom nobody bans.
+        clock: Gives the time.
+        log: Where it says what happens.
+        look: Finds what is to be protected around this machine.
+
+    Attributes:
+        hand: Set by whoever has workers.
+        keep: Called when something shall be kept at once.
+        drawer: What is kept.
+        judge: The detectors.
+    """
+
+    def __init__(self, plan: NodePlan, clock: Clock, log: Log, look: Callable[[], list[Guarded]] = look_around) -> None:
+        self._plan, self._clock, self._log, self._look = plan, clock, log, look
+        self._fds = [ban_table.create(), -1, -1]
+        self._table = BanTable(self._fds[0])
+        self._book = BanBook(BANS)
+        self._networks = 0
+        self._dirty = False
+        self._admins: OrderedDict[str, int] = OrderedDict()
+        self._names: tuple[Guarded, ...] = ()
+        self._lists: tuple[BlockList, ...] = ()
+        self._read: tuple[tuple[object, ...], tuple[BlockList, ...]] = ((), ())
+        self._refused: dict[str, int] = {}
+        self._singles: dict[int, str] = {}
+        self._wides: dict[int, str] = {}
+        self._shadows: dict[str, Network] = {}
+        self._around: tuple[int, tuple[Guarded, ...]] | None = None
+        self._numbers: BannedView | None = None
+        self._made = dict.fromkeys(REASONS, 0)
+        self._shadowed = 0
+        self.hand: Hand = lambda place, fds: None
+        self.keep: Callable[[], None] = lambda: None
+        self.offences = Offences(plan.bans.longest, plan.bans.remember)
+        self.judge = Judge(plan.bans)
+        self.drawer = Drawer(self)
+
+    @property
+    def fds(self) -> tuple[int, int, int]:
+        """Return the descriptors for workers; see `dataplane.bans`."""
+        return self._fds[0], self._fds[1], self._fds[2]
+
+    # What is protected -----------------------------------------------------------------------------------------------
+
+    def protection(self, asker: str = "", *, auto: bool = False) -> Protection:
+        """
+        Return who cannot be banned now.
+
+        Args:
+            asker: Address of the operator who asks; empty for none, or for one at the Unix socket.
+            auto: Whether a detector asks: it lets those alone, too, whom limits let alone.
+        """
+        plan, now = self._plan, self._clock.monotonic_ns()
+        guarded = [Guarded(each, "in bans.protect") for each in plan.bans.protect]
+        guarded += LOOPBACK if plan.bans.protect_loopback else ()
+        guarded += [*self._nearby(), *self._of_plan(), *self._names]
+        guarded += [
+            Guarded(host, "an operator of this node") for host, at in self._admins.items() if now - at < ADMIN_NS
+        ]
+        guarded += [Guarded(asker, "the address that you come from")] if asker else []
+        guarded += [Guarded(each, "in limits.exempt") for each in plan.worker.limits.exempt] if auto else []
+        if not plan.bans.protect_loopback:
+            guarded = [each for each in guarded if each.why == "in bans.protect" or not _is_loopback(each)]
+        return Protection(guarded)
+
+    def _nearby(self) -> tuple[Guarded, ...]:
+        """Return what is to be protected around this machine; looked up again after a while."""
+        now = self._clock.monotonic_ns()
+        if self._around is None or now - self._around[0] >= AROUND_NS:
+            self._around = now, tuple(self._look())
+        return self._around[1]
+
+    def _of_plan(self) -> Iterable[Guarded]:
+        worker = self._plan.worker
+        for listener in worker.listeners:
+            yield Guarded(listener.host, "an address that this node listens on")
+            yield from (Guarded(each, "a proxy that is trusted") for each in listener.trusted_proxies)
+        for route in (*(each.route for each in worker.listeners), *worker.routes):
+            yield from (Guarded(each.host, f"a target of route {route.name}") for each in route.targets)
+
+    def targets(self) -> list[str]:
+        """Return the names of targets, whose addresses somebody else finds."""
+        worker = self._plan.worker
+        routes = (*(each.route for each in worker.listeners), *worker.routes)
+        return sorted({each.host for route in routes for each in route.targets})
+
+    def resolved(self, addresses: Iterable[tuple[str, str]]) -> None:
+        """Protect the addresses of targets: pairs of name and address."""
+        self._names = tuple(Guarded(address, f"the target {name}") for name, address in addresses)
+
+    def saw_admin(self, host: str) -> None:
+        """Remember whom the admin door has let in over TCP."""
+        self._admins[host] = self._clock.monotonic_ns()
+        self._admins.move_to_end(host)
+        if len(self._admins) > ADMINS:
+            self._admins.popitem(last=False)
+
+    # Orders ----------------------------------------------------------------------------------------------------------
+
+    def ban(self, wanted: WantedBan, asker: str = "") -> BanView:
+        """
+        Ban as an operator wants.
+
+        Args:
+            wanted: What.
+            asker: Address that the operator comes from over TCP; empty at the Unix socket.
+
+        Raises:
+            BanError: If it cannot be, with the reason.
+        """
+        try:
+            network = parse_network(wanted.address)
+        except ValueError as error:
+            raise BanError(f"address: {error}") from None
+        for each in (asker, wanted.asker):
+            if why := self.protection(each).refuses(network):
+                raise BanError(f"{network.text} cannot be banned: {why}")
+        length, confirm = length_of("for", wanted.length), length_of("confirm", wanted.confirm)
+        if confirm is not None and (old := self._book.get(network.text)) is not None and old.ban.confirm_by is None:
+            raise BanError(f"{network.text} is banned already; what nobody confirms would lift that ban, too")
+        now = self._clock.wall_ns()
+        ban = Ban(
+            network=network.text,
+            origin="manual",
+            reason=wanted.reason or "banned by an operator",
+            since=now,
+            until=None if length is None else now + length,
+            shadow=wanted.shadow,
+            confirm_by=None if confirm is None else now + confirm,
+        )
+        self._make(ban, network, "manual")
+        self._log.warning("banned", network=ban.network, by="operator", reason=ban.reason, **_said(wanted))
+        self._settle()
+        return self._view(ban)
+
+    def unban(self, text: str) -> BanView | None:
+        """Lift a ban, and forget what its client did; returns it, or None if there was none. Raises BanError."""
+        try:
+            network = parse_network(text)
+        except ValueError as error:
+            raise BanError(f"address: {error}") from None
+        held = self._book.remove(network.text)
+        if held is None:
+            return None
+        view = self._view(held.ban)
+        self._lift(held)
+        if network.single or network.wide:
+            self.judge.drop(network.ranges[0][0])
+            self.offences.forgive(network.ranges[0][0])
+            self.drawer.forgave(network.ranges[0][0])
+        self._log.warning("ban lifted", network=network.text, by="operator")
+        self._settle()
+        return view
+
+    def confirm(self, text: str | None) -> list[BanView]:
+        """
+        Let bans stay that would be undone.
+
+        Args:
+            text: Which network; None for all that wait.
+
+        Raises:
+            BanError: If it is no network.
+        """
+        try:
+            wanted = None if text is None else parse_network(text).text
+        except ValueError as error:
+            raise BanError(f"address: {error}") from None
+        confirmed = []
+        for held in self._book.waiting():
+            if wanted in (None, held.ban.network):
+                ban = replace(held.ban, confirm_by=None)
+                self._hold(ban, held.network)
+                self._log.warning("ban confirmed", network=ban.network)
+                confirmed.append(self._view(ban))
+        self._settle()
+        return confirmed
+
+    # What there is ---------------------------------------------------------------------------------------------------
+
+    def page(
+        self, *, after: str, limit: int, origin: str | None, reason: str | None, address: int | None
+    ) -> tuple[list[BanView], str | None, int]:
+        """Return a page of bans, where the next one begins, and how many there are in all."""
+        held: Iterable[Held] = self._book if address is None else self._book.holding(address)
+        found = [
+            each
+            for each in held
+            if origin in (None, each.ban.origin, "shadow" if each.ban.shadow else None)
+            and reason in (None, each.ban.reason)
+        ]
+        bans, following = self._book.page(found, after, limit)
+        return [self._view(each) for each in bans], following, len(found)
+
+    def get(self, text: str) -> BanView | None:
+        """Return the ban of exactly a network; None if there is none, or it is none."""
+        try:
+            held = self._book.get(parse_network(text).text)
+        except ValueError:
+            return None
+        return None if held is None else self._view(held.ban)
+
+    def holding(self, address: int) -> list[BanView]:
+        """Return all bans that hold for an address, as a number."""
+        return [self._view(each.ban) for each in self._book.holding(address)]
+
+    def listed(self, address: int) -> list[ListView]:
+        """Return the block lists that hold an address, as a number."""
+        spared = any(low <= address <= high for low, high in self.protection().ranges)
+        return [] if spared else [_list_view(each) for each in self._lists if each.holds(address)]
+
+    def offended(self, address: int) -> int:
+        """Return how often a client has offended lately."""
+        wide = address if address >> 32 == 0xFFFF or not self._plan.bans.ipv6_networks else address >> 64 << 64
+        return self.offences.of(wide, self._clock.wall_ns())
+
+    @property
+    def lists(self) -> list[ListView]:
+        """Return all block lists."""
+        return [_list_view(each) for each in self._lists]
+
+    @property
+    def held(self) -> BanBook:
+        """Return all bans."""
+        return self._book
+
+    @property
+    def made(self) -> dict[str, int]:
+        """Return how many bans were made, by reason; whoever restores may add to it."""
+        return self._made
+
+    @property
+    def now(self) -> int:
+        """Return the time; unit ns since the epoch."""
+        return self._clock.wall_ns()
+
+    def numbers(self) -> BannedView:
+        """Return how many are banned; the same object as long as nothing changes."""
+        if self._numbers is None:
+            shadow = len(self._shadows)
+            auto = sum(each.ban.origin == "auto" and not each.ban.shadow for each in self._book)
+            active = {"manual": len(self._book) - shadow - auto, "auto": auto, "shadow": shadow}
+            active["listed"] = sum(map(len, self._lists))
+            self._numbers = BannedView(active=active, made=dict(self._made), shadowed=self._shadowed)
+        return self._numbers
+
+    def _view(self, ban: Ban) -> BanView:
+        network = self._book.get(ban.network)
+        told = ban.shadow or network is None or network.network.single or network.network.wide
+        return view_of(ban, self._clock.wall_ns(), self._refused, told=told)
+
+    # Each second -----------------------------------------------------------------------------------------------------
+
+    def look(self, growth: Growth) -> None:
+        """Take what a fold tells: who did what, and who would have been refused."""
+        self.judge.look(growth)
+        if self._shadows:
+            fresh = growth.rows.words[growth.fresh]
+            if len(fresh):
+                self._count_shadowed(by_client(fresh, (1, 3), wide=False))
+
+    def tick(self) -> BannedView:
+        """Let run out what is over, ban whom detectors have found, and return how many are banned."""
+        now = self._clock.wall_ns()
+        over = self._book.expire(now)
+        for place, held in enumerate(over):
+            self._lift(held)
+            unconfirmed = held.ban.confirm_by is not None and held.ban.confirm_by <= now
+            if unconfirmed:
+                self._log.warning("ban undone: nobody confirmed it", network=held.ban.network)
+            elif place < LINES:
+                self._log.info("ban is over", network=held.ban.network, reason=held.ban.reason)
+        self._judge(now)
+        if over or self._dirty:
+            self._settle()
+        return self.numbers()
+
+    def _judge(self, now: int) -> None:
+        verdicts, refused = self.judge.verdicts(self._clock.monotonic_ns())
+        for client, count in refused:
+            for name in self._named(client):
+                self._refused[name] = self._refused.get(name, 0) + count
+        protection = self.protection(auto=True) if verdicts else None
+        told = 0
+        for verdict in verdicts:
+            assert protection is not None  # noqa: S101 - there is a verdict
+            told += self._sentence(verdict, protection, now, quiet=told >= LINES)
+        if told > LINES:
+            self._log.warning("more clients banned", clients=told - LINES)
+
+    def _sentence(self, verdict: Verdict, protection: Protection, now: int, *, quiet: bool) -> bool:
+        """Ban whom a detector has found, and return whether it was; who is banned already, or protected, is not."""
+        network = of_client(verdict.client, 64 if self._plan.bans.ipv6_networks else 128)
+        if any(self._named(verdict.client)) or protection.refuses(network):
+            return False
+        rule, shadow = verdict.rule, self._plan.bans.detect == "shadow"
+        number, length = self.offences.punish(verdict.client, rule.duration, now)
+        self.drawer.punished(verdict.client)
+        evidence = Evidence(
+            counted=rule.counted, count=verdict.done, threshold=rule.threshold, window=rule.window, offence=number
+        )
+        ban = Ban(
+            network=network.text,
+            origin="auto",
+            reason=rule.name,
+            since=now,
+            until=now + length,
+            shadow=shadow,
+            evidence=evidence,
+        )
+        try:
+            self._make(ban, network, rule.name)
+        except BanError as error:
+            if not quiet:
+                self._log.error("nobody can be banned any more", detail=str(error))
+            return False
+        self._dirty = True
+        if not quiet:
+            event = "would be banned" if shadow else "banned"
+            said = f"{verdict.done} {rule.counted} within {rule.window // 10**9}s"
+            self._log.warning(event, network=ban.network, by=rule.name, detail=said, seconds=length // 10**9)
+        return True
+
+    def _named(self, client: int) -> Iterable[str]:
+        """Yield the networks of bans of exactly a client: its address, and its 64 bits."""
+        if (name := self._singles.get(client)) is not None:
+            yield name
+        if client >> 32 != 0xFFFF and (name := self._wides.get(client >> 64 << 64)) is not None:
+            yield name
+
+    def _count_shadowed(self, clients: Iterable[tuple[int, int]]) -> None:
+        networks = [each for each in self._shadows.values() if not (each.single or each.wide)]
+        for client, count in clients:
+            names = [name for name in self._named(client) if name in self._shadows]
+            names += [each.text for each in networks if each.holds(client)]
+            for name in names:
+                self._refused[name] = self._refused.get(name, 0) + count
+            self._shadowed += count if names else 0
+            self._numbers = None if names else self._numbers
+
+    # Holding ---------------------------------------------------------------------------------------------------------
+
+    def restore(self, bans: Iterable[Ban]) -> list[str]:
+        """Hold what an earlier run held, with its end; returns a line for each that cannot be held any more."""
+        faults, now = [], self._clock.wall_ns()
+        protection = self.protection()
+        for ban in bans:
+            if (ban.end is not None and ban.end <= now) or self._book.get(ban.network) is not None:
+                continue
+            try:
+                network = parse_network(ban.network)
+                if why := protection.refuses(network):
+                    raise BanError(why)
+                self._hold(ban, network)
+            except (BanError, ValueError) as error:
+                faults.append(f"{ban.network}: {error}")
+        self._settle()
+        return faults
+
+    def replan(self, plan: NodePlan) -> None:
+        """Go on by another plan; who is protected now is not banned any more."""
+        self._plan = plan
+        self.offences.longest, self.offences.remember = plan.bans.longest, plan.bans.remember
+        self.judge.replan(plan.bans)
+        protection = self.protection()
+        for held in [each for each in self._book if protection.refuses(each.network)]:
+            self._book.remove(held.ban.network)
+            self._lift(held)
+            self._log.warning("ban lifted", network=held.ban.network, by=protection.refuses(held.network))
+        self._settle()
+
+    def read_lists(self, plan: NodePlan) -> tuple[BlockList, ...]:
+        """
+        Return the block lists of a plan; those of now if no file has changed. Blocks, for seconds at most.
+
+        Raises:
+            ConfigurationError: With every mistake in them.
+        """
+        found = stamps(plan.bans.lists)
+        if found != self._read[0]:
+            self._read = found, read_lists(plan.bans.lists)
+        return self._read[1]
+
+    def write_lists(self) -> int:
+        """Return the descriptor of a table of the lists that were read last, -1 for none. Blocks, for a second."""
+        lists = self._read[1]
+        if not lists:
+            return -1
+        return write(merged(together([each.ranges for each in lists]), self.protection().ranges))
+
+    def take_lists(self, fd: int) -> None:
+        """Hand over what `write_lists` returned."""
+        self._lists, self._numbers = self._read[1], None
+        self._swap(LISTED, fd)
+        for each in self._lists:
+            self._log.info("block list", file=each.path, networks=len(each), reason=each.reason)
+
+    def close(self) -> None:
+        """Let go of the tables: workers that still live keep theirs."""
+        self._table.close()
+        for fd in self._fds:
+            if fd >= 0:
+                os.close(fd)
+
+    def _make(self, ban: Ban, network: Network, reason: str) -> None:
+        self._refused.pop(ban.network, None)
+        self._hold(ban, network)
+        self._made[reason] += 1
+
+    def _hold(self, ban: Ban, network: Network) -> None:
+        """Hold a ban; raises BanError if there is no room."""
+        old = self._book.get(ban.network)
+        single = network.single or network.wide
+        if not single and old is None and self._networks >= NETWORKS:
+            raise BanError(f"{NETWORKS} networks are banned already; a block list takes millions")
+        if self._book.put(ban, network) is None:
+            raise BanError(f"{BANS} bans are as many as there can be")
+        self._networks += old is None and not single
+        self._numbers = None
+        self.drawer.changed(ban.network)
+        if ban.shadow:
+            self._shadows[ban.network] = network
+        else:
+            self._shadows.pop(ban.network, None)
+        if single:
+            self._enforce(ban, network)
+        else:
+            self._dirty = True
+
+    def _enforce(self, ban: Ban, network: Network) -> None:
+        """Let workers know of the ban of one client."""
+        address, kind = network.ranges[0][0], KIND if network.wide else USED
+        (self._wides if network.wide else self._singles)[address] = ban.network
+        if ban.shadow:
+            self._table.remove(address, kind)
+        elif not self._table.put(address, kind, TIME if ban.end is None else ban.end):
+            held = self._book.remove(ban.network)
+            assert held is not None  # noqa: S101 - it was put there by who calls
+            self._lift(held)
+            raise BanError("the table of bans has no room for this address")
+
+    def _lift(self, held: Held) -> None:
+        """Undo a ban that was taken out of the book."""
+        network = held.network
+        self.drawer.changed(held.ban.network)
+        self._refused.pop(held.ban.network, None)
+        self._shadows.pop(held.ban.network, None)
+        self._numbers = None
+        if network.single or network.wide:
+            (self._wides if network.wide else self._singles).pop(network.ranges[0][0], None)
+            self._table.remove(network.ranges[0][0], KIND if network.wide else USED)
+        else:
+            self._networks -= 1
+            self._dirty = True
+
+    def _settle(self) -> None:
+        """Let workers know of networks, and the store of everything."""
+        if self._dirty:
+            self._dirty = False
+            self._swap(BY_HAND, write(columns_of(disjoint(self._spans()))))
+        self.keep()
+
+    def _spans(self) -> Iterable[Span]:
+        for ban, network in self._book:
+            if not (network.single or network.wide or ban.shadow):
+                end = FOREVER if ban.end is None else ban.end
+                yield from (Span(first, last, end) for first, last in network.ranges)
+
+    def _swap(self, place: int, fd: int) -> None:
+        old, self._fds[1 + place] = self._fds[1 + place], fd
+        if old >= 0 or fd >= 0:
+            self.hand(place, self.fds)
+        if old >= 0:
+            os.close(old)
+
+
+def _is_loopback(guarded: Guarded) -> bool:
+    number = address_number(guarded.network)
+    return number == 1 or number >> 24 == 0xFFFF_7F
+
+
+def _said(wanted: WantedBan) -> dict[str, str]:
+    """Return what an operator wanted besides, for the log."""
+    said = {"length": wanted.length or "for good"}
+    return said | ({"shadow": "yes"} if wanted.shadow else {}) | ({"confirm": wanted.confirm} if wanted.confirm else {})
+
+
+def _list_view(each: BlockList) -> ListView:
+    return ListView(each.path, each.reason, len(each))

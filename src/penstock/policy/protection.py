@@ -1,0 +1,51 @@
+"""Whom nobody may ban: loopback, the node itself, its gateway, its targets, whoever operates it."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from penstock.policy.ban import Network
+from penstock.policy.ranges import Range, network_ranges
+
+
+class Guarded(NamedTuple):
+    """
+    Addresses that are protected.
+
+    Args:
+        network: An address or a network.
+        why: Why, as in `loopback` or `the default gateway`.
+    """
+
+    network: str
+    why: str
+
+
+LOOPBACK = (Guarded("127.0.0.0/8", "loopback"), Guarded("::1", "loopback"))
+
+
+class Protection:
+    """
+    Protected addresses.
+
+    Args:
+        guarded: All of them; what is no address is left out: a listener may have a path, a target a name.
+
+    Attributes:
+        ranges: All of them as numbers.
+    """
+
+    def __init__(self, guarded: Iterable[Guarded]) -> None:
+        self._guarded: list[tuple[Range, Guarded]] = []
+        for each in guarded:
+            try:
+                self._guarded += [(found, each) for found in network_ranges(each.network)]
+            except ValueError:
+                continue
+        self.ranges: list[Range] = [found for found, _ in self._guarded]
+
+    def refuses(self, network: Network) -> str:
+        """Return why a network cannot be banned, as `127.0.0.0/8 is loopback`; empty if it can."""
+        for (low, high), each in self._guarded:
+            if network.overlaps(low, high):
+                return f"{each.network} is {each.why}"
+        return ""
