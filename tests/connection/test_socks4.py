@@ -9,6 +9,7 @@ from python_socks._protocols import socks4 as oracle
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.config.plan import DestinationPlan, ListenerPlan, MatchPlan, ParentPlan, RoutePlan
 from penstock.connection.commands import Bound, Close, Dial, Dialed, DialError, DialFailed, Facts
+from penstock.connection.endings import ending
 from penstock.connection.socks4 import socks4
 from penstock.connection.socks5 import socks5
 from penstock.policy.routes import rules_of
@@ -117,7 +118,7 @@ def test_every_failed_dial_is_rejected(play, error):
     """SOCKS4 has one word for all failures; the outcome tells them apart."""
     stage = play(says(CONNECT + b"\0"), dials("192.0.2.2", 80, DialFailed(error)), hears(REJECTED))
     assert isinstance(stage.pending, Close)
-    assert stage.pending.outcome.phase is Phase.DIAL
+    assert stage.pending.outcome == ending(DialFailed(error), Phase.DIAL)
     assert stage.pending.detail == str(error)
 
 
