@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.metrics.fold import CLOSED, COLUMNS, OPENED
-from penstock.metrics.saved import GONE, MOST, Named, SavedError, bounded, parse, serialize, settled, target_keys
+from penstock.metrics.saved import GONE, MOST, Named, SavedError, bounded, counted, parse, serialize, target_keys
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.totals import SavedTotals
 from penstock.testing.standin import PLAN, WEB
@@ -26,7 +26,7 @@ def ended(columns):
     """Return what rows hold once every connection is over; names without numbers are left out."""
     found = {}
     for (name,), column in columns:
-        found[name] = found.get(name, 0) + settled(column)
+        found[name] = found.get(name, 0) + counted(column, goes_on=False)
     return {name: tuple(numbers.tolist()) for name, numbers in found.items() if numbers.any()}
 
 
@@ -35,7 +35,7 @@ def test_names_keep_their_totals_through_any_plan(rows, order):
     """Three plans one after the other, the second of which has lost some names, end with the totals of the first."""
     first, second, third = named(*order), named(*order[3:]), named(*reversed(order))
     table = first.restore(rows)
-    assert (table.sum(axis=1) == sum((settled(column) for _, column in rows), np.zeros(COLUMNS))).all()
+    assert (table.sum(axis=1) == sum((counted(column, goes_on=False) for _, column in rows), np.zeros(COLUMNS))).all()
     passed = second.restore(first.export(table))
     assert (passed.sum(axis=1) == table.sum(axis=1)).all()
     back = third.export(third.restore(second.export(passed)))
@@ -61,7 +61,7 @@ def test_names_that_are_gone_are_bounded():
 
 def test_what_was_open_has_ended():
     """A connection that was open when its node went is over."""
-    column = settled((5, 2, 100, 0, 0, 0, 0))
+    column = counted((5, 2, 100, 0, 0, 0, 0), goes_on=False)
     assert (column[OPENED], column[CLOSED]) == (5, 5)
 
 

@@ -3,12 +3,16 @@
 import os
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.metrics.fold import TROUBLES
+from penstock.metrics.parts import Kept, export, restore
+from penstock.metrics.registry import Registry
+from penstock.node.sampler import Sampler
 from penstock.testing.pen import Pen
-from penstock.testing.standin import StandIn
+from penstock.testing.standin import PLAN, StandIn
 
 FAILED = Outcome(EndedBy.TARGET, Phase.DIAL)
 
@@ -164,3 +168,38 @@ def test_records_pause_while_they_are_off(node):
     numbers = node.snapshot().records.read()
     assert len(numbers) == 2
     assert node.snapshot().totals.connections == 3
+
+
+def test_another_supervisor_reads_on(node):
+    """Totals go on with open connections still open, and the same ledger is read to its end: each counts once."""
+    rows = [node.pen.open(1), node.pen.open(2), node.pen.open(2)]
+    for row in rows:
+        node.pen.move(row, 10, 20)
+    node.pen.end(rows[0])
+    node.tick()
+    node.pen.move(rows[1], 1, 2)  # nobody has read that yet
+    (saved,), parts = node.sampler.export(), export(node.sampler.registry)
+    heir = Sampler(node.clock, Registry(PLAN, node.clock.monotonic_ns()))
+    assert restore(heir.registry, Kept(parts, goes_on=True)) == []
+    heir.adopt(node.pen.fd, saved)
+    with pytest.raises(ValueError, match="attached already"):
+        heir.adopt(node.pen.fd, saved)
+    totals = heir.tick().totals
+    assert (totals.connections, totals.active, totals.bytes_in, totals.bytes_out) == (3, 2, 31, 62)
+    node.pen.end(rows[1])
+    heir.detach(1)
+    node.clock.advance(1)
+    snapshot = heir.tick()
+    assert (snapshot.totals.connections, snapshot.totals.active, snapshot.totals.bytes_in) == (3, 0, 31)
+    assert sum(each.count for each in snapshot.outcomes) == 3
+    assert [line for line in snapshot.audit.lines if line.residual] == []
+
+
+def test_a_ledger_of_another_layout_is_not_read_on(node):
+    """Its numbers would be nonsense; and so would those of more rows than there are."""
+    (saved,) = node.sampler.export()
+    heir = Sampler(node.clock, Registry(PLAN, node.clock.monotonic_ns()))
+    for wrong in (replace(saved, magic=1), replace(saved, state=bytes(8 * 10_000_000))):
+        with pytest.raises(ValueError, match=r"layout|rows"):
+            heir.adopt(node.pen.fd, wrong)
+    assert heir.readers() == []

@@ -53,10 +53,10 @@ class Load:
         while not self._stop.is_set():
             try:
                 sock = sock or self._connect()
-                body = ask(sock)
+                body, closes = exchange(sock)
                 with self._lock:
                     self.answers[body] += 1
-                if self._kept:
+                if self._kept and not closes:
                     continue
             except (OSError, EOFError, ValueError) as error:
                 self.failures.append(repr(error))
@@ -79,6 +79,11 @@ class Load:
 
 def ask(sock):
     """Send a request and return the body of its answer; anything but a whole 200 raises."""
+    return exchange(sock)[0]
+
+
+def exchange(sock):
+    """Send a request and return the body of its answer, and whether the connection closes after it."""
     sock.sendall(REQUEST)
     data = b""
     while b"\r\n\r\n" not in data:
@@ -90,7 +95,7 @@ def ask(sock):
     length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
     while len(body) < length:
         body += _some(sock)
-    return body.decode()
+    return body.decode(), b"connection: close" in lines
 
 
 def _some(sock):

@@ -16,6 +16,9 @@ TIMEOUT_SECONDS = 5.0
 RELOAD_SECONDS = 60.0
 """A reload reads files, and takes ten thousand routes to every worker."""
 
+UPGRADE_SECONDS = 150.0
+"""An upgrade waits a minute for the new process to be ready, and another one for it to count."""
+
 PAGE = 5_000
 LARGEST_PAGE = 10_000
 """Connections asked for at a time when all are wanted, and the most that the door gives in one answer."""
@@ -143,6 +146,10 @@ class NodeClient:
         """
         query = {"dry_run": "1"} if dry_run else {}
         return self._json("POST", "/api/v1/reload", query, timeout=RELOAD_SECONDS)
+
+    def upgrade(self) -> dict[str, Any]:
+        """Tell the node to let a new process take over, and return which it is."""
+        return self._json("POST", "/api/v1/upgrade", timeout=UPGRADE_SECONDS)
 
     def drain(self) -> None:
         """Tell the node to take no more connections, finish those it has, and exit."""

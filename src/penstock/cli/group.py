@@ -113,6 +113,10 @@ def report(error: Exception) -> Exit:
     """Say an error on standard error, a line per mistake, and return its code; PENSTOCK_DEBUG=1 adds a traceback."""
     if os.environ.get("PENSTOCK_DEBUG") == "1":
         traceback.print_exception(error, file=sys.stderr)
+    if "PENSTOCK_HANDOVER" in os.environ:  # another process waits for this one
+        from penstock.node.elder import refuse  # noqa: PLC0415
+
+        refuse("; ".join(error.mistakes) if isinstance(error, ConfigurationError) else str(error))
     if isinstance(error, ConfigurationError):
         for mistake in error.mistakes:
             _say(mistake)

@@ -44,6 +44,7 @@ COMMANDS = {
     "confirm": Lazy("penstock.cli.bans:confirm", STEER, "Let bans stay that would be undone: one, or all that wait."),
     "unban": Lazy("penstock.cli.bans:unban", STEER, "Lift a ban."),
     "reload": Lazy("penstock.cli.reload:reload", STEER, "Let a running node read its configuration again."),
+    "upgrade": Lazy("penstock.cli.upgrade:upgrade", STEER, "Let a new process take over from a running node."),
     "drain": Lazy("penstock.cli.control:drain", STEER, "Stop a running node gently: no new connections, then exit."),
     "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),
     "config": Lazy("penstock.cli.settings:config", PREPARE, "Show the configuration's schema or effective values."),

@@ -192,7 +192,8 @@ class HttpExchange:
         if route.response:  # the answer has begun
             connection.arm_idle(route.idle or self._worker.idle)
         make = route.reader
-        self._reader = reader = make(command.method, command.keep_alive, command.http_1_0, command.upgrade)
+        kept = command.keep_alive and not self._worker.draining  # a client of a worker that drains is told to come anew
+        self._reader = reader = make(command.method, kept, command.http_1_0, command.upgrade)
         return reader
 
     @property
@@ -314,6 +315,7 @@ class HttpExchange:
             or known[2] != size - end
             or size == EXCHANGE_READ_BYTES  # more may be there
             or not command.keep_alive
+            or worker.draining
             or command.http_1_0
             or command.method == b"HEAD"
             or not command.framing.done
@@ -446,7 +448,7 @@ class HttpExchange:
             worker.pool.give(link)
         else:
             worker.reactor.bury(link.fd, link.sock)
-        repeats.rest(connection, self, again and not worker.draining)
+        repeats.rest(connection, self, again)
 
     def _upgrade(self, link: Link, reader: ResponseReader) -> None:
         connection = self._connection

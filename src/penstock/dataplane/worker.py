@@ -26,7 +26,7 @@ from penstock.dataplane.access_log import AccessLog
 from penstock.dataplane.bans import NONE, Bans, parse, serialize, take_packet
 from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.challenges import Challenges
-from penstock.dataplane.connection import CANCELLED, COMPLETED, Connection
+from penstock.dataplane.connection import CANCELLED, Connection
 from penstock.dataplane.doorman import Doorman, minute_of_week
 from penstock.dataplane.entrance import Entrance
 from penstock.dataplane.equipment import Prepared, prepare
@@ -34,6 +34,7 @@ from penstock.dataplane.handlers import Handlers
 from penstock.dataplane.limit_table import LimitTable
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.locality import OwnAddresses
+from penstock.dataplane.parting import SHARE, Parting
 from penstock.dataplane.pool import Pool
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
 from penstock.dataplane.reaper import Reaper
@@ -251,15 +252,17 @@ class Worker:
     # Drain -----------------------------------------------------------------------------------------------------------
 
     def _drain(self, deadline: int) -> None:
-        if self.draining:
+        if self.draining:  # in more of a hurry than before
+            self.reactor.at(deadline, _DrainDeadline(self))
             return
         self.draining = True
         self._attentive = False  # so that nobody looks before all doors are closed
         for listener in self.listeners:
             listener.close()
+        spread = max(0, deadline - self.reactor.now) // SHARE
         for connection in self.connections():
-            if connection.between_requests:
-                connection.end(COMPLETED)
+            if connection.exchange is not None:
+                Parting(connection, spread)
         self.reactor.at(deadline, _DrainDeadline(self))
         self._attentive = True
         self._look()
@@ -365,7 +368,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=int, default=-1)
     parser.add_argument("--bans", default=serialize(NONE), help="FD,FD,FD")
     given = parser.parse_args(arguments)
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(ignored, signal.SIG_IGN)  # they reach the whole group; the supervisor decides
     plan = msgspec.json.decode(_read_all(given.plan), type=WorkerPlan)
     pairs = (pair.split("=") for pair in given.listeners.split(",") if pair)

@@ -77,6 +77,7 @@ from penstock.metrics.ledger import (
 )
 from penstock.metrics.offences import NO_OFFENCES, Offences, offences
 from penstock.metrics.pairs import PairIndex, Pairs
+from penstock.metrics.resumed import SavedReader
 from penstock.metrics.tallied import Tallied, TallyReader
 
 Words = NDArray[np.uint64]
@@ -230,6 +231,10 @@ class LedgerReader:
     Args:
         fd: Descriptor of the ledger; may be closed afterwards.
         generation: Number of the worker's incarnation, 1 or more, never used twice by a node.
+        saved: How far another supervisor has read it; None for not at all.
+
+    Raises:
+        ValueError: If `saved` is not of this ledger, or the ledger has another layout.
 
     Attributes:
         rows: How many rows the ledger has.
@@ -237,7 +242,7 @@ class LedgerReader:
     Cost: memory of 57 bytes a row that was ever used.
     """
 
-    def __init__(self, fd: int, generation: int) -> None:
+    def __init__(self, fd: int, generation: int, saved: SavedReader | None = None) -> None:
         size = os.fstat(fd).st_size
         self.generation = generation
         self.rows = rows_of(size)
@@ -256,6 +261,36 @@ class LedgerReader:
         self._pairs = PairIndex()
         self._tallies = TallyReader(np.frombuffer(self._map, np.uint64, TALLY_BYTES // 8, size - TALLY_BYTES))
         self._counted: dict[int, int] = {}
+        if saved is not None:
+            self._resume(saved)
+
+    def export(self) -> SavedReader:
+        """Return how far the ledger was read."""
+        high = min(self._used(H_HIGH), self.rows)
+        return SavedReader(
+            magic=MAGIC,
+            generation=self.generation,
+            state=self._state[:high].tobytes(),
+            base=self._base[:, :high].tobytes(),
+            target=self._target[:high].tobytes(),
+            routed=self._routed[:high].tobytes(),
+            tallies=self._tallies.export(self._used(H_TALLIES)),
+            counted=dict(self._counted),
+        )
+
+    def _resume(self, saved: SavedReader) -> None:
+        if saved.magic != MAGIC:
+            raise ValueError("the ledger has the layout of another release")
+        base = np.frombuffer(saved.base, np.int64).reshape(COUNTERS, -1)
+        kept = (self._state, saved.state), (self._target, saved.target), (self._routed, saved.routed)
+        if any(len(raw) > words.nbytes for words, raw in kept) or base.shape[1] > self.rows:
+            raise ValueError("more rows than the ledger has")
+        self._base[:, : base.shape[1]] = base
+        for words, raw in kept:
+            found = np.frombuffer(raw, words.dtype)
+            words[: len(found)] = found
+        self._tallies.resume(saved.tallies)
+        self._counted = dict(saved.counted)
 
     @property
     def pid(self) -> int:

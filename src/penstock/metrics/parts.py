@@ -85,11 +85,13 @@ class Kept(NamedTuple):
         parts: What `export` returned; parts may be missing.
         samples: By kind, oldest first.
         minutes: Oldest first.
+        goes_on: Whether its workers still run, and their ledgers are read on.
     """
 
     parts: Mapping[str, bytes]
     samples: Mapping[str, Sequence[bytes]] = {}
     minutes: Sequence[Minute] = ()
+    goes_on: bool = False
 
 
 def restore(registry: Registry, kept: Kept) -> list[str]:
@@ -110,7 +112,8 @@ def restore(registry: Registry, kept: Kept) -> list[str]:
     for name, (type_, owner) in PARTS.items():
         restored = owner(registry)
         if name in kept.parts and restored is not None:
-            faults += _tried(name, partial(_restore, restored, kept.parts[name], type_))
+            more = {"goes_on": kept.goes_on} if name == "totals" else {}
+            faults += _tried(name, partial(_restore, restored, kept.parts[name], type_, **more))
     for kind, tracker in registry.kinds.trackers.items():  # after their keys, which have places now
         faults += _tried(f"{kind} samples", partial(_load, tracker, partial(_chunks, kept, kind)))
     return faults
@@ -124,8 +127,8 @@ def _tried(name: str, act: Callable[[], None]) -> list[str]:
     return []
 
 
-def _restore(owner: Any, raw: bytes, type_: type[Struct]) -> None:
-    owner.restore(parse(raw, type_))
+def _restore(owner: Any, raw: bytes, type_: type[Struct], **more: bool) -> None:
+    owner.restore(parse(raw, type_), **more)
 
 
 def _load(tracker: Keyed, chunks: Callable[[], list[Chunk]]) -> None:

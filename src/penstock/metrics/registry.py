@@ -349,15 +349,19 @@ class Registry:
             since_ns=self.since_ns,
         )
 
-    def restore(self, saved: SavedTotals) -> None:
+    def restore(self, saved: SavedTotals, *, goes_on: bool = False) -> None:
         """
         Add totals of an earlier run. What they count of clients and minutes belongs to `other` and to no minute, until
         `kinds` and `trackers` are restored too.
 
+        Args:
+            saved: By name.
+            goes_on: Whether its workers still run, and their ledgers are read on; else what was open is lost.
+
         Raises:
             SavedError: If they are beyond belief; nothing is added then.
         """
-        found = self._names.restore(saved)
+        found = self._names.restore(saved, goes_on=goes_on)
         self.books.total += found.node
         self.listeners.carry(found.listeners)
         self.routes.carry(found.routes)

@@ -156,11 +156,11 @@ class Named:
             found[key] = found[key] + numbers if key in found else numbers
         return tuple((key, tuple(numbers.tolist())) for key, numbers in found.items())
 
-    def restore(self, rows: Rows) -> Numbers:
-        """Return a table of what rows say, each connection of them over; shape (COLUMNS, ids)."""
+    def restore(self, rows: Rows, *, goes_on: bool = False) -> Numbers:
+        """Return a table of what rows say, each connection of them over unless it goes on; shape (COLUMNS, ids)."""
         placed: list[tuple[int, Numbers]] = []
         for key, column in rows:
-            numbers, place = settled(column), self._own(key)
+            numbers, place = counted(column, goes_on=goes_on), self._own(key)
             if place is None:
                 place = self._spill(key)
                 self._keep(key, place, numbers)
@@ -184,10 +184,11 @@ def table_of(columns: Iterable[tuple[int, Numbers]]) -> Numbers:
     return table
 
 
-def settled(column: Column) -> Numbers:
-    """Return totals of a node that is no more: what was open has ended."""
+def counted(column: Column, *, goes_on: bool) -> Numbers:
+    """Return totals of a node that is no more: what was open has ended, unless its worker goes on."""
     numbers = np.array(column, np.int64)
-    numbers[CLOSED] = numbers[OPENED]
+    if not goes_on:
+        numbers[CLOSED] = numbers[OPENED]
     return numbers
 
 

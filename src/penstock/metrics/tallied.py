@@ -51,6 +51,17 @@ class TallyReader:
         self._words = words.reshape(SLOTS, SLOT_WORDS)
         self._before: Values = np.zeros((SLOTS, SLOT_WORDS), np.int64)
 
+    def export(self, used: int) -> bytes:
+        """Return what was read of the slots that are in use, for `resume`."""
+        return self._before[: min(used, SLOTS)].tobytes()
+
+    def resume(self, raw: bytes) -> None:
+        """Read on where another reader has stopped; raises ValueError for what is not of tallies."""
+        found = np.frombuffer(raw, np.int64).reshape(-1, SLOT_WORDS)
+        if len(found) > SLOTS:
+            raise ValueError("more slots than there are")
+        self._before[: len(found)] = found
+
     def fold(self, used: int, *, dead: bool = False) -> Tallied:
         """
         Return what grew since the last reading.

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.fold import CLOSED, COLUMNS, OPENED, Numbers
-from penstock.metrics.saved import NOBODY, Column, Key, Named, Rows, Whole, bounded, settled, target_keys
+from penstock.metrics.saved import NOBODY, Column, Key, Named, Rows, Whole, bounded, counted, target_keys
 from penstock.metrics.scopes import Scopes
 
 
@@ -52,7 +52,7 @@ class SavedTotals(Struct, frozen=True, kw_only=True):
 
 class Restored(NamedTuple):
     """
-    Totals by id, every connection of them over.
+    Totals by id.
 
     Args:
         node: Shape (COLUMNS,).
@@ -98,25 +98,29 @@ class Names:
         self.targets = _simple(target_keys(scopes), None)
         self.pairs = Named(self._own_pair, self._pair, self._pair_keys)
 
-    def restore(self, saved: SavedTotals) -> Restored:
+    def restore(self, saved: SavedTotals, *, goes_on: bool = False) -> Restored:
         """
         Return totals by the ids of this plan.
+
+        Args:
+            saved: By name.
+            goes_on: Whether connections that are open in them go on, and will be read to their ends.
 
         Raises:
             SavedError: If the numbers are beyond belief.
         """
         for rows in (((NOBODY, saved.node),), saved.listeners, saved.routes, saved.targets, saved.pairs):
             bounded(rows)
-        homeless = _without_route(saved)
-        pairs = self.pairs.restore((*saved.pairs, *(((name, "-"), column) for (name,), column in homeless)))
-        routes = self.routes.restore((*saved.routes, *((NOBODY, column) for _, column in homeless)))
+        homeless = [] if goes_on else _without_route(saved)
+        pairs = (*saved.pairs, *(((name, "-"), column) for (name,), column in homeless))
+        routes = (*saved.routes, *((NOBODY, column) for _, column in homeless))
         return Restored(
-            node=settled(saved.node),
-            listeners=self.listeners.restore(saved.listeners),
-            routes=routes,
-            targets=self.targets.restore(saved.targets),
-            pairs=pairs,
-            lost=max(0, saved.node[OPENED] - saved.node[CLOSED]),
+            node=counted(saved.node, goes_on=goes_on),
+            listeners=self.listeners.restore(saved.listeners, goes_on=goes_on),
+            routes=self.routes.restore(routes, goes_on=goes_on),
+            targets=self.targets.restore(saved.targets, goes_on=goes_on),
+            pairs=self.pairs.restore(pairs, goes_on=goes_on),
+            lost=0 if goes_on else max(0, saved.node[OPENED] - saved.node[CLOSED]),
         )
 
     def _own_pair(self, key: Key) -> int | None:

@@ -40,6 +40,7 @@ from penstock.node.problems import Problem, on_crash, on_http_exception
 from penstock.node.queries import body_of, parse_limit, parse_number, take
 from penstock.node.reload import DrainView, ReloadError, ReloadView
 from penstock.node.tables import Changeable, routes_of
+from penstock.node.upgrade import UpgradeError, UpgradeView
 from penstock.node.usage import UsageMeter
 from penstock.policy.health import TargetOrder
 from penstock.store.store import UnreachableError
@@ -110,6 +111,9 @@ class Node(Changeable, Protocol):
             ReloadError: If there is nothing to reload, or not now.
         """
 
+    async def upgrade(self) -> UpgradeView:
+        """Let a new process of the program take over; raises UpgradeError if it could not."""
+
     def targets(self) -> tuple[TargetView, ...]:
         """Return how each target is now."""
 
@@ -172,6 +176,8 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         *endpoints.routes(node),
         Route("/api/v1/openapi.json", door.openapi),
         Route("/api/v1/reload", door.reload, methods=["POST"]),
+        Route("/api/v1/upgrade", door.upgrade, methods=["POST"]),
+        Route("/-/upgrade", door.upgrade, methods=["POST"]),
         Route("/api/v1/drain", door.drained),
         Route("/-/reload", door.reload, methods=["POST"]),
         Route("/-/drain", door.drain, methods=["POST"]),
@@ -359,6 +365,14 @@ class _Door:
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY, "the configuration has mistakes", mistakes=error.mistakes
             ) from None
+
+    async def upgrade(self, request: Request) -> Response:
+        """Let a new process of the program take over."""
+        take(request, {})
+        try:
+            return _json(await self._node.upgrade())
+        except UpgradeError as error:
+            raise Problem(HTTPStatus.CONFLICT, f"not upgraded, all goes on as before: {error}") from None
 
     async def drained(self, request: Request) -> Response:
         """How far a drain is."""

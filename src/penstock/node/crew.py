@@ -54,6 +54,7 @@ class Crew:
         on_respawn: Called when a dead one has been replaced.
         on_failure: Called when one has taken a target out.
         birth: How one begins; None for the usual way.
+        generation: The highest that was given to a worker so far.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Crew:
         on_respawn: Callable[[], None] = lambda: None,
         on_failure: Callable[[orders.TargetFailed], None] = lambda _: None,
         birth: Birth | None = None,
+        generation: int = 0,
     ) -> None:
         self._outfit = outfit
         self._seats = max(1, workers)
@@ -78,7 +80,7 @@ class Crew:
         self._on_burial, self._on_respawn = on_burial, on_respawn
         self._on_failure = on_failure
         self._lives: dict[int, Life] = {}
-        self._generation = 0
+        self._generation = generation
         self._keepers: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self._notices = Allowance(NOTICE_LINES)
@@ -94,6 +96,15 @@ class Crew:
     def lives(self) -> tuple[Life, ...]:
         """Return the workers that live, oldest first."""
         return tuple(self._lives.values())
+
+    @property
+    def generation(self) -> int:
+        """Return the highest that was given to a worker so far."""
+        return self._generation
+
+    def follow(self, folds: Folds) -> None:
+        """Let somebody else follow the ledgers from now on."""
+        self._folds = folds
 
     async def close_connection(self, generation: int, serial: int) -> bool:
         """Close a connection of the worker of this generation; returns whether there was one."""

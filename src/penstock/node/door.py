@@ -57,6 +57,12 @@ class Door:
                 await serving
             self._tasks.append(serving)
 
+    def mute(self) -> None:
+        """Accept nobody more, and close the listening sockets; who was accepted is served until `stop`."""
+        for server, _ in self._served:
+            for each in server.servers:
+                each.close()
+
     async def stop(self) -> None:
         """Stop serving and close the sockets; answers that are under way get `STOP_S` seconds."""
         for server, _ in self._served:

@@ -94,6 +94,34 @@ class Keeper:
         if self._store.is_open:
             await self._fill(self._store, registry)
 
+    async def inherit(self, registry: Registry, counted: parts.Kept, pages: list[tables.Page]) -> None:
+        """
+        Go on from what another process has counted until now and has written into the store, if there is one.
+
+        Args:
+            registry: That of this process.
+            counted: Its newest parts; they win over those of the store.
+            pages: Of its records.
+        """
+        self._registry, self._archive = registry, Archive(registry.records)
+        kept = counted
+        if self._store is not None:
+            parts.keep(registry)
+            if self._store.is_open:
+                try:
+                    found = await self._read_all(self._store)
+                    kept = found.numbers._replace(parts=counted.parts, goes_on=True)
+                    self._restore_entries(found)
+                except UnreachableError as error:
+                    self._warn(str(error))
+        self._filled = True
+        for fault in (*parts.restore(registry, kept), *self._archive.restore(pages)):
+            self._log.error("upgrade: some of what was counted is left out", detail=fault)
+
+    def pages(self, registry: Registry) -> list[tables.Page]:
+        """Return all records as pages."""
+        return list(self._export(Archive(registry.records), lost=False)[0])
+
     def run(self) -> None:
         """Begin to make checkpoints."""
         if self._store is not None:
@@ -129,6 +157,7 @@ class Keeper:
             return
         if self._flusher is not None and registry is not None and self._filled:
             self._hand_over(store, registry)
+            self._sent = {}  # whoever opens it again may find another one
         if not await asyncio.to_thread(store.close):
             self._log.error("store: the last checkpoint was not written", path=str(store.path))
 
@@ -146,6 +175,8 @@ class Keeper:
             return
         if not self._filled:
             await self._reach_late(store, registry)
+        elif not store.is_open:  # what it holds has been handed over already
+            await self._reach(store)
         if self._filled:
             self._hand_over(store, registry)
         else:  # samples alone: totals and records know nothing yet of what is in the file
@@ -222,10 +253,13 @@ class Keeper:
         self._filled = True
         for fault in parts.restore(registry, kept.numbers):
             self._log.error("store: a part begins at zero", detail=fault)
-        for fault in self.entries.restore(kept.entries) if self.entries is not None else ():
-            self._log.error("store: an entry is left out", detail=fault)
+        self._restore_entries(kept)
         for fault in self._archive.restore(kept.pages) if self._archive is not None else ():
             self._log.error("store: some of the history of connections is left out", detail=fault)
+
+    def _restore_entries(self, kept: _Kept) -> None:
+        for fault in self.entries.restore(kept.entries) if self.entries is not None else ():
+            self._log.error("store: an entry is left out", detail=fault)
 
     async def _read_all(self, store: Store) -> _Kept:
         now = self._clock.wall_ns() // NS

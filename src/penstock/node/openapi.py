@@ -31,6 +31,7 @@ from penstock.node.queries import LONGEST_PAGE
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.tables import CHECK, TableView
 from penstock.node.targets import WantedTarget
+from penstock.node.upgrade import UpgradeView
 
 _REF = "#/components/schemas/{name}"
 
@@ -117,13 +118,17 @@ def _paths() -> Json:
         "/api/v1/runtime": {
             "get": _operation("What was changed at runtime", _json(_object(changes=_list("Change"))), 400)
         },
-        "/api/v1/reload": {"post": _reload()},
-        "/-/reload": {"post": _reload()},
+        **{f"{way}/reload": {"post": _reload()} for way in ("/api/v1", "/-")},
+        **{f"{way}/upgrade": {"post": _upgrade()} for way in ("/api/v1", "/-")},
         "/api/v1/drain": {"get": _operation("How far a drain is", _json(_ref("DrainView")), 400)},
         "/-/drain": {
             "post": _operation("Accept no more, let what runs finish", {"202": {"description": "It has begun"}}, 400)
         },
     }
+
+
+def _upgrade() -> Json:
+    return _operation("Let a new process of the program take over", _json(_ref("UpgradeView")), 400, 409)
 
 
 def _reload() -> Json:
@@ -333,7 +338,7 @@ def _schemas() -> Json:
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
         AuditView, CertificateView, ExportView, ReloadView, DrainView, WantedTarget,
-        BanView, ListView, WantedBan, Confirmation, WhyView, TableView,
+        BanView, ListView, WantedBan, Confirmation, WhyView, TableView, UpgradeView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     count = {"type": "integer", "minimum": 0}

@@ -156,6 +156,27 @@ class Reloads:
         self._now = _Ready(plan, numbers_of(plan), fingerprints(tls_files(plan.worker)), base, NOTHING)
         self._turn = asyncio.Lock()
 
+    @property
+    def plan(self) -> NodePlan:
+        """Return what is served; addresses as configured."""
+        return self._now.plan
+
+    @property
+    def numbers(self) -> Numbers:
+        """Return the numbers of all names so far."""
+        return self._now.numbers
+
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Return what is held while anything is changed."""
+        return self._turn
+
+    def inherit(self, numbers: Numbers) -> NodePlan:
+        """Go on with the numbers of a process that is succeeded, and return the plan under them."""
+        plan, numbers = renumber(self._now.plan, numbers)
+        self._now = self._now._replace(plan=plan, numbers=numbers)
+        return plan
+
     async def reload(self, *, dry_run: bool = False) -> ReloadView:
         """
         Read the configuration again and serve it. What was changed at runtime is so no more: the configuration wins.

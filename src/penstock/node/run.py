@@ -3,16 +3,22 @@
 import asyncio
 import gc
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from penstock.base.errors import ConfigurationError, StartError
 from penstock.config.plan import NodePlan
+from penstock.node.elder import from_environment
+from penstock.node.inherited import from_systemd
 from penstock.node.log import Log, make_log
 from penstock.node.notify import notify
+from penstock.node.origin import Addresses, Origin
 from penstock.node.processes import COMMAND
 from penstock.node.reload import Base, ReloadError, Source
-from penstock.node.supervisor import Addresses, Supervisor
+from penstock.node.supervisor import Supervisor
+from penstock.node.upgrade import UpgradeError
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes: ended as asked, with all connections finished or at the deadline; not started; cut short by a second
@@ -43,7 +49,9 @@ def run(
         The exit code.
     """
     log = log or make_log(plan.log_level, plan.log_format)
-    return asyncio.run(_run(Supervisor(plan, log=log, command=command, source=source, base=base), log, on_ready))
+    origin = Origin(from_systemd(), from_environment(), (sys.executable, *sys.orig_argv[1:]))
+    supervisor = Supervisor(plan, log=log, command=command, source=source, base=base, origin=origin)
+    return asyncio.run(_run(supervisor, log, on_ready))
 
 
 async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses], None] | None) -> int:
@@ -74,7 +82,8 @@ def _settle_garbage_collector() -> None:
 
 class Signals:
     """
-    What signals mean to a node: TERM and INT drain, a second one ends it now, HUP reloads, USR1 reopens the access log.
+    What signals mean to a node: TERM and INT drain, a second one ends it now, HUP reloads, USR1 reopens the access log,
+    USR2 upgrades.
 
     Args:
         supervisor: The node.
@@ -95,17 +104,33 @@ class Signals:
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen)
+        loop.add_signal_handler(signal.SIGUSR2, self._begin_upgrade)
 
     def _reopen(self) -> None:
         if not self._supervisor.reopen():
             self._log.info("logs go to standard error: nothing to reopen")
 
     def _begin_reload(self) -> None:
+        self._begin(self._reload())
+
+    def _begin_upgrade(self) -> None:
+        self._begin(self._upgrade())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._reloads) > 1:
+            work.close()
             return  # one runs, and one waits that will read what is there now
-        task = asyncio.create_task(self._reload())
+        task = asyncio.create_task(work)
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
+
+    async def _upgrade(self) -> None:
+        try:
+            await self._supervisor.upgrade()
+        except UpgradeError:
+            pass  # told by whoever tried
+        except Exception as error:  # the node serves on, whatever it was
+            self._log.error("upgrade failed", detail=repr(error))
 
     async def _reload(self) -> None:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1_000}")

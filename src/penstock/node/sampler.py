@@ -9,6 +9,7 @@ from penstock.metrics.fold import TROUBLES, Growth, LedgerReader
 from penstock.metrics.live import Live, Share, rfc3339
 from penstock.metrics.offences import NO_OFFENCES, Offences, together
 from penstock.metrics.registry import Registry
+from penstock.metrics.resumed import SavedReader
 from penstock.metrics.snapshot import EndedView, NodeView, Snapshot, State, ended_view, picture, switched
 
 
@@ -55,6 +56,25 @@ class Sampler:
         if generation in self._readers:
             raise ValueError(f"generation {generation} is attached already")
         self._readers[generation] = LedgerReader(fd, generation)
+
+    def adopt(self, fd: int, saved: SavedReader) -> None:
+        """
+        Read on in a ledger that another supervisor has read until now.
+
+        Args:
+            fd: Descriptor of the ledger; may be closed afterwards.
+            saved: How far it was read.
+
+        Raises:
+            ValueError: If the ledger cannot be read on, or its generation is attached.
+        """
+        if saved.generation in self._readers:
+            raise ValueError(f"generation {saved.generation} is attached already")
+        self._readers[saved.generation] = LedgerReader(fd, saved.generation, saved)
+
+    def export(self) -> list[SavedReader]:
+        """Return how far every ledger was read."""
+        return [reader.export() for reader in self._readers.values()]
 
     def detach(self, generation: int) -> None:
         """Read the ledger of a worker that is no more, one last time: what is open in it has ended."""

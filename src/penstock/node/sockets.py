@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint
 from penstock.base.errors import StartError
-from penstock.config.plan import ListenerPlan
+from penstock.config.plan import ListenerPlan, NodePlan
+from penstock.node.inherited import ADMIN, COMMAND, Inherited, address_of
 
 _NO_IPV6 = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT))
 
@@ -44,6 +45,7 @@ class UnixSocket:
         path: Absolute path; a stale file of a dead process is replaced.
         what: What it is for, at the start of an error message.
         mode: Permissions of the file; None leaves them to the umask.
+        given: A socket that listens there already; its file is left alone until `own` is called.
 
     Raises:
         StartError: If somebody listens there, if the path is no socket, or if the file system refuses.
@@ -51,8 +53,12 @@ class UnixSocket:
 
     __slots__ = ("_file", "path", "socket")
 
-    def __init__(self, path: str, what: str, mode: int | None = None) -> None:
+    def __init__(self, path: str, what: str, mode: int | None = None, given: socket.socket | None = None) -> None:
         self.path = path
+        self._file: tuple[int, int] | None = None
+        if given is not None:
+            self.socket = given
+            return
         _remove_stale(path, what)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
@@ -65,11 +71,20 @@ class UnixSocket:
             self.socket.close()
             raise _start_error(what, f"unix:{path}", error) from error
 
+    def own(self) -> None:
+        """Take the file over: it is removed when this is closed."""
+        with suppress(OSError):
+            self._file = _identity(self.path)
+
+    def disown(self) -> None:
+        """Leave the file to another process, which listens there from now on."""
+        self._file = None
+
     def close(self) -> None:
         """Close the socket and remove its file, unless another process has put its own there."""
         self.socket.close()
         with suppress(OSError):
-            if _identity(self.path) == self._file:
+            if self._file is not None and _identity(self.path) == self._file:
                 Path(self.path).unlink()
 
 
@@ -96,6 +111,11 @@ class OpenListener:
         other = OpenListener(replace(plan, host=self.plan.host, port=self.plan.port), self.sockets, self._unix)
         other._parked = self._parked
         return other
+
+    @property
+    def file(self) -> UnixSocket | None:
+        """Return the Unix socket; None for TCP."""
+        return self._unix
 
     def of_worker(self, number: int) -> socket.socket:
         """Return the socket of this worker, 0 and up."""
@@ -125,13 +145,16 @@ class OpenListener:
             each.close()
 
 
-def open_listeners(plans: Iterable[ListenerPlan], workers: int) -> tuple[OpenListener, ...]:
+def open_listeners(
+    plans: Iterable[ListenerPlan], workers: int, inherited: Inherited | None = None
+) -> tuple[OpenListener, ...]:
     """
-    Bind every listener.
+    Bind every listener that is not open already.
 
     Args:
         plans: Listeners as configured; port 0 lets the kernel choose one port for all workers.
         workers: Worker processes; 0 counts as 1.
+        inherited: Sockets that this process was given.
 
     Raises:
         StartError: For the first listener that cannot be bound; none stays open.
@@ -140,7 +163,8 @@ def open_listeners(plans: Iterable[ListenerPlan], workers: int) -> tuple[OpenLis
     try:
         for plan in plans:
             _refuse_twice(plan, opened)
-            opened.append(_open(plan, max(1, workers)))
+            given = inherited.claim(plan.name, plan.host, plan.port) if inherited else []
+            opened.append(_adopt(plan, given, max(1, workers)) if given else _open(plan, max(1, workers)))
     except StartError:
         for each in opened:
             each.close()
@@ -148,17 +172,42 @@ def open_listeners(plans: Iterable[ListenerPlan], workers: int) -> tuple[OpenLis
     return tuple(opened)
 
 
-def open_admin(host: str, port: int) -> socket.socket:
+def open_admin(host: str, port: int, inherited: Inherited | None = None) -> socket.socket:
     """
-    Bind the admin door's TCP socket.
+    Bind the admin door's TCP socket, or take the one that was given.
 
     Raises:
         StartError: If it cannot be bound.
     """
+    if inherited is not None and (given := inherited.claim(ADMIN, host, port)):
+        return given[0]
     try:
         return _listen(host, port)
     except OSError as error:
         raise _start_error("admin", str(Endpoint(host, port)), error) from error
+
+
+def open_doors(plan: NodePlan, inherited: Inherited) -> tuple[socket.socket | None, UnixSocket | None]:
+    """
+    Open the sockets of the admin door and of the command line, or take those that were given; None for none.
+
+    Raises:
+        StartError: If one cannot be opened; none stays open then.
+    """
+    admin = None if plan.admin is None else open_admin(*plan.admin, inherited)
+    if not plan.socket_path:
+        return admin, None
+    path = Path(plan.socket_path)
+    given = inherited.claim(COMMAND, f"unix:{path}", 0)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return admin, UnixSocket(str(path), "command socket", 0o600, given[0] if given else None)
+    except (OSError, StartError) as error:
+        if admin is not None:
+            admin.close()
+        if isinstance(error, StartError):
+            raise
+        raise StartError(f"command socket: {path.parent} cannot be made: {error.strerror}") from error
 
 
 def endpoint_of(sock: socket.socket) -> tuple[str, int]:
@@ -183,6 +232,28 @@ def _open(plan: ListenerPlan, workers: int) -> OpenListener:
             each.close()
         raise _start_error(what, str(plan), error) from error
     return OpenListener(replace(plan, host=host, port=port), sockets)
+
+
+def _adopt(plan: ListenerPlan, given: list[socket.socket], workers: int) -> OpenListener:
+    """Listen on sockets that are open: as many as there are workers if they share their port, else on the only one."""
+    what = f"listener {plan.name}"
+    host, port = address_of(given[0])
+    if host.startswith("unix:"):
+        return OpenListener(replace(plan, host=host, port=0), given[:1], UnixSocket(host[5:], what, given=given[0]))
+    shared = bool(given[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+    try:
+        for each in given:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # this and the next: for what it accepts
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if shared:
+            given += [_listen(host, port, shared=True) for _ in range(len(given), workers)]
+    except OSError as error:
+        for each in given:
+            each.close()
+        raise _start_error(what, str(plan), error) from error
+    for each in given[workers:]:
+        each.close()
+    return OpenListener(replace(plan, host=host, port=port), given[:workers])
 
 
 def _listen(host: str, port: int, *, shared: bool = False) -> socket.socket:

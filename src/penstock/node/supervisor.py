@@ -11,14 +11,11 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
 
-import penstock
+from msgspec.structs import replace
+
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
-from penstock.base.errors import StartError
 from penstock.config.changes import Section
 from penstock.config.changes import Written as Table
 from penstock.config.difference import Change
@@ -28,6 +25,7 @@ from penstock.metrics.audit import AuditView
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
+from penstock.metrics.parts import Kept
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot, TargetView, conditioned
 from penstock.metrics.view import HistoryView
@@ -37,39 +35,32 @@ from penstock.node.bans.desk import Desk
 from penstock.node.bans.names import follow
 from penstock.node.bans.opened import count_open
 from penstock.node.certificates import Certificates, make_ready
-from penstock.node.crew import Crew
+from penstock.node.crew import STOP_SECONDS, Crew
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
+from penstock.node.elder import Elder, Elders, adopted
+from penstock.node.estate import estate_of
 from penstock.node.exports.exports import Exports
+from penstock.node.handover import Channel, Handed, Taken, Will, numbers_from, saved_numbers
 from penstock.node.health.health import Health
+from penstock.node.heir import Heir
+from penstock.node.inherited import Inherited
 from penstock.node.keeper import Keeper
 from penstock.node.limits import Limits
 from penstock.node.log import Log, make_log
+from penstock.node.origin import Addresses, Origin, endpoints, say_ready
 from penstock.node.processes import COMMAND, Outfit
 from penstock.node.reload import Base, DrainView, Reloads, ReloadView, Source, Supply, bound
 from penstock.node.sampler import Sampler
-from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_admin, open_listeners
+from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_doors, open_listeners
 from penstock.node.summaries import Summaries
+from penstock.node.upgrade import Estate, Upgrades, UpgradeView, listening_sockets
 from penstock.policy.ban import parse_network
 from penstock.policy.health import TargetOrder
+from penstock.store.tables import Page
 
 SHORTEST_TICK_NS = NS // 10
 """A timer may wake a moment before the second that it was set to; the tick then belongs to the next one."""
-
-
-class Addresses(NamedTuple):
-    """
-    Where a running node is reached.
-
-    Args:
-        listeners: Real address of each listener by name.
-        admin: The admin door's; None for none.
-        socket_path: The command line's Unix socket; empty for none.
-    """
-
-    listeners: Mapping[str, Endpoint]
-    admin: Endpoint | None
-    socket_path: str
 
 
 class Supervisor:
@@ -83,6 +74,7 @@ class Supervisor:
         command: What starts a worker process, after the interpreter.
         source: Reads the configuration again for a reload; None for a node that has none.
         base: What the plan was made of, for changes at runtime; None for a node whose tables stay.
+        origin: What started it; None for nothing of note.
     """
 
     def __init__(
@@ -94,6 +86,7 @@ class Supervisor:
         command: tuple[str, ...] = COMMAND,
         source: Source | None = None,
         base: Base | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.plan = plan
         self._log = log or make_log(plan.log_level, plan.log_format)
@@ -103,6 +96,15 @@ class Supervisor:
         self._keeper = Keeper(plan, self._log, self._clock)
         self._resources = ExitStack()
         self._reloads = Reloads(self, plan, source, self._log, base)
+        self._origin = origin or Origin()
+        self._upgrades = Upgrades(self, self._origin.program, self._log)
+        self._will: Will | None = None
+        self._local: UnixSocket | None = None
+        self._admin: socket.socket | None = None
+        self._elders: Elders | None = None
+        self._retired = False
+        self._shutting: asyncio.Task[None] | None = None
+        self._left: tuple[int, ...] = ()
         self.listeners: tuple[OpenListener, ...] = ()
         self._door: Door | None = None
         self._exports: Exports | None = None
@@ -179,6 +181,10 @@ class Supervisor:
         """Return what was changed at runtime."""
         return self._reloads.changed()
 
+    async def upgrade(self) -> UpgradeView:
+        """Let a new process of the program take over; see `Upgrades.upgrade`."""
+        return await self._upgrades.upgrade()
+
     def refuses_reload(self) -> str:
         """Return why the node cannot be reloaded now; empty if it can."""
         return "" if self._sampler.state == "serving" else f"the node is {self._sampler.state}: it cannot be reloaded"
@@ -193,7 +199,7 @@ class Supervisor:
         before, self.listeners = self.listeners, supply.listeners
         self._sampler.registry.replan(self.plan)
         self._auditor.replan(self.plan.worker.listeners)
-        self._addresses = self.addresses._replace(listeners=_endpoints(self.plan))
+        self._addresses = self.addresses._replace(listeners=endpoints(self.plan))
         served = {each.plan.name: str(each.plan) for each in before}
         for each in self.plan.worker.listeners:
             if served.get(each.name) != str(each):
@@ -274,74 +280,114 @@ class Supervisor:
         Raises:
             StartError: With one line for the operator; nothing is left running or bound.
         """
+        elder = self._origin.elder
         try:
-            await self._start()
-        except BaseException:
+            await self._start(elder)
+            if elder is not None:
+                await elder.taken([each.path for each in self._unix_sockets()])
+        except BaseException as error:
+            if elder is not None:
+                await elder.refuse(str(error) or repr(error))
+            if self._elders is not None:  # whoever serves on reads them
+                self._elders.leave()
+                self._elders = None
             if self._ending is not None:
                 self._ending.cancel()
             await self._close()
             raise
-        self._ticker = asyncio.create_task(self._tick_every_second())
-        self._audits = asyncio.create_task(self._auditor.ask_every_minute())
-        self._names = asyncio.create_task(follow(self._desk))
+        self._own_files()
         self._sampler.state = "serving"
         self._tick()
         if self._exports is not None:
             self._exports.start()
-        self._keeper.run()
-        self._say_ready()
+        self._begin_ticking()
+        say_ready(self._log, self.plan, self.addresses)
         self._certificates.start()
         self._started.set()
 
-    async def _start(self) -> None:
+    async def _start(self, elder: Elder | None) -> None:
         limit = raise_limit()
         try_access_log(self.plan.worker.access)
         await asyncio.to_thread(make_ready, self.plan.acme, self._clock.wall_ns() // NS)
-        self.listeners = open_listeners(self.plan.worker.listeners, self.plan.workers)
+        inherited = self._origin.inherited
+        if elder is not None:
+            self._will, inherited = await elder.greet()
+            self.plan = self._reloads.inherit(numbers_from(self._will.numbers))
+        self.listeners = open_listeners(self.plan.worker.listeners, self.plan.workers, inherited)
         self._resources.callback(self._close_listeners)
-        admin, local = self._open_door_sockets()
-        await self._keeper.open()
-        self._settle(admin)
-        await self._keeper.restore(self._sampler.registry)
+        self._open_door_sockets(inherited)
+        for left in inherited.close():
+            self._log.warning("a socket that was given is not needed: it is closed", which=left)
+        if elder is None:
+            await self._keeper.open()
+        self._settle()
+        if elder is None:
+            await self._keeper.restore(self._sampler.registry)
         await asyncio.to_thread(self.read_files, self.plan)
         self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
-        self._sampler.tick()  # whoever scrapes first sees what was restored
-        self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)  # and none of it is growth
+        if elder is None:
+            self._sampler.tick()  # whoever scrapes first sees what was restored
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
         await self._crew.start()
         await self._look_at_certificates()
         self._health.start()
-        self._door = Door(self, admin, None if local is None else local.socket)
+        if elder is not None:
+            await self._succeed(elder)
+        self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)  # what was restored is no growth
+        await self._open_door()
+
+    async def _succeed(self, elder: Elder) -> None:
+        """Go on counting where the process that we succeed has stopped."""
+        succession = await elder.succeed()
+        await self._keeper.open()
+        counted = succession.counted
+        kept = Kept(counted.parts, goes_on=True)
+        await self._keeper.inherit(self._sampler.registry, kept, [Page(*each) for each in counted.pages])
+        for fd, saved in adopted(succession):
+            self._sampler.adopt(fd, saved)
+        self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
+        self._elders = Elders(self._sampler.detach, self._log)
+        self._elders.follow(succession.drainers)
+        self._sampler.tick()
+        self._log.info("upgrade: took over", old_pid=elder.pid)
+
+    async def _open_door(self) -> None:
+        admin = None if self._admin is None else self._admin.dup()
+        self._door = Door(self, admin, None if self._local is None else self._local.socket.dup())
         await self._door.start()
 
-    def _open_door_sockets(self) -> tuple[socket.socket | None, UnixSocket | None]:
-        admin = None
-        if self.plan.admin is not None:
-            admin = open_admin(*self.plan.admin)
-            self._resources.callback(admin.close)
-        if not self.plan.socket_path:
-            return admin, None
-        path = Path(self.plan.socket_path)
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StartError(f"command socket: {path.parent} cannot be made: {error.strerror}") from error
-        local = UnixSocket(str(path), "command socket", 0o600)
-        self._resources.callback(local.close)
-        return admin, local
+    def _unix_sockets(self) -> list[UnixSocket]:
+        files = [each.file for each in self.listeners]
+        return [each for each in (*files, self._local) if each is not None]
+
+    def _own_files(self) -> None:
+        """Files of Unix sockets that an older process bound are ours to remove; those of systemd are its own."""
+        if self._origin.elder is not None:
+            for each in self._unix_sockets():
+                each.own()
+
+    def _open_door_sockets(self, inherited: Inherited) -> None:
+        self._admin, self._local = open_doors(self.plan, inherited)
+        for each in (self._admin, self._local):
+            if each is not None:
+                self._resources.callback(each.close)
 
     def _close_listeners(self) -> None:
         for each in self.listeners:
             each.close()
 
-    def _settle(self, admin: socket.socket | None) -> None:
+    def _settle(self) -> None:
         """Put the real addresses into the plan, and build what depends on them."""
-        door = None if admin is None else endpoint_of(admin)
+        door = None if self._admin is None else endpoint_of(self._admin)
         self.plan = bound(self.plan, self.listeners, door)
-        registry = Registry(self.plan, self._clock.monotonic_ns())
         self._limits = Limits(self.plan.workers)
         self._resources.callback(self._limits.close)
+        will = self._will
+        before = self.plan if will is None else replace(self.plan, worker=will.plan.worker)
+        registry = Registry(before, self._clock.monotonic_ns())
+        if will is not None:
+            registry.replan(self.plan)
         self._sampler = Sampler(self._clock, registry)
         self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
         self._health = Health(self.plan.worker, self._clock, self._log)
@@ -361,10 +407,11 @@ class Supervisor:
             on_burial=self._limits.forget,
             on_respawn=registry.respawned,
             on_failure=self._health.failed,
+            generation=0 if will is None else will.generation,
         )
         self._desk.hand, self._desk.keep = self._crew.hand_bans, self._keeper.keep_entries
         self._addresses = Addresses(
-            listeners=_endpoints(self.plan),
+            listeners=endpoints(self.plan),
             admin=Endpoint(*door) if door else None,
             socket_path=self.plan.socket_path,
         )
@@ -373,22 +420,18 @@ class Supervisor:
         limits, bans = self._limits.fd, self._desk.fds
         return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, limits, bans)
 
-    def _say_ready(self) -> None:
-        addresses = self.addresses
-        for notice in self.plan.notices:
-            self._log.warning("older configuration", detail=notice)
-        for plan in self.plan.worker.listeners:
-            self._log.info("listening", listener=plan.name, protocol=plan.protocol, address=str(plan))
-        self._log.info(
-            "node ready",
-            node=self.plan.name,
-            version=penstock.__version__,
-            workers=self.plan.workers,
-            admin=str(addresses.admin or "off"),
-            socket=addresses.socket_path or "off",
-        )
-
     # Each second -----------------------------------------------------------------------------------------------------
+
+    def _begin_ticking(self) -> None:
+        self._ticker = asyncio.create_task(self._tick_every_second())
+        self._audits = asyncio.create_task(self._auditor.ask_every_minute())
+        self._names = asyncio.create_task(follow(self._desk))
+        self._keeper.run()
+
+    def _stop_ticking(self) -> None:
+        for task in (self._ticker, self._audits, self._names):
+            if task is not None:
+                task.cancel()
 
     async def _tick_every_second(self) -> None:
         while True:
@@ -409,6 +452,72 @@ class Supervisor:
         self._auditor.tell(snapshot.audit)
         if self._ending is not None and (left := snapshot.totals.active):
             self._log.info(f"drain: {left} {'connection' if left == 1 else 'connections'} left")
+
+    # Being succeeded -------------------------------------------------------------------------------------------------
+
+    def still(self) -> asyncio.Lock:
+        """Return what keeps reloads and changes out while it is held."""
+        return self._reloads.turn
+
+    def will(self) -> tuple[Will, list[tuple[Handed, int]]]:
+        """Return what a successor must know first, and the listening sockets."""
+        sockets = listening_sockets(self._reloads.plan, self.listeners, self._admin, self._local)
+        numbers = saved_numbers(self._reloads.numbers)
+        return Will(self.plan, numbers, self._crew.generation), sockets
+
+    async def lay_down(self) -> Estate:
+        """Stop counting and let go of the store, and return everything that was counted."""
+        if self._door is not None:
+            self._door.mute()  # whoever comes now waits for the successor
+        self._stop_ticking()
+        self._tick(last=True)
+        if self._exports is not None:
+            await self._exports.stop()
+        estate = estate_of(self._crew, self._sampler, self._elders, self._keeper)
+        self._left = tuple(each for each, _ in estate.ledgers)
+        await self._keeper.close()
+        return estate
+
+    async def take_up(self) -> None:
+        """Go on counting, as nobody else does."""
+        await self._keeper.open()
+        if self._elders is not None:
+            self._elders.resume()
+        old, self._door = self._door, None
+        await self._open_door()
+        self._shutting = asyncio.create_task(old.stop()) if old is not None else None
+        self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)
+        self._exports.start()
+        self._begin_ticking()
+
+    def retire(self, channel: Channel, taken: Taken) -> None:
+        """Stop accepting and drain; the successor reads the ledgers, and is told of each worker that ends."""
+        self._retired = True
+        for each in self._unix_sockets():
+            if each.path in taken.paths:
+                each.disown()
+        if self._elders is not None:
+            self._elders.leave()
+            self._elders = None
+        heir = Heir(channel, self._crew, self._left)
+        self._crew.follow(heir)
+        self._sampler.state = "draining"
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._retire(heir))
+
+    async def _retire(self, heir: Heir) -> None:
+        await self._certificates.stop()
+        door, self._door = self._door, None
+        cut_ns = self._clock.monotonic_ns() + self.plan.worker.timeouts.drain
+        closing = asyncio.create_task(door.stop()) if door is not None else None  # the order's own answer goes out
+        listening = asyncio.create_task(heir.listen())
+        await self._crew.drain(cut_ns)
+        if closing is not None:  # before the socket is: our loop would hear of it for as long as the successor has it
+            await closing
+        await self._finish()
+        listening.cancel()
+        await heir.close()
+        self._done.set()
 
     # Ending ----------------------------------------------------------------------------------------------------------
 
@@ -433,7 +542,11 @@ class Supervisor:
         self._tick()
         self._log.info("draining", connections=self.snapshot().totals.active, at_most=f"{seconds / NS:g}s")
         self._cut_ns = self._clock.monotonic_ns() + seconds
+        if self._elders is not None:
+            await self._elders.hurry(self._cut_ns)
         await self._crew.drain(self._cut_ns)
+        if self._elders is not None:
+            await self._elders.wait((self._cut_ns - self._clock.monotonic_ns()) / NS + STOP_SECONDS)
         await self._finish()
 
     async def _finish(self) -> None:
@@ -443,7 +556,11 @@ class Supervisor:
         except Exception as error:  # whoever waits for the end must not wait for ever
             self._log.error("not everything ended well", detail=repr(error))
         finally:
-            self._done.set()
+            if not self._retired:
+                self._done.set()
+        if self._retired:
+            self._log.info("the old process ends")
+            return
         totals = self.snapshot().totals
         self._log.info(
             "node ended", connections=totals.connections, bytes_in=totals.bytes_in, bytes_out=totals.bytes_out
@@ -452,26 +569,25 @@ class Supervisor:
     async def _close(self) -> None:
         """Let go of everything, in any state that `start` may have been left in."""
         if self._addresses is not None:
-            await self._certificates.stop()
+            if not self._retired:
+                await self._certificates.stop()
             await self._crew.stop()
-        for task in (self._audits, self._names):
-            if task is not None:
-                task.cancel()
-        if self._ticker is not None:
-            self._ticker.cancel()
+        if self._elders is not None:
+            await self._elders.hurry(self._clock.monotonic_ns())
+            await self._elders.wait(STOP_SECONDS)
+            self._elders.close()
+        self._stop_ticking()
+        if self._ticker is not None and not self._retired:
             self._tick(last=True)  # all that the workers left is in it
             if self._exports is not None:
                 await self._exports.stop()
-        await self._keeper.close()
+        if not self._retired:
+            await self._keeper.close()
         if self._door is not None:
             await self._door.stop()
         if self._addresses is not None:
             await self._health.stop()
         self._resources.close()
-
-
-def _endpoints(plan: NodePlan) -> Mapping[str, Endpoint]:
-    return MappingProxyType({each.name: Endpoint(each.host, each.port) for each in plan.worker.listeners})
 
 
 def until_tick(wall_ns: int) -> int:

@@ -21,6 +21,7 @@ from penstock.node.bans.desk import Desk
 from penstock.node.log import make_log
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.sampler import Sampler
+from penstock.node.upgrade import UpgradeView
 from penstock.policy.health import TargetOrder
 from penstock.testing.clock import ManualClock
 from penstock.testing.pen import Pen
@@ -128,6 +129,12 @@ class StandIn:
         if not dry_run:
             self.written |= {(section, name): table or {}}
         return ReloadView(not dry_run, (Change(section, name, "changed"),))
+
+    async def upgrade(self) -> UpgradeView:
+        """Say that another process serves, or raise what the test has set for reloads."""
+        if isinstance(self.reloaded, Exception):
+            raise self.reloaded
+        return UpgradeView(2, 1)
 
     def tables(self, section: Section) -> list[WrittenView]:
         """Return what is written, as if all of it but `web` had been at runtime."""

@@ -1,0 +1,60 @@
+"""
+Letting HTTP clients go when a worker drains: no answer is lost, and not all of them come back in the same instant.
+
+A request that begins while the worker drains is answered with `Connection: close` (RFC 9112 section 9.6). Who asks
+nothing is closed at a moment of its own, spread over a part of the drain's time: a thousand clients that reconnect at
+once would be a storm for whoever serves them next (HAProxy has close-spread-time for it).
+"""
+
+import fcntl
+import random
+import termios
+from typing import TYPE_CHECKING
+
+from penstock.base.clock import NS
+from penstock.base.outcomes import COMPLETE
+
+if TYPE_CHECKING:
+    from penstock.dataplane.connection import Connection
+
+SHARE = 10
+"""Idle clients are closed within a tenth of the drain's time: 3 s of the usual 30, so the rest is for who is busy."""
+
+AGAIN_NS = NS
+"""Until one that was busy is looked at again: its answer may have promised to keep the connection."""
+
+_COMPLETED = COMPLETE.pack()
+
+_NOTHING = bytes(4)
+
+
+class Parting:
+    """
+    The end of one client's connection.
+
+    Args:
+        connection: Whose client has made a request.
+        spread: Within which time it is closed if it asks nothing; unit ns.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: "Connection", spread: int) -> None:
+        self._connection = connection
+        reactor = connection.worker.reactor
+        reactor.at(reactor.now + int(random.random() * spread), self)  # noqa: S311 - nobody gains by guessing it
+
+    def wake(self, now: int) -> None:
+        """Close it if it waits for nothing."""
+        connection = self._connection
+        if not connection.row:
+            return
+        if connection.between_requests and not _has_spoken(connection.client.fd):
+            connection.end(_COMPLETED)
+        else:
+            connection.worker.reactor.at(now + AGAIN_NS, self)
+
+
+def _has_spoken(fd: int) -> bool:
+    """Return whether bytes of a next request have come that nobody has read yet."""
+    return fcntl.ioctl(fd, termios.FIONREAD, _NOTHING) != _NOTHING

@@ -1,0 +1,92 @@
+"""How clients are let go when a worker drains."""
+
+import contextlib
+import threading
+import time
+from types import SimpleNamespace
+
+from penstock.base.clock import NS
+from penstock.base.outcomes import COMPLETE
+from penstock.dataplane.orders import Drain
+from penstock.dataplane.parting import Parting
+from penstock.testing.http_peers import Wire, ok, origin, request
+from penstock.testing.workbench import bench, listener, wait_for
+
+
+def test_who_asks_while_it_drains_is_answered_and_told():
+    """An idle client may ask once more: its answer is whole and says that the connection closes, and so it does."""
+    with origin(lambda *_: ok(b"done")) as target, bench(listener("main", "http")) as plane:
+        with Wire(plane.connect()) as client:
+            client.send(request("GET", target.url()))
+            assert "connection" not in client.read_message().fields
+            plane.order(Drain(time.monotonic_ns() + 3_600 * NS))  # its turn comes within six minutes
+            wait_for(lambda: plane.worker.draining)
+            client.send(request("GET", target.url()))
+            answer = client.read_message()
+            assert (answer.body, answer.fields["connection"]) == (b"done", "close")
+            assert client.read() == b""
+        plane.thread.join(10)
+        plane.faults()
+        assert {row.outcome for row in plane.ended(1)} == {COMPLETE}
+
+
+def test_an_answer_that_begins_while_it_drains_says_so():
+    """A request that was asked before, and is answered later: the whole answer, and that the connection closes."""
+    gate = threading.Event()
+
+    def slowly(message, wire):
+        if message.start.startswith("GET /slow"):
+            gate.wait(10)
+        return ok(b"done")
+
+    with origin(slowly) as target, bench(listener("main", "http")) as plane:
+        with Wire(plane.connect()) as client:
+            client.send(request("GET", target.url("/slow")))
+            wait_for(lambda: target.requests)
+            plane.order(Drain(time.monotonic_ns() + 3_600 * NS))
+            wait_for(lambda: plane.worker.draining)
+            gate.set()
+            answer = client.read_message()
+            assert (answer.body, answer.fields["connection"], client.read()) == (b"done", "close", b"")
+        plane.thread.join(10)
+        plane.faults()
+
+
+def test_idle_clients_are_closed_within_a_share_of_the_drain():
+    """All of them, well before its deadline, and none of them as cut."""
+    with origin(lambda *_: ok(b"done")) as target, bench(listener("main", "http")) as plane:
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                wire = stack.enter_context(Wire(plane.connect()))
+                wire.send(request("GET", target.url()))
+                wire.read_message()
+            plane.order(Drain(time.monotonic_ns() + 3_600 * NS // 600))
+            plane.thread.join(60)
+            assert not plane.thread.is_alive()
+        assert {row.outcome for row in plane.ended(8)} == {COMPLETE}
+        plane.faults()
+
+
+class Timers:
+    """Stands in for a reactor at a fixed time: keeps when it shall wake whom."""
+
+    now = 1_000 * NS
+
+    def __init__(self):
+        self.at_ns = []
+
+    def at(self, deadline, timer):
+        """Keep it."""
+        self.at_ns.append(deadline)
+
+
+def test_each_has_a_moment_of_its_own():
+    """Moments are spread over the whole time that is given, and none is later."""
+    timers = Timers()
+    connection = SimpleNamespace(worker=SimpleNamespace(reactor=timers), row=0)
+    for _ in range(200):
+        Parting(connection, 3 * NS)
+    assert min(timers.at_ns) >= timers.now
+    assert max(timers.at_ns) <= timers.now + 3 * NS
+    for part in range(3):
+        assert any(part * NS <= each - timers.now < (part + 1) * NS for each in timers.at_ns)
