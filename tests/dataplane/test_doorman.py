@@ -7,10 +7,9 @@ import pytest
 
 from penstock.base.addresses import pack_ip
 from penstock.config.plan import AccessRulePlan, ListenerPlan, WorkerPlan
-from penstock.dataplane.board import Board
 from penstock.dataplane.doorman import Doorman, minute_of_week
 from penstock.dataplane.entrance import REFUSE_ACCESS
-from penstock.dataplane.equipment import prepare
+from penstock.dataplane.equipment import access_of
 
 LISTENERS = (
     ListenerPlan(id=1, name="web", protocol="tcp", host="::", port=80),
@@ -20,9 +19,9 @@ LISTENERS = (
 
 def doorman(*rules, minute=0):
     """Return one, and the worker that it stands in."""
-    worker = SimpleNamespace(minute=minute, entrance=SimpleNamespace(why=""), board=Board())
+    worker = SimpleNamespace(minute=minute, entrance=SimpleNamespace(why=""))
     plan = WorkerPlan(listeners=LISTENERS, rules=rules)
-    return Doorman(worker, prepare(plan, worker).equipment.values()), worker
+    return Doorman(worker, [SimpleNamespace(plan=each, access=access_of(plan, each)) for each in LISTENERS]), worker
 
 
 def block(**fields):

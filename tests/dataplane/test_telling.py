@@ -1,6 +1,6 @@
 """Commands that are answered at once, and what they leave behind."""
 
-from penstock.connection.commands import Answer, Describe, Login, Send, Take
+from penstock.connection.commands import Answer, Describe, Login, Send, Take, TurnAway
 from penstock.dataplane.connection import HANDLERS
 from penstock.dataplane.telling import AT_ONCE
 from penstock.testing.http_peers import Wire, ok, origin, request
@@ -8,8 +8,8 @@ from penstock.testing.workbench import bench, listener
 
 
 def test_what_is_answered_at_once():
-    """These five commands ask nothing of anybody, and the engine knows them as it knows the others."""
-    assert set(AT_ONCE) == {Send, Answer, Describe, Login, Take}
+    """These commands ask nothing of anybody, and the engine knows them as it knows the others."""
+    assert set(AT_ONCE) == {Send, Answer, Describe, Login, Take, TurnAway}
     assert all(HANDLERS[kind] is act for kind, act in AT_ONCE.items())
 
 

@@ -49,7 +49,9 @@ COMMANDS = {
     "check": Lazy("penstock.cli.check:check", PREPARE, "Check a configuration and show what it would run."),
     "config": Lazy("penstock.cli.settings:config", PREPARE, "Show the configuration's schema or effective values."),
     "explain": Lazy(
-        "penstock.cli.explain:explain", PREPARE, "Show which route a connection would take, and why no other."
+        "penstock.cli.explain:explain",
+        PREPARE,
+        "Show whether a connection may come in, which route it would take, and why no other.",
     ),
     "user": Lazy("penstock.cli.user:user", PREPARE, "Keep the users of a users file."),
     "completion": Lazy("penstock.cli.completion:completion", PREPARE, "Print the completion script of a shell."),

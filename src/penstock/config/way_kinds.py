@@ -49,7 +49,7 @@ class ServerName(Kind):
 
     def parse(self, value: Any) -> str:
         """Return the name in lower case."""
-        if not is_text(value) or not (is_ip(value) or re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value, re.ASCII)):
+        if not is_text(value) or not (is_ip(value) or re.fullmatch(r"(?!\.)[A-Za-z0-9._-]{1,253}", value, re.ASCII)):
             raise Wrong("must be a host name or an address", '"app.internal"')
         return str(value).lower().removesuffix(".")
 
