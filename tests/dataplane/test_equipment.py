@@ -8,10 +8,10 @@ from penstock.base.errors import StartError
 from penstock.config.plan import CertificatePlan, MatchPlan, RoutePlan, TargetTlsPlan, TlsPlan, WorkerPlan
 from penstock.dataplane.board import Board
 from penstock.dataplane.equipment import prepare, try_out
-from penstock.dataplane.limit_table import LimitTable
+from penstock.dataplane.limit_table import LimitTable, create
 from penstock.testing.workbench import listener
 
-WORKER = SimpleNamespace(board=Board(), entrance=SimpleNamespace(table=LimitTable()))
+WORKER = SimpleNamespace(board=Board(), entrance=SimpleNamespace(table=LimitTable(create(1))))
 
 
 def test_each_listener_gets_what_concerns_it():

@@ -56,7 +56,7 @@ class Client(click.ParamType[str]):
 @click.pass_context
 def explain(context: click.RichContext, /, config_file: str | None, **values: Any) -> None:
     """
-    Show whether a connection may come in, which route it would take, and why no other.
+    Show whether a connection may come in, and which route it takes.
 
     It asks a configuration file; no node needs to run. Other routes are listed with the first key that does not match.
 

@@ -51,7 +51,7 @@ COMMANDS = {
     "explain": Lazy(
         "penstock.cli.explain:explain",
         PREPARE,
-        "Show whether a connection may come in, which route it would take, and why no other.",
+        "Show whether a connection may come in, and which route it takes.",
     ),
     "user": Lazy("penstock.cli.user:user", PREPARE, "Keep the users of a users file."),
     "completion": Lazy("penstock.cli.completion:completion", PREPARE, "Print the completion script of a shell."),
