@@ -17,6 +17,9 @@ from penstock.testing.workbench import bench, listener, wait_for
 ENDED = (7, 8)
 """TCP states (closed, close-wait) in which the FIN has come, and counts as a byte."""
 
+DATA_SEGS_IN = 152
+"""Where struct tcp_info (linux/tcp.h) counts the segments with data that came."""
+
 ANSWER = 150_000
 """More than a small receive buffer takes, and less than a send buffer holds."""
 
@@ -56,6 +59,21 @@ def test_requests_and_answers_of_any_size(authority, plan):
             row = plane.ended()[0]
             assert row.client_tx == received(client)
         assert (row.target_tx, row.target_rx, row.outcome) == (total, total, COMPLETE)
+
+
+def test_tickets_come_in_one_segment(authority, plan):
+    """OpenSSL sends each by itself; a client gets the server's flight, all tickets, and its answer: three segments."""
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        plane.connect() as raw,
+        authority.client_context().wrap_socket(raw, server_hostname="localhost") as client,
+    ):
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 216)
+        assert struct.unpack_from("=I", info, DATA_SEGS_IN) == (3,)
+        assert plan.tickets == 2
 
 
 def test_target_that_takes_nothing_stops_the_client(authority, plan):

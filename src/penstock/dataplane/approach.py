@@ -206,8 +206,9 @@ class Approach:
         sock = TlsSocket(fileno=self._sock.detach())
         self._sock = sock
         sock.secure(
-            context, self.connection.worker, self._rx, self._tx, server_name=name, before=(self._heard, self._said)
-        )
+            context, self.connection.worker, self._rx, self._tx,
+            accepts=False, server_name=name, before=(self._heard, self._said),
+        )  # fmt: skip
         shake = _TargetHandshake(self, sock, self._fd, then)
         self.connection.worker.reactor.table[self._fd] = shake
         shake.ready(self._fd, IN)

@@ -134,12 +134,13 @@ class Listener:
 
     def _shaken(self, connection: Connection, facts: Facts, began: ListenerPlan, asked: str) -> None:
         """Begin what the listener is for, inside TLS."""
-        facts = Facts(facts.client_host, facts.client_port, facts.rules, asked, TLS, facts.trusted)
-        if self._routed:  # since a reload; this one's hello is gone, so it keeps what it began with
-            connection.converse(inside(facts, began))
-        elif self._told and self._plain and self.worker.access is None:
+        if self._told and self._plain and self.worker.access is None:
             describe(connection, Describe(asked or NAMELESS))
             self._serve(connection, facts)
+            return
+        facts = facts._replace(server_name=asked, tls_version=TLS)
+        if self._routed:  # since a reload; this one's hello is gone, so it keeps what it began with
+            connection.converse(inside(facts, began))
         elif self._told and self._plain:
             connection.converse(inside(facts, self.plan))
         else:

@@ -11,7 +11,7 @@ Rules:
 """
 
 import struct
-from _socket import MSG_DONTWAIT, SHUT_WR, SO_LINGER, SOL_SOCKET
+from _socket import MSG_DONTWAIT, MSG_MORE, SHUT_WR, SO_LINGER, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ from penstock.metrics.ledger import DOUBT_MASK, DOUBT_SHIFT, H_DOUBT
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
+
+LAST = MSG_DONTWAIT | MSG_MORE
+"""For bytes with the end of file behind them: the FIN is next, and goes out in their segment."""
 
 RESUMED = IN | URGENT
 """Read until the socket would block, as after urgent data: an earlier edge was not followed at once."""
@@ -105,8 +108,9 @@ class End:
                 return
             words[self.rx] += count
             words[H_DOUBT] = sink.note + ((words[sink.tx] + count) & DOUBT_MASK)
+            last = mask & HANGUP and count < RELAY_BUFFER_BYTES and not mask & URGENT
             try:
-                sent = sink.sock.send(view[:count], MSG_DONTWAIT)
+                sent = sink.sock.send(view[:count], LAST if last else MSG_DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -117,9 +121,10 @@ class End:
                 words[H_DOUBT] = 0
                 sink.hold(bytes(view[sent:count]))
                 return
+            if last:
+                self.ended()
+                return
             if count < RELAY_BUFFER_BYTES and not mask & URGENT:
-                if mask & HANGUP:
-                    self.ended()
                 return
         worker.reactor.again(self, self.fd, mask)
 

@@ -13,7 +13,7 @@ import os
 import select
 import ssl
 import termios
-from _socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_MORE, SHUT_WR
+from _socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_MORE, SHUT_WR, TCP_CORK
 from _socket import socket as RawSocket
 from socket import socketpair
 from struct import Struct
@@ -113,8 +113,9 @@ class TlsSocket(RawSocket):
     """
 
     __slots__ = (
-        "__weakref__", "_detour", "_fin", "_pending", "_reactor", "_said", "_tls", "_words", "asked", "blocked",
-        "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "modify", "news", "read", "rx", "tx", "write",
+        "__weakref__", "_accepts", "_begun", "_detour", "_fin", "_pending", "_reactor", "_said", "_tls", "_words",
+        "asked", "blocked", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "modify", "news", "read", "rx",
+        "tx", "write",
     )  # fmt: skip
 
     def secure(
@@ -124,6 +125,7 @@ class TlsSocket(RawSocket):
         rx: int,
         tx: int,
         *,
+        accepts: bool = True,
         server_name: str | None = None,
         before: tuple[int, int] = (0, 0),
     ) -> None:
@@ -131,22 +133,24 @@ class TlsSocket(RawSocket):
         Put TLS on the socket.
 
         Args:
-            context: Certificates and rules, and whether the other end is a client or a server.
+            context: Certificates and rules.
             worker: Whose reactor watches the socket.
             rx, tx: Words of the ledger that count what is received and sent.
+            accepts: Whether the other end is the client.
             server_name: Whom we want to speak to, where we are the client; None for no SNI and no check of the name.
             before: Bytes that were received and sent before TLS, which are counted, or are nobody's.
         """
         self.setblocking(False)  # OpenSSL calls read(2) and write(2), which know no MSG_DONTWAIT
         wrap = cast(Any, context)._wrap_socket  # the calls of ssl.SSLSocket would cost three frames each
-        self._tls: Any = wrap(self, context.protocol is ssl.PROTOCOL_TLS_SERVER, server_name)
+        self._tls: Any = wrap(self, accepts, server_name)
         self.read, self.write, self._pending = self._tls.read, self._tls.write, self._tls.pending
         self._reactor, self.modify, self._detour = worker.reactor, worker.reactor.epoll.modify, worker.detour
         self._words, self.rx, self.tx = worker.words, rx, tx
         self.asked = ""
         self.fd = self.fileno()
         self.extra = self.in_a_row = 0
-        self._said = self.blocked = self._fin = False
+        self._said = self.blocked = self._fin = self._begun = False
+        self._accepts = accepts
         self.counted_rx, self.counted_tx = before
         self.news: OSError | bool = False
 
@@ -165,12 +169,17 @@ class TlsSocket(RawSocket):
             OSError: If it has failed; OpenSSL has sent the alert.
         """
         try:
+            if self._begun:  # OpenSSL sends each session ticket by itself; they go out in one segment
+                self.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
+            self._begun = self._accepts
             return False
         except ssl.SSLWantWriteError:  # a certificate chain is longer than the socket's buffer: hardly ever
             self.modify(self.fd, TLS_BOTH)
             return False
+        if self._begun:
+            self.setsockopt(IPPROTO_TCP, TCP_CORK, 0)
         self.modify(self.fd, TLS_IN)  # if it said more right behind its handshake, that makes an edge
         version = self._tls.version()
         self.extra = OVERHEAD_1_3 if version == "TLSv1.3" else overhead_1_2(self._tls.cipher()[0])

@@ -6,7 +6,7 @@ a `TlsSocket` that looks like a plain one costs two calls of Python for each. Al
 """
 
 import ssl
-from _socket import MSG_DONTWAIT
+from _socket import IPPROTO_TCP, MSG_DONTWAIT, TCP_CORK
 from typing import cast
 
 from penstock.base.bounds import RELAY_BUFFER_BYTES
@@ -93,7 +93,10 @@ class ToTls(End):
         words[self.rx] += count
         words[H_DOUBT] = sink.note + ((words[sink.tx] + count) & DOUBT_MASK)
         sock = cast(TlsSocket, sink.sock)
+        last = mask & HANGUP and count < RELAY_BUFFER_BYTES and not mask & URGENT
         try:
+            if last:  # close_notify and FIN are next, and go out in the same segment
+                sock.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
             if count <= RECORD_BYTES and not sock.blocked:  # as TlsSocket.send does
                 sent = sock.write(view[:count])
                 sock.in_a_row = 0
@@ -114,7 +117,7 @@ class ToTls(End):
         if sent < count:
             words[H_DOUBT] = 0
             sink.hold(bytes(view[sent:count]))
+        elif last:
+            self.ended()
         elif count == RELAY_BUFFER_BYTES or mask & URGENT:
             super().pump(sink, mask)
-        elif mask & HANGUP:
-            self.ended()
