@@ -78,7 +78,7 @@ def inside_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
     """
     assert isinstance(scenario.load, Inside)
     pinned = ["taskset", "-c", str(run.cores.proxy)] if run.cores.proxy is not None else []
-    argv = [*pinned, sys.executable, "-m", "bench.inside", "--rows", str(scenario.load.rows)]
+    argv = [*pinned, sys.executable, "-m", scenario.load.program, "--rows", str(scenario.load.rows)]
     for number in range(1, run.effort.rounds + 1):
         done = subprocess.run(argv, capture_output=True, text=True, timeout=loads.TIMEOUT_S, cwd=ROOT, check=False)
         try:

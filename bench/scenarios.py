@@ -122,10 +122,12 @@ class Inside:
     No load at all: work of the supervisor on a ledger that is written by hand.
 
     Args:
-        rows: Connections in it.
+        rows: Connections in it; or networks of a block list.
+        program: Module that measures it.
     """
 
     rows: int
+    program: str = "bench.inside"
 
 
 Load = Wrk | Iperf | Handshakes | Idle | Light | Inside
@@ -498,5 +500,28 @@ SCENARIOS = (
         ),
         (),
         (Bound(None, 20.0), Bound(None, 1.0, key="read"), Bound(None, 50.0, key="scrape")),
+    ),
+    Scenario(
+        "bans",
+        "Bans",
+        "A block list of 1,000,000 IPv4 networks is read and laid out; random addresses are looked up in it, and in it "
+        "with 20,000 banned clients beside; a worker swaps the table while it uses it; 20,000 bans are restored.",
+        "tcp",
+        Inside(1_000_000, "bench.bans"),
+        (PENSTOCK,),
+        (
+            Metric("networks", "look-up, networks, us", 2),
+            Metric("lookup", "look-up, all, us", 2),
+            Metric("load", "load, s", 2),
+            Metric("pause", "pause, ms", 2),
+            Metric("restore", "restore, s", 2),
+        ),
+        (),
+        (
+            Bound(None, 2.0, key="networks"),
+            Bound(None, 2.0, key="load"),
+            Bound(None, 5.0, key="pause"),
+            Bound(None, 1.0, key="restore"),
+        ),
     ),
 )

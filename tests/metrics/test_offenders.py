@@ -7,6 +7,7 @@ from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.metrics.fold import LedgerReader
 from penstock.metrics.ledger import PORT, WRONG_LOGINS_SHIFT
 from penstock.metrics.offenders import CLIENTS, offences
+from penstock.node.bans.judge import COUNTED
 from penstock.testing.pen import Pen
 
 MIXING = (0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F)
@@ -25,9 +26,9 @@ def pen():
     found.close()
 
 
-def look(pen, *, wide=True):
+def look(pen, *, wide=True, wanted=tuple(COUNTED)):
     """Return what the next fold of a ledger tells."""
-    return offences(LedgerReader(pen.fd, 1).fold().rows, MIXING, wide=wide)
+    return offences(LedgerReader(pen.fd, 1).fold().rows, MIXING, wanted, wide=wide)
 
 
 def named(counts):
@@ -100,3 +101,11 @@ def test_under_a_flood_those_that_did_most_are_told(pen):
     counts = look(pen).events["refused_destinations"]
     assert len(counts) == CLIENTS
     assert named(counts)["192.0.2.1"] == 5
+
+
+def test_what_nobody_wants_is_not_looked_for(pen):
+    """Detectors that are off cost nothing; what bans refuse is told all the same."""
+    pen.end(pen.open(1, ("192.0.2.1", 1)), refused(Reason.RATE_LIMIT))
+    pen.end(pen.open(1, ("192.0.2.2", 1)), refused(Reason.BAN))
+    found = look(pen, wanted=())
+    assert (found.events, found.walks, named(found.refused)) == ({}, [], {"192.0.2.2": 1})

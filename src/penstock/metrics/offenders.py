@@ -4,6 +4,7 @@ What clients did that detectors of bans count, from the rows of one fold; vector
 Connections that a ban has refused are none of it: a ban never feeds the detectors.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -64,16 +65,41 @@ _CODES = {name: np.array([_code(each) for each in reasons], np.uint64) for name,
 _BAN = np.uint64(_code(Reason.BAN))
 
 
-def offences(rows: Rows, mixing: tuple[int, int], *, wide: bool) -> Offences:
+class _Clients(NamedTuple):
+    """
+    Clients of some rows.
+
+    Args:
+        high, low: Halves of each client's address.
+        place: Which client each row has.
+    """
+
+    high: Words
+    low: Words
+    place: NDArray[np.intp]
+
+    def most(self, mask: NDArray[np.bool_], weights: NDArray[np.int64] | None = None) -> Counts:
+        """Return clients and how many rows of a mask each has, those with the most first."""
+        counts = np.bincount(self.place[mask], None if weights is None else weights[mask], minlength=len(self.high))
+        there = np.flatnonzero(counts)
+        if len(there) > CLIENTS:
+            there = there[np.argpartition(counts[there], -CLIENTS)[-CLIENTS:]]
+        there = there[np.argsort(counts[there])[::-1]]
+        found = zip(self.high[there].tolist(), self.low[there].tolist(), counts[there].tolist(), strict=True)
+        return [(high << 64 | low, int(count)) for high, low, count in found if high or low]
+
+
+def offences(rows: Rows, mixing: tuple[int, int], wanted: Collection[str], *, wide: bool) -> Offences:
     """
     Return what detectors count.
 
     Args:
         rows: Of one fold.
         mixing: Two secret odd numbers of 64 bits: clients choose their addresses, and shall not choose who is told.
+        wanted: Detectors that are on.
         wide: Whether IPv6 addresses that share 64 bits are one client.
 
-    Cost: 10 ns for each row that ended, and some us for each client that did something.
+    Cost: 0.3 us for each row that ended, and a microsecond for each client that is told.
     """
     words = rows.words[~rows.open]
     words = words[words[:, STATE] & _KIND == REST]
@@ -82,46 +108,47 @@ def offences(rows: Rows, mixing: tuple[int, int], *, wide: bool) -> Offences:
     outcome = words[:, OUTCOME]
     reason, phase, who = outcome >> np.uint64(16) & _BYTE, outcome >> np.uint64(8) & _BYTE, outcome & _BYTE
     banned = reason == _BAN
-    late = (who == EndedBy.CLIENT_TIMEOUT) & (phase <= Phase.NEGOTIATE)
-    masks = {name: np.isin(reason, codes) for name, codes in _CODES.items()}
-    masks["protocol_abuse"] |= late
-    masks["connections"] = ~banned
-    events = {name: by_client(words[mask], mixing, wide=wide) for name, mask in masks.items() if mask.any()}
     wrong = (words[:, PORT] >> np.uint64(WRONG_LOGINS_SHIFT)).astype(np.int64)
-    if wrong.any():
-        events["failed_logins"] = by_client(words[wrong > 0], mixing, wrong[wrong > 0], wide=wide)
+    masks = {name: np.isin(reason, codes) for name, codes in _CODES.items()}
+    masks["protocol_abuse"] |= (who == EndedBy.CLIENT_TIMEOUT) & (phase <= Phase.NEGOTIATE)
+    masks |= {"connections": ~banned, "failed_logins": wrong > 0}
+    masks = {name: mask for name, mask in masks.items() if name in wanted and mask.any()}
     useless = ~banned & (words[:, TARGET_RX] == 0) & (words[:, TARGET_TX] == 0)
-    return Offences(events, _walks(words[useless], mixing, wide=wide), by_client(words[banned], mixing, wide=False))
+    walks = "port_walks" in wanted and useless.any()
+    if not (masks or walks or banned.any()):
+        return Offences({}, [], [])
+    clients = _clients(words, mixing, wide=wide)
+    events = {name: clients.most(mask, wrong if name == "failed_logins" else None) for name, mask in masks.items()}
+    return Offences(
+        events,
+        _walks(clients, useless, words[:, SCOPE] & _LISTENER) if walks else [],
+        by_client(words[banned], mixing, wide=False) if banned.any() else [],
+    )
 
 
-def by_client(words: Words, mixing: tuple[int, int], weights: NDArray[np.int64] | None = None, *, wide: bool) -> Counts:
+def by_client(words: Words, mixing: tuple[int, int], *, wide: bool) -> Counts:
     """
     Return clients and how many rows each has, those with the most first; clients without an address are left out.
 
     Args:
         words: Of rows.
         mixing, wide: As for `offences`.
-        weights: How much each row counts; None for one each.
     """
-    high, low = _addresses(words, wide=wide)
-    _, first, inverse, counts = np.unique(
-        _mixed(high, low, mixing), return_index=True, return_inverse=True, return_counts=True
-    )
-    if weights is not None:
-        counts = np.bincount(inverse, weights).astype(np.int64)
-    most = np.argsort(counts)[::-1][:CLIENTS]
-    clients = zip(high[first[most]].tolist(), low[first[most]].tolist(), counts[most].tolist(), strict=True)
-    return [(h << 64 | lo, int(count)) for h, lo, count in clients if h or lo]
+    return _clients(words, mixing, wide=wide).most(np.ones(len(words), np.bool_))
 
 
-def _walks(words: Words, mixing: tuple[int, int], *, wide: bool) -> Counts:
+def _clients(words: Words, mixing: tuple[int, int], *, wide: bool) -> _Clients:
     high, low = _addresses(words, wide=wide)
-    listener = words[:, SCOPE] & _LISTENER
-    mixed = _mixed(high, low, mixing) ^ listener * np.uint64(mixing[0])
-    _, first = np.unique(mixed, return_index=True)
-    first = first[: 4 * CLIENTS]
-    pairs = zip(high[first].tolist(), low[first].tolist(), listener[first].tolist(), strict=True)
-    return [(h << 64 | lo, int(each)) for h, lo, each in pairs if h or lo]
+    _, first, place = np.unique(_mixed(high, low, mixing), return_index=True, return_inverse=True)
+    return _Clients(high[first], low[first], place)
+
+
+def _walks(clients: _Clients, mask: NDArray[np.bool_], listener: Words) -> Counts:
+    """Return which clients of a mask came to which listeners."""
+    pairs = np.unique(clients.place[mask].astype(np.int64) << 16 | listener[mask].astype(np.int64))[: 4 * CLIENTS]
+    place = pairs >> 16
+    found = zip(clients.high[place].tolist(), clients.low[place].tolist(), (pairs & 0xFFFF).tolist(), strict=True)
+    return [(high << 64 | low, each) for high, low, each in found if high or low]
 
 
 def _addresses(words: Words, *, wide: bool) -> tuple[Words, Words]:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from penstock.base.addresses import unmap
+from penstock.base.addresses import pack_ip, unmap, unpack_ip
 from penstock.policy.ranges import Range, network_ranges
 
 ADDRESS_CHARACTERS = 64
@@ -89,8 +89,9 @@ class Ban(Struct, frozen=True, kw_only=True):
     @property
     def end(self) -> int | None:
         """Return when it ends, or is undone, if nothing happens; None for never."""
-        ends = [each for each in (self.until, self.confirm_by) if each is not None]
-        return min(ends) if ends else None
+        if self.until is None or self.confirm_by is None:
+            return self.confirm_by if self.until is None else self.until
+        return min(self.until, self.confirm_by)
 
 
 def parse_network(text: str) -> Network:
@@ -105,6 +106,12 @@ def parse_network(text: str) -> Network:
     """
     if len(text) > ADDRESS_CHARACTERS or "%" in text:
         raise ValueError("an address or a network is needed, as in 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+    packed = pack_ip(text)
+    if unpack_ip(packed) == text and any(
+        packed
+    ):  # an address in its shortest form, as most are: 20,000 are restored so
+        address = int.from_bytes(packed)
+        return Network(text, ((address, address),), single=True, wide=False)
     host, slash, bits = text.strip().partition("/")
     if slash and not (bits.isascii() and bits.isdigit()):
         raise ValueError("the length of a network is a number, as in 192.0.2.0/24")

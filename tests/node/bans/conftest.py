@@ -32,7 +32,12 @@ BANS = BanPlan(
     ),
 )
 PLAN = NodePlan(
-    name="n", workers=1, admin=None, socket_path="", worker=WorkerPlan(listeners=(WEB,)), bans=BANS
+    name="n",
+    workers=1,
+    admin=None,
+    socket_path="",
+    worker=WorkerPlan(listeners=(WEB, replace(WEB, id=2, name="b"), replace(WEB, id=3, name="c"))),
+    bans=BANS,
 )  # fmt: skip
 
 

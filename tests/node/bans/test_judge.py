@@ -45,3 +45,9 @@ def test_who_is_dropped_begins_anew():
     judge.drop(CLIENT)
     assert list(judge.counts(CLIENT, 0)) == []
     pen.close()
+
+
+def test_nobody_walks_over_more_listeners_than_there_are():
+    """A node with two listeners has no use for a detector that waits for three."""
+    judge = Judge(BANS, listeners=2)
+    assert [name for name, _ in judge._counters.items()] == ["failed_logins"]

@@ -91,7 +91,7 @@ class Desk:
         self.hand: Hand = lambda place, fds: None
         self.keep: Callable[[], None] = lambda: None
         self.offences = Offences(plan.bans.longest, plan.bans.remember)
-        self.judge = Judge(plan.bans)
+        self.judge = Judge(plan.bans, len(plan.worker.listeners))
         self.drawer = Drawer(self)
 
     @property
@@ -420,7 +420,7 @@ class Desk:
         """Go on by another plan; who is protected now is not banned any more."""
         self._plan = plan
         self.offences.longest, self.offences.remember = plan.bans.longest, plan.bans.remember
-        self.judge.replan(plan.bans)
+        self.judge.replan(plan.bans, len(plan.worker.listeners))
         protection = self.protection()
         for held in [each for each in self._book if protection.refuses(each.network)]:
             self._book.remove(held.ban.network)

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from penstock.base.bounds import LISTENERS
 from penstock.config.ban_plan import BanPlan
 from penstock.metrics.fold import Growth
 from penstock.metrics.offenders import Counts, Offences, offences
@@ -44,22 +45,29 @@ class Judge:
 
     Args:
         plan: How they find out.
+        listeners: Of the node.
 
     Attributes:
         refused: Connections that bans refused since it was last asked, by client.
     """
 
-    def __init__(self, plan: BanPlan) -> None:
+    def __init__(self, plan: BanPlan, listeners: int = LISTENERS) -> None:
         self._mixing = secrets.randbits(64) | 1, secrets.randbits(64) | 1
         self._waiting: list[Offences] = []
-        self.replan(plan)
+        self.replan(plan, listeners)
 
-    def replan(self, plan: BanPlan) -> None:
-        """Go on by other rules; a detector whose rule stays goes on counting."""
+    def replan(self, plan: BanPlan, listeners: int = LISTENERS) -> None:
+        """
+        Go on by other rules; a detector whose rule stays goes on counting.
+
+        Args:
+            plan: The rules.
+            listeners: Of the node: nobody walks over more of them than there are.
+        """
         rules = {
             name: Rule(name, COUNTED[name], each.threshold, each.window, each.duration)
             for name, each in plan.detectors
-            if each.threshold and plan.detect != "off"
+            if each.threshold and plan.detect != "off" and not (name == WALKS and each.threshold > listeners)
         }
         before = getattr(self, "_counters", {})
         self._wide = plan.ipv6_networks
@@ -72,7 +80,7 @@ class Judge:
     def look(self, growth: Growth) -> None:
         """Take what ended in one worker."""
         if not growth.rows.open.all():
-            self._waiting.append(offences(growth.rows, self._mixing, wide=self._wide))
+            self._waiting.append(offences(growth.rows, self._mixing, self._counters.keys(), wide=self._wide))
 
     def verdicts(self, now: int) -> tuple[list[Verdict], Counts]:
         """

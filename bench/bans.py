@@ -1,0 +1,121 @@
+"""What bans cost, measured inside one process: reading a list, a look-up, a worker's pause at the swap, a restore."""
+
+import argparse
+import io
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from penstock.base.addresses import pack_ip
+from penstock.base.clock import SystemClock
+from penstock.config.ban_plan import BanPlan
+from penstock.dataplane.bans import LISTED, Bans
+from penstock.node.bans.desk import Desk
+from penstock.node.bans.drawer import BAN
+from penstock.node.log import make_log
+from penstock.policy.ban import Ban, parse_network
+from penstock.store.tables import Entry
+from penstock.testing.standin import PLAN
+
+CLIENTS = 20_000
+"""Clients that are banned beside the networks."""
+
+LOOKUPS = 20_000
+
+ROUNDS = 7
+"""Of which the best is told: others use the machine, too."""
+
+
+def desk_of(plan: BanPlan) -> Desk:
+    """Return a desk without a node."""
+    return Desk(replace(PLAN, bans=plan), SystemClock(), make_log("error", "json", io.StringIO()), look=list)
+
+
+def list_of(networks: int, chance: random.Random) -> str:
+    """Return the text of a block list: as many networks, of IPv4 and of lengths from 16 to 32."""
+    lines = []
+    for _ in range(networks):
+        bits = chance.choice((16, 20, 24, 24, 24, 28, 32, 32))
+        number = chance.randrange(1 << 24, 223 << 24) >> 32 - bits << 32 - bits
+        lines.append(f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}/{bits}\n")
+    return "".join(lines)
+
+
+def best(work: Callable[[], object]) -> float:
+    """Return what a piece of work takes at its best; unit s."""
+    took = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def lookup_us(bans: Bans, addresses: list[bytes]) -> float:
+    """Return what a look-up takes; unit us."""
+
+    def look() -> None:
+        holds = bans.holds
+        for address in addresses:
+            holds(address)
+
+    return best(look) / len(addresses) * 1e6
+
+
+def pause_ms(bans: Bans, fd: int, addresses: list[bytes]) -> float:
+    """Return the longest of some swaps, each after the table before was in use; unit ms."""
+    took = []
+    for _ in range(ROUNDS):
+        for address in addresses:
+            bans.holds(address)
+        began = time.perf_counter()
+        bans.take(LISTED, fd)
+        took.append((time.perf_counter() - began) * 1e3)
+    return sorted(took)[len(took) // 2]
+
+
+def banned(desk: Desk) -> list[Entry]:
+    """Return the entries of so many bans, as the store gives them."""
+    now, entries = desk.now, []
+    for number in range(CLIENTS):
+        network = parse_network(f"11.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+        ban = Ban(network=network.text, origin="manual", reason="x", since=now, until=now + 3_600 * 10**9)
+        entries.append(Entry(network.text, msgspec.json.encode(ban).decode(), 0))
+    return entries
+
+
+def main(argv: list[str]) -> None:
+    """Measure, and print `{"load", "networks", "lookup", "pause", "restore"}`."""
+    parser = argparse.ArgumentParser(prog="bench.bans", description=__doc__)
+    parser.add_argument("--rows", type=int, required=True)
+    asked = parser.parse_args(argv)
+    chance = random.Random(7)
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+        path = Path(folder, "list.txt")
+        path.write_text(list_of(asked.rows, chance))
+        desk = desk_of(BanPlan(lists=((str(path), "x"),)))
+        began = time.perf_counter()
+        desk.read_lists(replace(PLAN, bans=BanPlan(lists=((str(path), "x"),))))
+        desk.take_lists(desk.write_lists())
+        load = time.perf_counter() - began
+    addresses = [pack_ip(".".join(str(chance.randrange(256)) for _ in range(4))) for _ in range(LOOKUPS)]
+    networks = lookup_us(Bans(desk.fds), addresses)
+    entries = banned(desk)
+    began = time.perf_counter()
+    desk.drawer.restore({BAN: entries})
+    restore = time.perf_counter() - began
+    bans = Bans(desk.fds)
+    lookup = lookup_us(bans, addresses)
+    pause = pause_ms(bans, desk.fds[1 + LISTED], addresses)
+    print(json.dumps({"load": load, "networks": networks, "lookup": lookup, "pause": pause, "restore": restore}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
