@@ -88,11 +88,13 @@ class DrainView(Struct, frozen=True):
         state: starting, serving or draining.
         connections: Open at the last tick.
         seconds_left: Until what still runs is cut; null for a node that does not drain.
+        began_with: Connections that were open when it began; null for a node that does not drain.
     """
 
     state: str
     connections: int
     seconds_left: float | None = None
+    began_with: int | None = None
 
 
 class Supply(NamedTuple):

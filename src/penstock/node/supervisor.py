@@ -38,6 +38,7 @@ from penstock.node.certificates import Certificates, make_ready
 from penstock.node.crew import STOP_SECONDS, Crew
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
+from penstock.node.draining import Progress
 from penstock.node.elder import Elder, Elders, adopted
 from penstock.node.estate import estate_of
 from penstock.node.exports.exports import Exports
@@ -115,6 +116,7 @@ class Supervisor:
         self._started, self._done = asyncio.Event(), asyncio.Event()
         self._addresses: Addresses | None = None
         self._cut_ns: int | None = None
+        self._progress = Progress(self._log)
         self._sampler: Sampler
         self._crew: Crew
         self._auditor: Auditor
@@ -262,7 +264,7 @@ class Supervisor:
     def drained(self) -> DrainView:
         """Return how far a drain is."""
         left = None if self._cut_ns is None else max(0, self._cut_ns - self._clock.monotonic_ns()) / NS
-        return DrainView(self._sampler.state, self.snapshot().totals.active, left)
+        return DrainView(self._sampler.state, self.snapshot().totals.active, left, self._progress.began_with)
 
     def ready(self) -> tuple[bool, str]:
         """Return whether new connections are served, and why not."""
@@ -450,8 +452,8 @@ class Supervisor:
         if last:
             self._summaries.flush(now)
         self._auditor.tell(snapshot.audit)
-        if self._ending is not None and (left := snapshot.totals.active):
-            self._log.info(f"drain: {left} {'connection' if left == 1 else 'connections'} left")
+        if self._ending is not None:
+            self._progress.see(snapshot.totals.active, self._clock.monotonic_ns(), self._cut_ns)
 
     # Being succeeded -------------------------------------------------------------------------------------------------
 
@@ -539,9 +541,9 @@ class Supervisor:
         await self._started.wait()
         seconds = self.plan.worker.timeouts.drain
         self._sampler.state = "draining"
-        self._tick()
-        self._log.info("draining", connections=self.snapshot().totals.active, at_most=f"{seconds / NS:g}s")
         self._cut_ns = self._clock.monotonic_ns() + seconds
+        self._log.info("draining", connections=self.snapshot().totals.active, at_most=f"{seconds / NS:g}s")
+        self._tick()
         if self._elders is not None:
             await self._elders.hurry(self._cut_ns)
         await self._crew.drain(self._cut_ns)
