@@ -63,17 +63,18 @@ def test_requests_and_answers_of_any_size(authority, plan):
 
 def test_tickets_come_in_one_segment(authority, plan):
     """OpenSSL sends each by itself; a client gets the server's flight, all tickets, and its answer: three segments."""
-    with (
-        serving(echo) as target,
-        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
-        plane.connect() as raw,
-        authority.client_context().wrap_socket(raw, server_hostname="localhost") as client,
-    ):
-        client.sendall(b"x")
-        assert client.recv(1) == b"x"
-        info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 216)
-        assert struct.unpack_from("=I", info, DATA_SEGS_IN) == (3,)
-        assert plan.tickets == 2
+    counts = []  # of several, since a busy machine's kernel may send one twice
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        for _ in range(8):
+            with (
+                plane.connect() as raw,
+                authority.client_context().wrap_socket(raw, server_hostname="localhost") as client,
+            ):
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 216)
+                counts.append(struct.unpack_from("=I", info, DATA_SEGS_IN)[0])
+    assert (min(counts), plan.tickets) == (3, 2)
 
 
 def test_target_that_takes_nothing_stops_the_client(authority, plan):
