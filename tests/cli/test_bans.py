@@ -25,6 +25,10 @@ NETWORK = BAN | {
 WHY = {
     "address": "192.0.2.7", "refused": True, "bans": [BAN], "lists": [{"file": "/x", "reason": "bad", "networks": 5}],
     "counts": [{"detector": "floods", "counted": "connections", "count": 3, "threshold": 9, "window": 60.0}],
+    "limits": [
+        {"limit": "rate_per_ip", "used": 7, "most": 300, "window": 60.0, "exempt": False},
+        {"limit": "connections_per_ip", "used": 1, "most": 100, "window": None, "exempt": True},
+    ],
     "offences": 2, "protected": "",
     "refusals": [{"ended_at": "2024", "listener": "web", "reason": "auth", "detail": "wrong"}],
 }  # fmt: skip
@@ -109,13 +113,15 @@ def test_why_names_rule_counter_threshold_since_and_until(penstock, banning):
     """A line for each thing."""
     result = penstock("why", "192.0.2.7")
     assert result.exit_code == 0
-    first, listed, count, offences, refusal = result.stdout.splitlines()
+    first, listed, rate, connections, count, offences, refusal = result.stdout.splitlines()
     for part in (
         "banned as 192.0.2.7", "failed_logins", "since 2024-01-01T00:00:00.000Z", "until 2024-01-01T01:00:00.000Z",
         "12 failed logins within 600 s", "10 are too many", "offence 2",
     ):  # fmt: skip
         assert part in first
     assert "block list /x: bad" in listed
+    assert "rate_per_ip: 7 of 300 within 60 s" in rate
+    assert "connections_per_ip: 1 of 100, but it is exempt" in connections
     assert "floods: 3 connections of 9 within 60 s" in count
     assert "2 times" in offences
     assert refusal.endswith("refused 2024 at web: auth, wrong")
@@ -123,5 +129,5 @@ def test_why_names_rule_counter_threshold_since_and_until(penstock, banning):
 
 def test_where_nothing_holds_it_says_so():
     """One line."""
-    nothing = WHY | {"bans": [], "lists": [], "counts": [], "offences": 0, "refusals": []}
+    nothing = WHY | {"bans": [], "lists": [], "limits": [], "counts": [], "offences": 0, "refusals": []}
     assert reasons(nothing) == ["192.0.2.7: nothing holds against it"]

@@ -10,10 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.dataplane import orders
-from penstock.dataplane.orders import CloseConnection, Closed, Drain, Drained, Notice, Ready, Stop, TargetFailed
+from penstock.dataplane.orders import (
+    CloseConnection,
+    Closed,
+    CutClients,
+    Drain,
+    Drained,
+    NewBans,
+    Notice,
+    Ready,
+    Stop,
+    TargetFailed,
+)
 
 
-@pytest.mark.parametrize("order", [Drain(12_345_678_901_234), Stop(), CloseConnection(1 << 60)])
+@pytest.mark.parametrize(
+    "order", [Drain(12_345_678_901_234), Stop(), CloseConnection(1 << 60), NewBans(1), CutClients((("0", "f"),))]
+)
 def test_orders_come_back(order):
     """An order is parsed as it was serialized."""
     assert orders.parse_order(orders.serialize(order)) == order

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS
+from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, HEADER_WORDS, PORT, WRONG_LOGINS_SHIFT
 from penstock.protocols.http1.credentials import serialize_basic
 from penstock.testing.http_peers import Message, Wire, ok, origin, request
 from penstock.testing.peers import read_all, serving
@@ -72,6 +72,7 @@ def test_logins_that_are_asked_for():
             assert statuses(wire, *asked) == [407, 407, 200]
         wait_for(lambda: plane.answers() == {407: 2, 200: 1})
         assert (plane.words[H_LOGINS], plane.words[H_FAILED_LOGINS]) == (1, 1)
+        assert plane.words[HEADER_WORDS + PORT] >> WRONG_LOGINS_SHIFT == 1
 
 
 @pytest.mark.parametrize(("sent", "status"), [(b"", 408), (b"GET http://x/ HTTP/1.1\r\n", 408), (b"x" * 70_000, 414)])

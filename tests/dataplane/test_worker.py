@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 import socket
 import subprocess
 import sys
@@ -10,9 +11,12 @@ import time
 
 import pytest
 
+from penstock.base.addresses import pack_ip
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.dataplane import orders
+from penstock.dataplane.ban_ranges import FOREVER
+from penstock.dataplane.bans import LISTED
 from penstock.dataplane.bind import Binding
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.dialer import Dial
@@ -24,6 +28,7 @@ from penstock.dataplane.relay import End
 from penstock.dataplane.resolver import Answer
 from penstock.dataplane.udp import Association
 from penstock.metrics import ledger
+from penstock.node.bans.ranges import Span, columns_of, write
 from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.peers import echo, read_all, serving, until_released
 from penstock.testing.workbench import bench, listener, quick, wait_for
@@ -413,3 +418,50 @@ def test_ended_connection_is_freed_without_the_collector(client):
             assert [row for row in plane.rows() if row.state == ledger.OPEN] == []
             wait_for(lambda: left() <= objects, f"{client.__name__} to be freed")
             wait_for(lambda: len(plane.worker.reactor.table) <= table + 1, "the descriptors to be closed")
+
+
+# Bans ----------------------------------------------------------------------------------------------------------------
+
+
+def hexadecimal(*hosts):
+    """Return ranges of an order, each of one address."""
+    return tuple((pack_ip(host).hex(), pack_ip(host).hex()) for host in hosts)
+
+
+def test_connections_of_banned_clients_end_and_no_others():
+    """An order names ranges of addresses; IPv4 is the same on every listener."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, plane.connect() as client:
+        say(client)
+        plane.order(orders.CutClients(hexadecimal("127.0.0.2", "::1")))
+        plane.order(orders.CutClients(()))
+        say(client)
+        plane.order(orders.CutClients(hexadecimal("127.0.0.1")))
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+
+
+def test_a_table_of_banned_networks_is_taken_and_one_that_is_none_is_told():
+    """Whoever is in it is closed from the next connection on, before a byte is read."""
+    first, last = (int.from_bytes(pack_ip(host)) for host in ("127.0.0.0", "127.255.255.255"))
+    table = write(columns_of([Span(first, last, FOREVER)]))
+    bad = os.memfd_create("x")
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane:
+        plane.forgiving = True
+        plane.order(orders.NewBans(LISTED), [bad])
+        assert plane.report(orders.Notice).event == "bans of networks stay as they were"
+        with plane.connect() as client:
+            say(client)
+        plane.order(orders.NewBans(LISTED), [table])
+        wait_for(lambda: closed_at_once(plane))
+        plane.order(orders.NewBans(LISTED))
+        wait_for(lambda: not closed_at_once(plane))
+    os.close(bad)
+    os.close(table)
+
+
+def closed_at_once(plane):
+    """Return whether a new client is closed without a word."""
+    with plane.connect() as client, contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        client.sendall(b"x")
+        return client.recv(1) == b""
+    return True

@@ -344,3 +344,68 @@ def test_any_bytes_changed_in_a_real_file_let_a_node_start(sound, tmp_path, data
         assert await total(tmp_path / "n.db") == totals.bytes_in
 
     asyncio.run(play())
+
+
+class Some:
+    """Entries of one kind."""
+
+    kinds = ("some",)
+
+    def __init__(self, **entries):
+        self.entries, self.waiting, self.found = entries, dict(entries), {}
+
+    def take(self, *, everything=False):
+        """Give out what waits, or everything."""
+        waiting, self.waiting = (self.entries if everything else self.waiting), {}
+        return {("some", key): body for key, body in waiting.items()}
+
+    def restore(self, kept):
+        """Keep what was found, and complain."""
+        self.found = {each.key: each.body for each in kept["some"]}
+        return ["one is odd"] if self.found else []
+
+
+def test_entries_are_kept_at_once_and_found_at_the_start(tmp_path):
+    """What somebody relies on does not wait for the next checkpoint, which an hour here never comes."""
+
+    async def play():
+        kept, node, log = keeper(tmp_path / "n.db", flush=3_600 * NS), counted(1), KeptLog()
+        kept.entries = some = Some(a="1", b="2")
+        await kept.open()
+        await kept.restore(node.sampler.registry)
+        kept.keep_entries()
+        await until(lambda: stored(tmp_path / "n.db") == {"a": "1", "b": "2"})
+        some.waiting = {"a": None}
+        kept.keep_entries()
+        await until(lambda: stored(tmp_path / "n.db") == {"b": "2"})
+        await kept.close()
+        later = keeper(tmp_path / "n.db", log)
+        later.entries = Some()
+        await later.open()
+        await later.restore(Registry(PLAN, 0))
+        await later.close()
+        assert later.entries.found == {"b": "2"}
+        assert log.events("store: an entry is left out")[0]["detail"] == "one is odd"
+
+    asyncio.run(play())
+
+
+def stored(path):
+    """Return the entries in a file."""
+    with contextlib.closing(sqlite3.connect(path)) as store:
+        return dict(store.execute("SELECT key, body FROM entries"))
+
+
+def test_without_a_store_entries_are_nobodys():
+    """Nothing is asked for, and nothing fails."""
+
+    async def play():
+        kept = keeper("")
+        kept.entries = some = Some(a="1")
+        await kept.open()
+        await kept.restore(Registry(PLAN, 0))
+        kept.keep_entries()
+        await kept.close()
+        assert some.waiting == {"a": "1"}
+
+    asyncio.run(play())

@@ -141,6 +141,10 @@ def reasons(found: dict[str, Any]) -> list[str]:
     lines += [f"banned by the block list {each['file']}: {each['reason']}" for each in found["lists"]]
     if not lines:
         lines = ["nothing holds against it"]
+    for each in found["limits"]:
+        span = f" within {each['window']:g} s" if each["window"] else ""
+        exempt = ", but it is exempt" if each["exempt"] else ""
+        lines.append(f"{each['limit']}: {each['used']} of {each['most']}{span}{exempt}")
     for each in found["counts"]:
         window = f"{each['window']:g} s"
         lines.append(f"{each['detector']}: {each['count']} {each['counted']} of {each['threshold']} within {window}")

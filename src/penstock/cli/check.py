@@ -27,6 +27,10 @@ def check(config_file: str | None, form: str) -> None:
     from penstock.config.load import load  # noqa: PLC0415
 
     plan = load(config_file)
+    if plan.bans.lists:
+        from penstock.node.bans.lists import read_lists  # noqa: PLC0415 - who has no lists need not wait for numpy
+
+        read_lists(plan.bans.lists)
     for warning in (*plan.notices, *_never_taken(plan)):
         click.echo(warning, err=True)
     rows = [_row(each) for each in plan.worker.listeners]

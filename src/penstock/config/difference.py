@@ -31,7 +31,7 @@ class Change(Struct, frozen=True):
     One thing that is other than before.
 
     Args:
-        kind: listener, route, access rule, target, timeouts, limits, acme or certificate.
+        kind: listener, route, access rule, target, timeouts, limits, bans, acme or certificate.
         name: As configured; `ROUTE HOST:PORT` for a target, the path for a certificate's file.
         what: added, removed or changed.
         keys: Which keys changed; empty for what came or went.
@@ -77,6 +77,7 @@ def difference(old: NodePlan, new: NodePlan, old_files: Mapping[str, str], new_f
         *_named("access rule", {each.name: each for each in before.rules}, {each.name: each for each in after.rules}),
         *_targets(before, after),
         *_keys("timeouts", "", before.timeouts, after.timeouts, TIMEOUT_KEYS),
+        *_keys("bans", "", old.bans, new.bans, ()),
         *(Change("certificate", path, "changed") for path in files),
     ]
     changes += _keys("acme", "", old.acme, new.acme, ())

@@ -168,10 +168,16 @@ class LimitTable:
                 return base
         return self._seek(key, kind, window, now)
 
-    def _seek(self, key: bytes, kind: int, window: int, now: int) -> int:
+    def look(self, key: bytes) -> int:
+        """Return the slot that a key has; 0 if it has none. Nothing is changed."""
+        return self._find(self._bucket(key), key)
+
+    def _bucket(self, key: bytes) -> int:
         digest = blake2b(key, digest_size=8, key=self._secret).digest()
-        bucket = int.from_bytes(digest, "little") & self._buckets - 1
-        first = HEADER_WORDS + bucket * WAYS * self._slot_words
+        return HEADER_WORDS + (int.from_bytes(digest, "little") & self._buckets - 1) * WAYS * self._slot_words
+
+    def _seek(self, key: bytes, kind: int, window: int, now: int) -> int:
+        first = self._bucket(key)
         fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, first)
         try:
             base = self._find(first, key) or self._take(first, key, kind, window, now)

@@ -199,6 +199,7 @@ class Worker:
         elif isinstance(order, orders.NewBans):
             if why := take_packet(self.bans, order.place, fds):
                 self.report(orders.Notice("error", "bans of networks stay as they were", why))
+            self.entrance.bans = self.bans.holds
         else:
             self.report(orders.Closed(order.serial, self._cut(order.serial)))
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.dataplane import limit_table
-from penstock.dataplane.limit_table import COLUMNS, GLOBAL, HEADER_WORDS, slot_words
+from penstock.dataplane.limit_table import COLUMNS, GLOBAL, HEADER_WORDS, LimitTable, slot_words
 
 Words = NDArray[np.int64]
 
@@ -21,11 +21,13 @@ class Limits:
 
     Attributes:
         fd: Descriptor of the table, for workers.
+        table: A view of it that only looks.
     """
 
     def __init__(self, workers: int) -> None:
         self._seats = max(1, workers)
         self.fd = limit_table.create(self._seats)
+        self.table = LimitTable(self.fd)
         self._map = mmap.mmap(self.fd, os.fstat(self.fd).st_size)
         words: Words = np.frombuffer(self._map, np.int64)
         self._header = words[:HEADER_WORDS]
@@ -43,4 +45,5 @@ class Limits:
 
     def close(self) -> None:
         """Let go of the table; workers that still live keep theirs."""
+        self.table.close()
         os.close(self.fd)

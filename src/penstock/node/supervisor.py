@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from msgspec.structs import replace
 
-from penstock.base.addresses import Endpoint
+from penstock.base.addresses import Endpoint, unpack_ip
 from penstock.base.clock import NS, Clock, SystemClock
 from penstock.config.changes import Section
 from penstock.config.changes import Written as Table
@@ -32,6 +32,7 @@ from penstock.metrics.view import HistoryView
 from penstock.node.access import try_access_log
 from penstock.node.auditor import Auditor
 from penstock.node.bans.desk import Desk
+from penstock.node.bans.fills import FillView, fills
 from penstock.node.bans.names import follow
 from penstock.node.bans.opened import count_open
 from penstock.node.certificates import Certificates, make_ready
@@ -229,6 +230,11 @@ class Supervisor:
         found = parse_network(network)
         self._crew.cut(found.ranges)
         return sum(count_open(reader, found) for reader in self._sampler.readers())
+
+    def fills(self, address: int) -> list[FillView]:
+        """Return what of its limits an address, as a number, has in use."""
+        packed = address.to_bytes(16)
+        return fills(self._limits.table, self.plan.worker.limits, packed, unpack_ip(packed), self.monotonic_ns())
 
     def monotonic_ns(self) -> int:
         """Return the time; unit ns."""

@@ -18,6 +18,7 @@ from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot, TargetView
 from penstock.metrics.view import HistoryView
 from penstock.node.bans.desk import Desk
+from penstock.node.bans.fills import FillView
 from penstock.node.log import make_log
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.sampler import Sampler
@@ -153,6 +154,10 @@ class StandIn:
         """Note that connections of these clients are to end; there seem to be two."""
         self.cuts.append(network)
         return 2
+
+    def fills(self, address: int) -> list[FillView]:
+        """Return a limit that is half in use."""
+        return [FillView(limit="connections_per_ip", used=50, most=100, window=None, exempt=False)]
 
     def monotonic_ns(self) -> int:
         """Return the time."""

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,9 +155,12 @@ class Bench:
         """Return a client's socket, connected to a listener."""
         return socket.create_connection(("127.0.0.1", self.ports[name]), timeout=PATIENCE_S)
 
-    def order(self, order: orders.Order) -> None:
-        """Tell the worker something."""
-        self.control.send(orders.serialize(order))
+    def order(self, order: orders.Order, fds: Sequence[int] = ()) -> None:
+        """Tell the worker something, with copies of descriptors."""
+        if fds:
+            socket.send_fds(self.control, [orders.serialize(order)], fds)
+        else:
+            self.control.send(orders.serialize(order))
 
     def report(self, kind: type) -> Any:
         """Return the next report of this kind; what comes before it is kept in `reports`."""

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from penstock.metrics.filters import parse_text, parse_word
 from penstock.metrics.snapshot import Snapshot
 from penstock.node.bans.desk import Desk
+from penstock.node.bans.fills import FillView
 from penstock.node.bans.views import BanError, parse_wanted
 from penstock.node.bans.why import why
 from penstock.node.problems import Problem
@@ -44,6 +45,9 @@ class Banning(Protocol):
 
     def cut(self, network: str) -> int:
         """End open connections of a network's clients, and return how many there were at the last look."""
+
+    def fills(self, address: int) -> list[FillView]:
+        """Return what of its limits an address, as a number, has in use."""
 
     def monotonic_ns(self) -> int:
         """Return the time; unit ns."""
@@ -142,7 +146,9 @@ class _Bans:
         node = self._node
         try:
             return _json(
-                await run_in_threadpool(why, node.desk, node.snapshot().records, query["ip"], node.monotonic_ns())
+                await run_in_threadpool(
+                    why, node.desk, node.snapshot().records, query["ip"], node.monotonic_ns(), node.fills
+                )
             )
         except BanError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None

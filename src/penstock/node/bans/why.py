@@ -1,6 +1,6 @@
 """Why an address is refused, or would soon be: every rule that holds against it, and what it did lately."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -9,6 +9,7 @@ from penstock.metrics.filters import Filter, parse_client
 from penstock.metrics.records import RecordsView
 from penstock.metrics.searching import RecordView, search
 from penstock.node.bans.desk import Desk
+from penstock.node.bans.fills import FillView
 from penstock.node.bans.views import BanError, BanView, ListView
 from penstock.policy.ban import parse_network
 
@@ -47,6 +48,7 @@ class WhyView(Struct, frozen=True, kw_only=True):
         refused: Whether a ban refuses it now.
         bans: All bans that hold for it, those in shadow mode among them.
         lists: All block lists that hold it.
+        limits: What of its limits is in use.
         counts: What detectors count of it.
         offences: How often it has been banned by itself lately.
         protected: Why it cannot be banned; empty if it can.
@@ -57,13 +59,16 @@ class WhyView(Struct, frozen=True, kw_only=True):
     refused: bool
     bans: Sequence[BanView]
     lists: Sequence[ListView]
+    limits: Sequence[FillView]
     counts: Sequence[CountView]
     offences: int
     protected: str
     refusals: Sequence[RecordView]
 
 
-def why(desk: Desk, records: RecordsView, text: str, now: int) -> WhyView:
+def why(
+    desk: Desk, records: RecordsView, text: str, now: int, fills: Callable[[int], Sequence[FillView]] = lambda _: ()
+) -> WhyView:
     """
     Return what holds against an address. Takes milliseconds: it belongs into a thread where block lists are long.
 
@@ -72,6 +77,7 @@ def why(desk: Desk, records: RecordsView, text: str, now: int) -> WhyView:
         records: Connections that have ended.
         text: The address.
         now: Monotonic time; unit ns.
+        fills: Tells what of its limits an address, as a number, has in use.
 
     Raises:
         BanError: If it is no address.
@@ -96,6 +102,7 @@ def why(desk: Desk, records: RecordsView, text: str, now: int) -> WhyView:
         refused=bool(lists) or any(not each.shadow for each in bans),
         bans=bans,
         lists=lists,
+        limits=fills(address),
         counts=counts,
         offences=desk.offended(address),
         protected=desk.protection().refuses(network),
