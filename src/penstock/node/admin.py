@@ -34,7 +34,6 @@ from penstock.metrics.view import HistoryView, Metrics, UnknownScopeError, Windo
 from penstock.node import history, targets
 from penstock.node.bans import endpoints
 from penstock.node.bans.desk import Desk
-from penstock.node.bans.fills import FillView
 from penstock.node.gate import Gate
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
@@ -133,15 +132,6 @@ class Node(Changeable, Protocol):
     @property
     def desk(self) -> Desk:
         """Return who bans."""
-
-    def cut(self, network: str) -> int:
-        """End open connections of a network's clients, and return how many there were at the last look."""
-
-    def fills(self, address: int) -> list[FillView]:
-        """Return what of its limits an address, as a number, has in use."""
-
-    def monotonic_ns(self) -> int:
-        """Return the time; unit ns."""
 
     def ready(self) -> tuple[bool, str]:
         """Return whether new connections are served, and why not."""

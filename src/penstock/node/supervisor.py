@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from msgspec.structs import replace
 
-from penstock.base.addresses import Endpoint, unpack_ip
+from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
 from penstock.config.changes import Section
 from penstock.config.changes import Written as Table
@@ -32,9 +32,8 @@ from penstock.metrics.view import HistoryView
 from penstock.node.access import try_access_log
 from penstock.node.auditor import Auditor
 from penstock.node.bans.desk import Desk
-from penstock.node.bans.fills import FillView, fills
 from penstock.node.bans.names import follow
-from penstock.node.bans.opened import count_open
+from penstock.node.bans.wiring import connect
 from penstock.node.certificates import Certificates, make_ready
 from penstock.node.crew import STOP_SECONDS, Crew
 from penstock.node.descriptors import raise_limit, shortage
@@ -57,7 +56,6 @@ from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_doors, open_listeners
 from penstock.node.summaries import Summaries
 from penstock.node.upgrade import Estate, Upgrades, UpgradeView, listening_sockets
-from penstock.policy.ban import parse_network
 from penstock.policy.health import TargetOrder
 from penstock.store.tables import Page
 
@@ -225,21 +223,6 @@ class Supervisor:
         """Return who bans."""
         return self._desk
 
-    def cut(self, network: str) -> int:
-        """End open connections of a network's clients, and return how many there were at the last look."""
-        found = parse_network(network)
-        self._crew.cut(found.ranges)
-        return sum(count_open(reader, found) for reader in self._sampler.readers())
-
-    def fills(self, address: int) -> list[FillView]:
-        """Return what of its limits an address, as a number, has in use."""
-        packed = address.to_bytes(16)
-        return fills(self._limits.table, self.plan.worker.limits, packed, unpack_ip(packed), self.monotonic_ns())
-
-    def monotonic_ns(self) -> int:
-        """Return the time; unit ns."""
-        return self._clock.monotonic_ns()
-
     def targets(self) -> tuple[TargetView, ...]:
         """Return how each target is now, and its totals of the last tick."""
         now = self._health.conditions
@@ -404,8 +387,6 @@ class Supervisor:
         self._certificates = Certificates(self.plan, self._clock, self._log, self._health.board, deploy)
         self._desk = Desk(self.plan, self._clock, self._log)
         self._resources.callback(self._desk.close)
-        self._sampler.watch = self._desk.look
-        self._keeper.entries = self._desk.drawer
         self._crew = Crew(
             self._outfit(),
             self.plan.workers,
@@ -417,7 +398,7 @@ class Supervisor:
             on_failure=self._health.failed,
             generation=0 if will is None else will.generation,
         )
-        self._desk.hand, self._desk.keep = self._crew.hand_bans, self._keeper.keep_entries
+        connect(self._desk, self._crew, self._sampler, self._limits, self._keeper)
         self._addresses = Addresses(
             listeners=endpoints(self.plan),
             admin=Endpoint(*door) if door else None,

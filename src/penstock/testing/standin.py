@@ -23,6 +23,7 @@ from penstock.node.log import make_log
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.sampler import Sampler
 from penstock.node.upgrade import UpgradeView
+from penstock.policy.ban import Network
 from penstock.policy.health import TargetOrder
 from penstock.testing.clock import ManualClock
 from penstock.testing.pen import Pen
@@ -79,7 +80,7 @@ class StandIn:
         pen: The ledger of its one worker, generation 1.
         desk: Who bans; nothing around it is protected.
         closed: Ids that it was told to close.
-        cuts: Networks whose clients' connections it was told to end.
+        cuts: Networks whose clients' connections it was told to end; there seem to be two each time.
         kept: Graphs that its store seems to hold, by scope; or why it cannot be read.
         wanted: What it was told of targets, by route and address.
         drains: How often it was told to drain.
@@ -99,7 +100,9 @@ class StandIn:
         self.sampler.attach(1, self.pen.fd)
         self.sampler.state = "serving"
         self.desk = Desk(plan, self.clock, make_log("error", "json", io.StringIO()), look=list)
-        self.sampler.watch = self.desk.look
+        self.sampler.watch, self.desk.cut = self.desk.look, self._cut
+        half = FillView(limit="connections_per_ip", used=50, most=100, window=None, exempt=False)
+        self.desk.fills = lambda address, now: [half]
         self.closed: list[int] = []
         self.cuts: list[str] = []
         self.drains = 0
@@ -150,18 +153,9 @@ class StandIn:
         self.sampler.switch(wanted)
         return self.sampler.registry.collection
 
-    def cut(self, network: str) -> int:
-        """Note that connections of these clients are to end; there seem to be two."""
-        self.cuts.append(network)
+    def _cut(self, network: Network) -> int:
+        self.cuts.append(network.text)
         return 2
-
-    def fills(self, address: int) -> list[FillView]:
-        """Return a limit that is half in use."""
-        return [FillView(limit="connections_per_ip", used=50, most=100, window=None, exempt=False)]
-
-    def monotonic_ns(self) -> int:
-        """Return the time."""
-        return self.clock.monotonic_ns()
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot."""

@@ -18,7 +18,7 @@ def node():
 
 def ask(node, ip):
     """Return what holds against an address."""
-    return why(node.desk, node.snapshot().records, ip, node.clock.monotonic_ns())
+    return why(node.desk, node.snapshot().records, ip)
 
 
 def test_nothing_holds_against_a_stranger(node):

@@ -21,6 +21,7 @@ from penstock.metrics.banned import REASONS, BannedView
 from penstock.metrics.fold import Growth
 from penstock.metrics.offenders import by_client
 from penstock.node.bans.drawer import Drawer
+from penstock.node.bans.fills import FillView
 from penstock.node.bans.judge import Judge, Verdict
 from penstock.node.bans.lists import BlockList, read_lists, stamps
 from penstock.node.bans.ranges import Span, columns_of, disjoint, merged, together, write
@@ -29,7 +30,7 @@ from penstock.node.bans.views import BanError, BanView, ListView, WantedBan, len
 from penstock.node.log import Log
 from penstock.policy.ban import Ban, Evidence, Network, of_client, parse_network
 from penstock.policy.ban_book import BanBook, Held
-from penstock.policy.detectors import Offences
+from penstock.policy.detectors import Offences, Rule
 from penstock.policy.protection import LOOPBACK, Guarded, Protection
 from penstock.policy.ranges import address_number
 
@@ -65,6 +66,8 @@ class Desk:
     Attributes:
         hand: Set by whoever has workers.
         keep: Called when something shall be kept at once.
+        cut: Ends the open connections of a network's clients, and returns how many there were at the last look.
+        fills: Tells what of its limits an address, as a number, has in use at a monotonic time.
         drawer: What is kept.
         judge: The detectors.
     """
@@ -90,9 +93,16 @@ class Desk:
         self._shadowed = 0
         self.hand: Hand = lambda place, fds: None
         self.keep: Callable[[], None] = lambda: None
+        self.cut: Callable[[Network], int] = lambda network: 0
+        self.fills: Callable[[int, int], list[FillView]] = lambda address, now: []
         self.offences = Offences(plan.bans.longest, plan.bans.remember)
         self.judge = Judge(plan.bans, len(plan.worker.listeners))
         self.drawer = Drawer(self)
+
+    @property
+    def plan(self) -> NodePlan:
+        """Return what it goes by."""
+        return self._plan
 
     @property
     def fds(self) -> tuple[int, int, int]:
@@ -287,6 +297,15 @@ class Desk:
     def made(self) -> dict[str, int]:
         """Return how many bans were made, by reason; whoever restores may add to it."""
         return self._made
+
+    @property
+    def monotonic(self) -> int:
+        """Return the monotonic time; unit ns."""
+        return self._clock.monotonic_ns()
+
+    def counts(self, address: int) -> Iterable[tuple[Rule, int]]:
+        """Return what detectors count of an address, as a number, now."""
+        return self.judge.counts(address, self.monotonic)
 
     @property
     def now(self) -> int:

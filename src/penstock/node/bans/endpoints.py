@@ -14,7 +14,6 @@ from starlette.routing import Route
 from penstock.metrics.filters import parse_text, parse_word
 from penstock.metrics.snapshot import Snapshot
 from penstock.node.bans.desk import Desk
-from penstock.node.bans.fills import FillView
 from penstock.node.bans.views import BanError, parse_wanted
 from penstock.node.bans.why import why
 from penstock.node.problems import Problem
@@ -42,15 +41,6 @@ class Banning(Protocol):
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot."""
-
-    def cut(self, network: str) -> int:
-        """End open connections of a network's clients, and return how many there were at the last look."""
-
-    def fills(self, address: int) -> list[FillView]:
-        """Return what of its limits an address, as a number, has in use."""
-
-    def monotonic_ns(self) -> int:
-        """Return the time; unit ns."""
 
 
 class Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,7 +104,7 @@ class _Bans:
         except BanError as error:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         if wanted.cut and not wanted.shadow:
-            view = msgspec.structs.replace(view, cut=self._node.cut(view.network))
+            view = msgspec.structs.replace(view, cut=self._node.desk.cut(parse_network(view.network)))
         return _json(view, HTTPStatus.CREATED)
 
     async def confirm(self, request: Request) -> Response:
@@ -145,11 +135,7 @@ class _Bans:
             raise Problem(HTTPStatus.BAD_REQUEST, "ip is needed, as in ?ip=192.0.2.7")
         node = self._node
         try:
-            return _json(
-                await run_in_threadpool(
-                    why, node.desk, node.snapshot().records, query["ip"], node.monotonic_ns(), node.fills
-                )
-            )
+            return _json(await run_in_threadpool(why, node.desk, node.snapshot().records, query["ip"]))
         except BanError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
 

@@ -1,6 +1,6 @@
 """Why an address is refused, or would soon be: every rule that holds against it, and what it did lately."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -66,9 +66,7 @@ class WhyView(Struct, frozen=True, kw_only=True):
     refusals: Sequence[RecordView]
 
 
-def why(
-    desk: Desk, records: RecordsView, text: str, now: int, fills: Callable[[int], Sequence[FillView]] = lambda _: ()
-) -> WhyView:
+def why(desk: Desk, records: RecordsView, text: str) -> WhyView:
     """
     Return what holds against an address. Takes milliseconds: it belongs into a thread where block lists are long.
 
@@ -76,8 +74,6 @@ def why(
         desk: Who bans.
         records: Connections that have ended.
         text: The address.
-        now: Monotonic time; unit ns.
-        fills: Tells what of its limits an address, as a number, has in use.
 
     Raises:
         BanError: If it is no address.
@@ -94,7 +90,7 @@ def why(
         CountView(
             detector=rule.name, counted=rule.counted, count=count, threshold=rule.threshold, window=rule.window / NS
         )
-        for rule, count in desk.judge.counts(address, now)
+        for rule, count in desk.counts(address)
     ]
     found = search(records, Filter(client=parse_client(network.text)), limit=LOOKED_AT)
     return WhyView(
@@ -102,7 +98,7 @@ def why(
         refused=bool(lists) or any(not each.shadow for each in bans),
         bans=bans,
         lists=lists,
-        limits=fills(address),
+        limits=desk.fills(address, desk.monotonic),
         counts=counts,
         offences=desk.offended(address),
         protected=desk.protection().refuses(network),
