@@ -129,3 +129,15 @@ def test_no_file_or_nonsense(penstock, tmp_path, text):
     assert (result.exit_code, result.stdout) == (78, "")
     assert "Traceback" not in result.stderr
     assert "x.toml" in result.stderr
+
+
+def test_mistakes_in_block_lists_are_mistakes(penstock, file, tmp_path):
+    """Each with its file and line; a list without any is no more than read."""
+    configuration = tmp_path / "penstock.toml"
+    configuration.write_text(FILE + '[[blocklist]]\nfile = "list.txt"\n')
+    (tmp_path / "list.txt").write_text("192.0.2.0/24\nnonsense\n")
+    result = penstock("check")
+    assert result.exit_code == 78
+    assert f"{tmp_path}/list.txt:2: 'nonsense': no address and no network" in result.stderr
+    (tmp_path / "list.txt").write_text("192.0.2.0/24\n")
+    assert penstock("check").exit_code == 0

@@ -54,6 +54,7 @@ def test_what_is_restored_is_not_written_again_and_what_is_over_goes(make_desk):
     one.desk.ban(WantedBan(address="192.0.2.2", length="100s"))
     two.clock.advance(50)
     two.desk.drawer.restore(entries(one.desk.drawer.take()))
+    assert two.kept == 0
     assert two.desk.drawer.take().get((BAN, "192.0.2.1"), "no") is None
     assert (BAN, "192.0.2.2") not in two.desk.drawer.take()
 

@@ -432,7 +432,7 @@ class Desk:
                 self._hold(ban, network)
             except (BanError, ValueError) as error:
                 faults.append(f"{ban.network}: {error}")
-        self._settle()
+        self._share()
         return faults
 
     def replan(self, plan: NodePlan) -> None:
@@ -533,10 +533,14 @@ class Desk:
 
     def _settle(self) -> None:
         """Let workers know of networks, and the store of everything."""
+        self._share()
+        self.keep()
+
+    def _share(self) -> None:
+        """Let workers know of networks, if they have changed."""
         if self._dirty:
             self._dirty = False
             self._swap(BY_HAND, write(columns_of(disjoint(self._spans()))))
-        self.keep()
 
     def _spans(self) -> Iterable[Span]:
         for ban, network in self._book:
