@@ -1,5 +1,5 @@
 """
-What collection costs: one Penstock under the same load, its collection switched on and off in turn.
+What collection costs, and what limits do: one Penstock under the same load, with each switched on and off in turn.
 
 It is one and the same process: two of them differ by a few percent in whatever memory they got, which is more than what
 is looked for. Each measurement begins behind a tick, so that equal times hold equally many ticks.
@@ -9,19 +9,21 @@ import json
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 
 from bench import loads, proc
 from bench.figures import Sample
 from bench.loads import Done
 from bench.machine import idle_connections
 from bench.origins import origin_for
-from bench.proxies import LOOPBACK, PROXIES, Place
+from bench.proxies import LOOPBACK, PROXIES, Place, guarded
 from bench.running import CONNECTIONS, SETTLE_S, Run, complaints
-from bench.scenarios import OFF, PENSTOCK, Iperf, Light, Load, Scenario
+from bench.scenarios import ENTRANCE, OFF, PENSTOCK, Iperf, Light, Load, Scenario
 from bench.servers import ROOT, ServerError, new_place, serving
 
 BEHIND_S = 0.3
@@ -57,7 +59,10 @@ def collection_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
         worked(scenario.load, replace(run, effort=warm), place, crowd)
         for number in range(1, run.effort.rounds + 1):
             for name in scenario.proxies if number % 2 else reversed(scenario.proxies):
-                switch(place.admin, name != OFF)
+                if scenario.kind == ENTRANCE:
+                    guard(place, name != OFF)
+                else:
+                    switch(place.admin, name != OFF)
                 yield measured(Sample(scenario.name, name, number, {}), scenario.load, run, place, pid, crowd)
 
 
@@ -144,3 +149,26 @@ def switch(admin: int, on: bool) -> None:
         found = json.load(answer)
     if found["series"] is not on:
         raise ServerError(f"the collection is not {'on' if on else 'off'}: {found}")
+
+
+def guard(place: Place, on: bool) -> None:
+    """Reload the node of a place with what it was started with, or without its limits and access rules."""
+    file = place.directory / "penstock.toml"
+    kept = place.directory / "guarded.toml"
+    if not kept.exists():
+        kept.write_text(file.read_text())
+    off = '[limits]\nconnections_per_ip = "off"\nrate_per_ip = "off"'
+    file.write_text(kept.read_text() if on else kept.read_text().replace(guarded(), off))
+    asked = urllib.request.Request(f"http://{LOOPBACK}:{place.admin}/api/v1/reload", b"", method="POST")
+    deadline = time.monotonic() + SWITCH_S
+    while True:
+        try:
+            urllib.request.urlopen(asked, timeout=SWITCH_S).close()
+        except urllib.error.HTTPError as error:
+            if (
+                error.code != HTTPStatus.CONFLICT or time.monotonic() > deadline
+            ):  # it serves, and says so a moment later
+                raise
+            time.sleep(BEHIND_S)
+        else:
+            return

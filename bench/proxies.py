@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.scenarios import CHAIN, PASSTHROUGH, PLAIN, REVERSE, ROUTES, SERVED, SERVICES, TERMINATE
+from bench.scenarios import CHAIN, ENTRANCE, PASSTHROUGH, PLAIN, REVERSE, ROUTES, SERVED, SERVICES, TERMINATE
 
 LOOPBACK = "127.0.0.1"
 
@@ -108,7 +108,7 @@ def one_shot(place: Place) -> Launch:
     return Launch((penstock_program(), place.kind, *listen, *target, *rest))
 
 
-CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES)
+CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES, ENTRANCE)
 """Kinds that Penstock needs a configuration file for."""
 
 
@@ -124,6 +124,8 @@ def configured(place: Place) -> Launch:
             parts += ['protocol = "tls"', f'[[route]]\nname = "it"\n{rules}\n{target}']
         case "reverse":
             parts += ['protocol = "http"', "reverse = true", target]
+        case "entrance":
+            parts += ['protocol = "tcp"', target, guarded()]
         case "routes":
             parts += ['protocol = "http"', "reverse = true"]
             paths = (f'[[route]]\nname = "r{n}"\nmatch = {{ path = "/service-{n}/*" }}' for n in range(SERVICES))
@@ -131,6 +133,14 @@ def configured(place: Place) -> Launch:
     files = {"penstock.toml": "\n".join(parts) + "\n", **({PAIR: place.pair} if place.pair else {})}
     argv = (penstock_program(), "run", "--config", str(place.directory / "penstock.toml"), "--workers", "1")
     return Launch((*argv, "--name", f"bench{place.port}", "--admin", f"{LOOPBACK}:{place.admin}"), files)
+
+
+def guarded() -> str:
+    """Return limits that nobody reaches and rules that nobody meets, behind the keys of a listener."""
+    far = '[[access]]\naction = "block"\nclients = ["192.0.2.{}"]'
+    limits = '[limits]\nexempt = []\nconnections_per_ip = 50000\nrate_per_ip = "4000000/1m"'
+    door = 'limits = { connections = 50000, rate = "4000000/1m" }'
+    return "\n".join([door, limits, *(far.format(number) for number in range(1, 21))])
 
 
 def chain(place: Place, *, headers: bool) -> Launch:

@@ -218,6 +218,9 @@ ROUTES = "routes"
 CHAIN = "chain"
 """Two TCP proxies in a row, with a PROXY header or without."""
 
+ENTRANCE = "entrance"
+"""A TCP proxy with access rules and limits that nobody reaches, or without."""
+
 SERVED = "localhost"
 """Whom TLS clients ask for."""
 
@@ -482,6 +485,19 @@ SCENARIOS = (
         (PER_GIGABYTE, *_SHARES),
         (OFF,),
         (Bound(OFF, 1.0, key="share", added=True),),
+    ),
+    Scenario(
+        "entrance",
+        "TCP, limits and access",
+        "wrk with `Connection: close`, 4 at a time, from an address that is not exempt, through the limits of node, "
+        f"listener and address, none of which is reached, and twenty access rules; `{OFF}` is the same process "
+        "reloaded without them, but for the node's own limit.",
+        ENTRANCE,
+        Wrk(4, close=True),
+        (PENSTOCK, OFF),
+        (PER_CONNECTION, RATE),
+        (OFF,),
+        (Bound(OFF, 1.08),),
     ),
     Scenario(
         "inside",

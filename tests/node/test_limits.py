@@ -2,9 +2,13 @@
 
 import pytest
 
+from penstock.base.addresses import pack_ip
 from penstock.base.clock import NS
-from penstock.dataplane.limit_table import IP, NODE, LimitTable
-from penstock.node.limits import Limits
+from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
+from penstock.config.plan import RoutePlan, WorkerPlan
+from penstock.dataplane.limit_table import IP, NODE, ROUTE, LimitTable
+from penstock.node.limits import TOP, Limits
+from penstock.testing.workbench import listener
 
 
 @pytest.fixture
@@ -38,3 +42,59 @@ def test_a_node_in_one_process_has_one_seat():
     assert table.open_in(NODE) == 0
     table.close()
     limits.close()
+
+
+# What is shown --------------------------------------------------------------------------------------------------------
+
+FIVE = LimitPlan(connections=5, rate=RatePlan(count=9, window=NS))
+
+
+def test_all_limits_are_shown_with_what_is_used(limits):
+    """Node, listeners, routes, users and the addresses that use most of theirs, over all workers, by their names."""
+    route = RoutePlan(id=1, name="app", limits=FIVE)
+    main = listener("main", users={"ada": "pw", "bob": "pw"}, route=route, limits=LimitPlan(connections=7))
+    per_ip = LimitsPlan(connections_per_ip=10, per_user=LimitPlan(connections=3), users={"bob": LimitPlan()})
+    tables = [LimitTable(limits.fd, seat) for seat in (0, 1)]
+    for table in tables:
+        assert table.enter(NODE, 9)
+        slot = table.slot(table.key(ROUTE, "app"), ROUTE, NS, NS)
+        assert table.enter(slot, 5)
+        assert table.count(slot, 9, NS, NS)
+        assert table.enter(table.slot(pack_ip("192.0.2.7"), IP, 0, NS), 10)
+    found = limits.view(WorkerPlan(listeners=(main,), connections=9, limits=per_ip), NS)
+    shown = [(each.scope, each.name, each.open, each.connections, each.used, each.rate) for each in found.limits]
+    assert shown == [
+        ("node", "", 2, 9, 0, None),
+        ("listener", "main", 0, 7, 0, None),
+        ("route", "app", 2, 5, 2, "9/1s"),
+        ("user", "ada", 0, 3, 0, None),
+        ("ip", "*", 0, 10, 0, None),
+        ("ip", "192.0.2.7", 2, 10, 0, None),
+    ]
+    assert (found.addresses, found.untracked) == (1, 0)
+    for table in tables:
+        table.close()
+
+
+def test_the_busiest_addresses_come_first_and_not_all_of_them(limits):
+    """Of many addresses those with the greatest share of a limit are shown, be it connections or rate."""
+    table = LimitTable(limits.fd, 1)
+    rate = RatePlan(count=100, window=NS)
+    for number in range(1, 60):
+        slot = table.slot(pack_ip(f"192.0.2.{number}"), IP, NS, NS)
+        for _ in range(number):
+            table.count(slot, 100, NS, NS)
+    table.enter(slot := table.slot(pack_ip("192.0.2.1"), IP, NS, NS), 1)
+    plan = WorkerPlan(listeners=(), limits=LimitsPlan(connections_per_ip=1, rate_per_ip=rate))
+    shown = [each for each in limits.view(plan, NS).limits if each.scope == "ip"][1:]
+    assert [each.name for each in shown[:3]] == ["192.0.2.1", "192.0.2.59", "192.0.2.58"]
+    assert [each.used for each in shown[:3]] == [1, 59, 58]
+    assert len(shown) == TOP
+    later = [each.used for each in limits.view(plan, 2 * NS + NS // 2).limits[2:]]
+    assert later[:2] == [0, 29]
+    table.close()
+
+
+def test_a_node_without_limits_of_addresses_shows_none(limits):
+    """Where addresses have no limit, none of them is shown."""
+    assert [each.scope for each in limits.view(WorkerPlan(listeners=()), NS).limits] == ["node"]

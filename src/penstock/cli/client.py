@@ -85,6 +85,11 @@ class NodeClient:
         path = f"/api/v1/{section}s/{quote(name, safe='')}"
         return self._json(method, path, query, body, timeout=RELOAD_SECONDS)
 
+    def limits(self) -> dict[str, Any]:
+        """Return all limits, and how much of each is used."""
+        found: dict[str, Any] = self._json("GET", "/api/v1/limits")
+        return found
+
     def certificates(self) -> list[dict[str, Any]]:
         """Return how all certificates are."""
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/certificates")["certificates"]

@@ -37,6 +37,9 @@ COMMANDS = {
     "certificates": Lazy(
         "penstock.cli.certificates:certificates", LOOK, "List the certificates of a running node, and how they are."
     ),
+    "limits": Lazy(
+        "penstock.cli.limits:limits", LOOK, "List the limits of a running node, and how much of each is used."
+    ),
     "close": Lazy("penstock.cli.control:close", STEER, "Close connections of a running node by their ids."),
     "bans": Lazy("penstock.cli.bans:bans", LOOK, "List the bans of a running node."),
     "why": Lazy("penstock.cli.bans:why", LOOK, "Show why an address is refused, or would soon be."),

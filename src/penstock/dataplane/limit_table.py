@@ -67,6 +67,7 @@ KNOWN = 16_384
 COUNT_BITS = 22
 COUNT_MASK = (1 << COUNT_BITS) - 1
 TAG_SHIFT = 2 * COUNT_BITS
+PREVIOUS_MASK = COUNT_MASK << COUNT_BITS
 TAG_MASK = (1 << 19) - 1
 """A rate's word: the count of its window, that of the one before, and the window's number above them, which begins
 again after six days of one-second windows. The sign stays free."""
@@ -277,6 +278,13 @@ class LimitTable:
         """
         words, mine = self.words, base + self._rate
         elapsed = now - words[base + ORIGIN]
+        if self.seats == 1 and elapsed >= 0 and words[mine] >> TAG_SHIFT == elapsed // window & TAG_MASK:
+            word = words[mine]  # nobody else counts, and the window has begun: the usual case of small nodes
+            if not word & PREVIOUS_MASK:
+                if word & COUNT_MASK >= limit:
+                    return False
+                words[mine] = word + 1
+                return True
         if elapsed >= 0:
             number = elapsed // window
             before = words[mine]

@@ -35,6 +35,7 @@ from penstock.node import history, targets
 from penstock.node.bans import endpoints
 from penstock.node.bans.desk import Desk
 from penstock.node.gate import Gate
+from penstock.node.limits import LimitsView
 from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
 from penstock.node.queries import body_of, parse_limit, parse_number, take
@@ -117,6 +118,9 @@ class Node(Changeable, Protocol):
     def targets(self) -> tuple[TargetView, ...]:
         """Return how each target is now."""
 
+    def limits(self) -> LimitsView:
+        """Return all limits, and how much of each is used."""
+
     def certificates(self) -> tuple[CertificateView, ...]:
         """Return how each certificate is; reads files."""
 
@@ -161,6 +165,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/api/v1/metrics/collection", door.collection, methods=["GET", "PUT"]),
         Route("/api/v1/audit", door.audit),
         Route("/api/v1/certificates", door.certificates),
+        Route("/api/v1/limits", door.limits),
         Route("/api/v1/targets", door.targets),
         Route("/api/v1/targets/{route}/{target}", door.target, methods=["GET", "PUT"]),
         *routes_of(node, trusted=local or node.admin_token is not None),
@@ -300,6 +305,11 @@ class _Door:
             order = targets.parse_order(await body_of(request, BODY_BYTES))
             self._node.order_target(route, address, order.state, order.weight)
         return _json(targets.one(self._node.targets(), route, address))
+
+    async def limits(self, request: Request) -> Response:
+        """All limits, and how much of each is used."""
+        take(request, {})
+        return _json(self._node.limits())
 
     async def certificates(self, request: Request) -> Response:
         """How all certificates are."""

@@ -26,7 +26,7 @@ from penstock.node.crew import Crew
 from penstock.node.draining import Progress
 from penstock.node.health.health import Health
 from penstock.node.keeper import Keeper
-from penstock.node.limits import Limits
+from penstock.node.limits import Limits, LimitsView
 from penstock.node.log import Log
 from penstock.node.origin import Addresses
 from penstock.node.reload import DrainView, Reloads, ReloadView
@@ -130,6 +130,10 @@ class Answers:
         """Return how each target is now, and its totals of the last tick."""
         now = self._health.conditions
         return tuple(conditioned(each, now[each.id]) if each.id in now else each for each in self.snapshot().targets)
+
+    def limits(self) -> LimitsView:
+        """Return all limits, and how much of each is used."""
+        return self._limits.view(self.plan.worker, self._clock.monotonic_ns())
 
     def certificates(self) -> tuple[CertificateView, ...]:
         """Return how each certificate is; reads files."""

@@ -2,14 +2,80 @@
 
 import mmap
 import os
+from collections.abc import Iterator
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from penstock.base.addresses import unpack_ip
+from penstock.config.limit_plan import LimitPlan, RatePlan
+from penstock.config.plan import WorkerPlan
+from penstock.config.units import serialize_rate
 from penstock.dataplane import limit_table
-from penstock.dataplane.limit_table import COLUMNS, GLOBAL, HEADER_WORDS, LimitTable, slot_words
+from penstock.dataplane.limit_table import (
+    AHEAD,
+    COLUMNS,
+    COUNT_BITS,
+    COUNT_MASK,
+    GLOBAL,
+    HEADER_WORDS,
+    IP,
+    KIND,
+    LISTENER,
+    ORIGIN,
+    ROUTE,
+    TAG_MASK,
+    TAG_SHIFT,
+    UNTRACKED,
+    USER,
+    LimitTable,
+    slot_words,
+)
 
 Words = NDArray[np.int64]
+
+TOP = 20
+"""Addresses that are shown: those with the most open connections and the most used of their rate."""
+
+EACH = "*"
+"""Stands for each address or user that has no limit of its own."""
+
+
+class LimitView(Struct, frozen=True, kw_only=True):
+    """
+    A limit, and how much of it is used.
+
+    Args:
+        scope: node, listener, ip, route or user.
+        name: Whose; `*` for each that is not named.
+        connections: Open at once that it may have; null for no limit.
+        open: That it has now.
+        rate: That it may have, such as `300/1m`; null for no limit.
+        used: Of the rate.
+    """
+
+    scope: str
+    name: str
+    connections: int | None
+    open: int
+    rate: str | None
+    used: int
+
+
+class LimitsView(Struct, frozen=True, kw_only=True):
+    """
+    All limits of a node.
+
+    Args:
+        limits: In force, addresses that use the most of theirs among them.
+        addresses: How many addresses have a place in the table.
+        untracked: Connections and requests that found no room in it, and were let in uncounted.
+    """
+
+    limits: tuple[LimitView, ...]
+    addresses: int
+    untracked: int
 
 
 class Limits:
@@ -43,7 +109,77 @@ class Limits:
         column = self._slots[:, COLUMNS + seat]
         column[column != 0] = 0  # a page that nobody has written takes no memory
 
+    def view(self, plan: WorkerPlan, now: int) -> LimitsView:
+        """
+        Return all limits that a plan has, and how much of each is used.
+
+        Args:
+            plan: What workers serve.
+            now: Monotonic time; unit ns.
+        """
+        slots = self._slots[self._slots[:, KIND] == IP]
+        return LimitsView(
+            limits=(*self._named(plan, now), *self._addresses(plan, slots, now)),
+            addresses=len(slots),
+            untracked=int(self._header[UNTRACKED : UNTRACKED + self._seats].sum()),
+        )
+
+    def _named(self, plan: WorkerPlan, now: int) -> Iterator[LimitView]:
+        held = int(self._header[GLOBAL : GLOBAL + self._seats].sum())
+        yield LimitView(scope="node", name="", connections=plan.connections, open=held, rate=None, used=0)
+        for listener in plan.listeners:
+            if listener.limits is not None:
+                yield self._one("listener", LISTENER, listener.name, listener.limits, now)
+        routes = {each.name: each for each in (*(listener.route for listener in plan.listeners), *plan.routes)}
+        for route in routes.values():
+            if route.limits is not None:
+                yield self._one("route", ROUTE, route.name, route.limits, now)
+        users = {name for listener in plan.listeners for name in listener.users} | set(plan.limits.users)
+        users |= {name for route in routes.values() for name in route.users}
+        for name in sorted(users):
+            share = plan.limits.users.get(name, plan.limits.per_user)
+            if share != LimitPlan():
+                yield self._one("user", USER, name, share, now)
+
+    def _one(self, scope: str, kind: int, name: str, plan: LimitPlan, now: int) -> LimitView:
+        slot = self.table.look(self.table.key(kind, name))
+        used = self.table.used(slot, plan.rate.window, now) if slot and plan.rate else 0
+        held = self.table.open_in(slot) if slot else 0
+        return _view(scope, name, plan.connections, held, plan.rate, 0 if used == AHEAD else used)
+
+    def _addresses(self, plan: WorkerPlan, slots: Words, now: int) -> Iterator[LimitView]:
+        most, rate = plan.limits.connections_per_ip, plan.limits.rate_per_ip
+        if not most and rate is None:
+            return
+        yield _view("ip", EACH, most, 0, rate, 0)
+        held = slots[:, COLUMNS : COLUMNS + self._seats].sum(axis=1)
+        used = used_of(slots, self._seats, rate.window, now) if rate else np.zeros(len(slots), np.int64)
+        share = np.maximum(held / (most or np.inf), used / (rate.count if rate else np.inf))
+        for place in np.argsort(-share, kind="stable")[:TOP]:
+            if share[place] > 0:
+                name = unpack_ip(slots[place, :2].tobytes())
+                yield _view("ip", name, most, int(held[place]), rate, int(used[place]))
+
     def close(self) -> None:
         """Let go of the table; workers that still live keep theirs."""
         self.table.close()
         os.close(self.fd)
+
+
+def used_of(slots: Words, seats: int, window: int, now: int) -> Words:
+    """Return what `LimitTable.used` does, of many slots."""
+    elapsed = np.maximum(now - slots[:, ORIGIN], 0)
+    number = elapsed // window
+    rates = slots[:, COLUMNS + seats : COLUMNS + 2 * seats]
+    late = ((number & TAG_MASK)[:, None] - (rates >> TAG_SHIFT)) & TAG_MASK
+    here, before = rates & COUNT_MASK, rates >> COUNT_BITS & COUNT_MASK
+    current = np.where(late == 0, here, 0).sum(axis=1)
+    previous = (np.where(late == 0, before, 0) + np.where(late == 1, here, 0)).sum(axis=1)
+    left = 1.0 - (elapsed - number * window) / window
+    result: Words = current + (previous * left).astype(np.int64)
+    return result
+
+
+def _view(scope: str, name: str, most: int, held: int, rate: RatePlan | None, used: int) -> LimitView:
+    text = None if rate is None else serialize_rate(rate.count, rate.window)
+    return LimitView(scope=scope, name=name, connections=most or None, open=held, rate=text, used=used)

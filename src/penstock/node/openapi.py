@@ -27,6 +27,7 @@ from penstock.metrics.view import HistoryView, MetricsView, WindowView
 from penstock.node.bans.endpoints import Confirmation
 from penstock.node.bans.views import BanView, ListView, WantedBan
 from penstock.node.bans.why import WhyView
+from penstock.node.limits import LimitsView
 from penstock.node.queries import LONGEST_PAGE
 from penstock.node.reload import DrainView, ReloadView
 from penstock.node.tables import CHECK, TableView
@@ -144,6 +145,9 @@ def _judged() -> Json:
     return {
         "/api/v1/audit": {
             "get": _operation("Whether all counts add up; asks the kernel", _json(_ref("AuditView")), 400)
+        },
+        "/api/v1/limits": {
+            "get": _operation("All limits, and how much of each is used", _json(_ref("LimitsView")), 400)
         },
         "/api/v1/certificates": {"get": _operation("How all certificates are", certificates, 400)},
     }
@@ -337,7 +341,7 @@ def _schemas() -> Json:
     types = (
         NodeView, WorkersView, Totals, Throughput, ListenerView, RouteView, TargetView, OutcomeCount,
         ConnectionView, MetricsView, WindowView, HistoryView, RecordView, Collection,
-        AuditView, CertificateView, ExportView, ReloadView, DrainView, WantedTarget,
+        AuditView, CertificateView, LimitsView, ExportView, ReloadView, DrainView, WantedTarget,
         BanView, ListView, WantedBan, Confirmation, WhyView, TableView, UpgradeView,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
