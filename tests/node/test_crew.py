@@ -267,3 +267,25 @@ def test_bans_of_networks_go_to_workers_that_serve_and_to_those_that_come(stage)
             os.close(fd)
 
     asyncio.run(go())
+
+
+def test_a_worker_that_is_stuck_gets_bans_of_networks_later(stage):
+    """What it could not be told is told again, and once: the newest table."""
+
+    async def go():
+        async with stage(1) as it:
+            (life,) = it.crew.lives
+            send, life.send = life.send, lambda order, fds=(): False
+            one, two = os.memfd_create("x"), os.memfd_create("x")
+            it.crew.hand_bans(LISTED, (-1, -1, one))
+            it.crew.hand_bans(LISTED, (-1, -1, two))
+            it.crew.catch_up()
+            life.send = send
+            it.crew.catch_up()
+            it.crew.catch_up()
+            await until(lambda: it.kept.events("new bans"))
+            assert [each["detail"] for each in it.kept.events("new bans")] == ["place 1, 1 descriptors"]
+            os.close(one)
+            os.close(two)
+
+    asyncio.run(go())

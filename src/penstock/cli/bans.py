@@ -88,7 +88,7 @@ def confirm(address: str | None, node: str | None, form: str) -> None:
     with NodeClient(find_node(node)) as client:
         found = client.confirm(address)
     if not found:
-        raise CommandError("no ban waits to be confirmed: in time it would, later it is undone")
+        raise CommandError("no ban waits for a confirmation; one that it came too late for is undone")
     emit(form, found, map(_flat, found), lambda: console().print(listing(found, console().width)))
 
 

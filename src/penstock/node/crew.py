@@ -80,6 +80,7 @@ class Crew:
         self._on_burial, self._on_respawn = on_burial, on_respawn
         self._on_failure = on_failure
         self._lives: dict[int, Life] = {}
+        self._behind: set[tuple[int, int]] = set()
         self._generation = generation
         self._keepers: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
@@ -125,10 +126,15 @@ class Crew:
             bans: Descriptors of all tables; those of before may be closed afterwards.
         """
         self._outfit = self._outfit._replace(bans=bans)
-        fds = [fd for fd in (bans[1 + place],) if fd >= 0]
-        for life in self.lives:
-            if not life.ended.done() and not life.send(orders.NewBans(place), fds):
-                self._log.warning("a worker did not take bans of networks", worker=life.number)
+        self._behind |= {(generation, place) for generation in self._lives}
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Give tables of banned networks to workers that have not taken them yet: one that is stuck takes no orders."""
+        for generation, place in sorted(self._behind):
+            life, fd = self._lives.get(generation), self._outfit.bans[1 + place]
+            if life is None or life.ended.done() or life.send(orders.NewBans(place), [fd] if fd >= 0 else []):
+                self._behind.discard((generation, place))
 
     def cut(self, ranges: Sequence[tuple[int, int]]) -> None:
         """End the connections of clients whose addresses, as numbers, lie in these ranges."""

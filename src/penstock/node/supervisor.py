@@ -309,6 +309,7 @@ class Supervisor(Answers):
         try:
             snapshot = self._sampler.tick(last=last)
             self._sampler.registry.banned = self._desk.tick()
+            self._crew.catch_up()
         except Exception as error:  # numbers that stand still are better than a proxy that does
             self._log.error("tick failed", detail=repr(error))
             return
