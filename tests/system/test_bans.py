@@ -239,3 +239,68 @@ def test_a_damaged_entry_in_the_store_is_told_and_not_fatal(tmp_path):
         assert knock(node.address("egress"), "127.0.0.7") == GREETED
         assert knock(node.address("egress"), "127.0.0.8") == b""
         wait_for(lambda: kept_bans(tmp_path) == ["127.0.0.8"])
+
+
+def come(address, host, words=b""):
+    """Come and go, with a few words."""
+    client = socket.create_connection(address, SECONDS, source_address=(host, 0))
+    with client, contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        client.sendall(words)
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(100):
+            pass
+
+
+def test_every_detector_finds_what_it_looks_for():
+    """Broken protocols, floods beyond a limit, refused destinations, and walks over listeners."""
+    rules = "".join(
+        f"[bans.{name}]\nthreshold = 3\n" for name in ("protocol_abuse", "floods", "refused_destinations", "port_walks")
+    )
+    limits = '[bans]\nprotect_loopback = false\ndetect = "on"\n[limits]\nexempt = []\nrate_per_ip = "4/1m"\n'
+    block = '[[access]]\nname = "no"\naction = "block"\ndestinations = ["192.0.2.0/24"]\n'
+    asked = b"\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50"  # for 192.0.2.1:80
+    tables = [table(name, "socks5") for name in ("a", "b", "c")]
+    with running(limits, rules, block, *tables) as node:
+        address = node.address("a")
+        for _ in range(3):
+            come(address, "127.0.0.2", b"nonsense")
+            come(address, "127.0.0.3", asked)
+        for _ in range(8):
+            come(address, "127.0.0.4", b"\x05")
+        for name in ("a", "b", "c"):
+            come(node.address(name), "127.0.0.5", b"\x05")
+        come(address, "127.0.0.6", b"nonsense")
+        expected = {
+            "127.0.0.2": "protocol_abuse",
+            "127.0.0.3": "refused_destinations",
+            "127.0.0.4": "floods",
+            "127.0.0.5": "port_walks",
+        }
+
+        def found():
+            return {each["network"]: each["reason"] for each in ask(node, "GET", "/api/v1/bans")["bans"]}
+
+        wait_for(lambda: found() == expected)
+        why = ask(node, "GET", "/api/v1/why?ip=127.0.0.6")
+        assert (why["refused"], {each["detector"]: each["count"] for each in why["counts"]}) == (
+            False,
+            {"protocol_abuse": 1, "port_walks": 1},
+        )
+        assert why["limits"][-1]["used"] == 1
+
+
+def test_behind_a_trusted_proxy_the_client_is_banned_and_the_proxy_never():
+    """The address in the PROXY header counts; the proxy itself is protected."""
+    trusting = {"accept_proxy": "required", "trusted_proxies": ["127.0.0.1"]}
+    with serving(echo) as server, running(OPEN, table("web", "tcp", server.port, **trusting)) as node:
+
+        def says(client):
+            sock = socket.create_connection(node.address("web"), SECONDS)
+            with sock, contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                sock.sendall(f"PROXY TCP4 {client} 203.0.113.1 5 80\r\nx".encode())
+                return sock.recv(1)
+            return b""
+
+        assert "a proxy that is trusted" in ask(node, "POST", "/api/v1/bans", {"address": "127.0.0.1"}, 422)["detail"]
+        ask(node, "POST", "/api/v1/bans", {"address": "192.0.2.7"}, 201)
+        assert (says("192.0.2.7"), says("192.0.2.8")) == (b"", b"x")

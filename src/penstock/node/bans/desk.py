@@ -49,6 +49,10 @@ AROUND_NS = 5 * 10**9
 LINES = 20
 """Lines in one tick about single bans; the rest is counted."""
 
+PROTECTED, TRUSTED = "in bans.protect", "a proxy that is trusted"
+_WRITTEN = (PROTECTED, TRUSTED)
+"""Why addresses are protected though loopback is not: somebody has written them down."""
+
 Hand = Callable[[int, tuple[int, int, int]], None]
 """Gives workers another table of networks."""
 
@@ -120,7 +124,7 @@ class Desk:
             auto: Whether a detector asks: it lets those alone, too, whom limits let alone.
         """
         plan, now = self._plan, self._clock.monotonic_ns()
-        guarded = [Guarded(each, "in bans.protect") for each in plan.bans.protect]
+        guarded = [Guarded(each, PROTECTED) for each in plan.bans.protect]
         guarded += LOOPBACK if plan.bans.protect_loopback else ()
         guarded += [*self._nearby(), *self._of_plan(), *self._names]
         guarded += [
@@ -129,7 +133,7 @@ class Desk:
         guarded += [Guarded(asker, "the address that you come from")] if asker else []
         guarded += [Guarded(each, "in limits.exempt") for each in plan.worker.limits.exempt] if auto else []
         if not plan.bans.protect_loopback:
-            guarded = [each for each in guarded if each.why == "in bans.protect" or not _is_loopback(each)]
+            guarded = [each for each in guarded if each.why in _WRITTEN or not _is_loopback(each)]
         return Protection(guarded)
 
     def _nearby(self) -> tuple[Guarded, ...]:
@@ -143,7 +147,7 @@ class Desk:
         worker = self._plan.worker
         for listener in worker.listeners:
             yield Guarded(listener.host, "an address that this node listens on")
-            yield from (Guarded(each, "a proxy that is trusted") for each in listener.trusted_proxies)
+            yield from (Guarded(each, TRUSTED) for each in listener.trusted_proxies)
         for route in (*(each.route for each in worker.listeners), *worker.routes):
             yield from (Guarded(each.host, f"a target of route {route.name}") for each in route.targets)
 
