@@ -2,8 +2,9 @@
 
 import pytest
 
-from penstock.config.compile_routes import limit_plan
-from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
+from penstock.config.compile_routes import limit_plan, plan_of
+from penstock.config.limit_plan import BandwidthPlan, LimitPlan, LimitsPlan, RatePlan
+from penstock.config.limits import Limit
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,14 @@ from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
 def test_what_is_written_is_planned(connections, rate, plan):
     """Off is 0 connections or no rate."""
     assert limit_plan(connections, rate) == plan
+
+
+def test_bandwidths_are_planned():
+    """A table of limits has a bandwidth of all, and one of each connection."""
+    plan = plan_of(Limit(bandwidth="1MiB/s", bandwidth_per_connection="64KiB/s burst 1MiB"))
+    assert plan.bandwidth == BandwidthPlan(rate=1 << 20, burst=1 << 18)
+    assert plan.bandwidth_per_connection == BandwidthPlan(rate=1 << 16, burst=1 << 20)
+    assert plan_of(Limit()) == LimitPlan()
 
 
 def test_a_plan_of_nothing_limits_nothing():

@@ -34,6 +34,24 @@ def test_what_is_no_rate(rate):
         Limit(rate=rate)
 
 
+def test_a_bandwidth_has_a_burst():
+    """A bandwidth without a burst has a quarter of a second, and at least 64 KiB; there is no smaller one."""
+    assert Limit(bandwidth="10MiB/s").bandwidth == (10 << 20, (10 << 20) // 4)
+    assert Limit(bandwidth_per_connection="64KiB/s").bandwidth_per_connection == (65_536, 65_536)
+    assert Limits(bandwidth_per_ip="10MiB/s burst 50MiB").bandwidth_per_ip == (10 << 20, 50 << 20)
+    assert Limits().bandwidth_per_user is None
+
+
+@pytest.mark.parametrize(
+    "bandwidth",
+    [5, True, None, [], "", "10MiB", "10MiB/m", "1B/s", "2TiB/s", "10MiB/s burst 1MiB", "1MiB/s burst 2TiB"],
+)
+def test_what_is_no_bandwidth(bandwidth):
+    """A bandwidth that is nothing, is not text, or goes beyond its bounds is a mistake."""
+    with pytest.raises(ValidationError):
+        Limit(bandwidth=bandwidth)
+
+
 def test_a_user_has_a_name():
     """What one user may have says whose it is."""
     assert UserLimit(name="ada", rate="5/2s").rate == (5, 2_000_000_000)

@@ -246,6 +246,7 @@ USERS = {"users": {"ada": "pw"}}
         ({}, {"rate_per_user": "3/1s", "connections_per_user": "off"}, ["rate_per_user"]),
         (USERS, {"connections_per_user": 3, "rate_per_user": "3/1s"}, []),
         ({"auth": "ada:pw"}, {"connections_per_user": 3}, []),
+        ({}, {"bandwidth_per_user": "1MiB/s"}, ["bandwidth_per_user"]),
         (USERS, {"users": [{"name": "ada"}]}, []),
         (USERS, {"users": [{"name": "adaa", "rate": "1/1s"}]}, [("users", 0, "name")]),
         (USERS, {"users": [{"name": "ada"}, {"name": "ada"}]}, [("users", 1, "name")]),

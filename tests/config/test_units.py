@@ -10,9 +10,11 @@ from penstock.config.units import (
     LARGEST,
     LONGEST,
     SIZE_UNITS,
+    parse_bandwidth,
     parse_duration,
     parse_rate,
     parse_size,
+    serialize_bandwidth,
     serialize_duration,
     serialize_rate,
     serialize_size,
@@ -128,3 +130,33 @@ def test_what_is_no_rate(text):
 def test_rates_survive(count, ns):
     """A rate that is written is read back."""
     assert parse_rate(serialize_rate(count, ns)) == (count, ns)
+
+
+def test_bandwidths():
+    """A bandwidth is a size a second, and what may pass at once where that is said."""
+    assert parse_bandwidth("10MiB/s") == (10 << 20, 0)
+    assert parse_bandwidth("64 KiB/s burst 1MB") == (65_536, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("10MiB", '"10MiB/s"'),
+        ("", '"10MiB/s"'),
+        ("10MiB/m", '"10MiB/s"'),
+        ("5M/s", '"5MiB/s"'),
+        ("5MiB/s burst x", '"16KiB"'),
+    ],
+)
+def test_what_is_no_bandwidth(text, instead):
+    """A text that is no bandwidth is refused, and what was meant is said."""
+    with pytest.raises(Wrong) as refused:
+        parse_bandwidth(text)
+    assert refused.value.write == instead
+
+
+@given(st.integers(0, LARGEST), st.integers(1, LARGEST))
+def test_bandwidths_survive(rate, burst):
+    """A bandwidth that is written is read back."""
+    assert parse_bandwidth(serialize_bandwidth(rate)) == (rate, 0)
+    assert parse_bandwidth(serialize_bandwidth(rate, burst)) == (rate, burst)

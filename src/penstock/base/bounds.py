@@ -190,6 +190,16 @@ RATE_SHORTEST_NS = 1_000_000_000
 RATE_LONGEST_NS = 86_400_000_000_000
 """Time of a rate: nginx knows seconds and minutes, HAProxy's stick tables periods up to 24 days."""
 
+BANDWIDTH_LEAST = 1_024
+BANDWIDTH_MOST = 1 << 40
+"""Bytes a second: a segment each second and a half, and more than the fastest Ethernet port. nginx's limit_rate and
+HAProxy's bwlim-out have no bounds."""
+
+BURST_PART = 4
+BURST_BYTES = 65_536
+"""Least and usual burst of a bandwidth: what a quarter of a second brings, and no less than so many bytes. Timers are
+up to 67 ms late, so a smaller one would be lost while it waits. Envoy's bandwidth limit fills its own each 50 ms."""
+
 LIMIT_SLOTS = 65_536
 """Clients, routes and users whose limits are counted at once. HAProxy's stick tables are given 100 thousand to a
 million entries by hand; a client leaves its slot after ten seconds or two windows of silence."""

@@ -12,7 +12,7 @@ from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.acme import acme_plan
 from penstock.config.ban_plan import BanPlan, DetectorPlan
-from penstock.config.compile_routes import compile_served, limit_plan
+from penstock.config.compile_routes import bandwidth_plan, compile_served, limit_plan, plan_of
 from penstock.config.limit_plan import LimitsPlan
 from penstock.config.limits import Limits
 from penstock.config.model import Config, Metrics, Timeouts
@@ -195,8 +195,10 @@ def _limits(limits: Limits) -> LimitsPlan:
         connections_per_ip=per_ip.connections,
         rate_per_ip=per_ip.rate,
         exempt=tuple(limits.exempt),
-        per_user=limit_plan(limits.connections_per_user, limits.rate_per_user),
-        users={each.name: limit_plan(each.connections, each.rate) for each in limits.users},
+        bandwidth_per_ip=bandwidth_plan(limits.bandwidth_per_ip),
+        bandwidth_per_connection=bandwidth_plan(limits.bandwidth_per_connection),
+        per_user=limit_plan(limits.connections_per_user, limits.rate_per_user, limits.bandwidth_per_user),
+        users={each.name: plan_of(each) for each in limits.users},
     )
 
 

@@ -7,7 +7,7 @@ from penstock.base.addresses import is_loopback
 from penstock.config.access_rules import rule_names
 from penstock.config.acme import OWN_LISTENER, own_endpoint
 from penstock.config.attached import Attached
-from penstock.config.limit_plan import LimitPlan, RatePlan
+from penstock.config.limit_plan import BandwidthPlan, LimitPlan, RatePlan
 from penstock.config.limits import Limit
 from penstock.config.listener import Certificate, Listener
 from penstock.config.mistakes import Key
@@ -334,15 +334,35 @@ def _allow_private(listener: Listener) -> bool:
     return is_loopback(listener.listen.host) if listener.allow_private is None else listener.allow_private
 
 
-def limit_plan(connections: int | str, rate: tuple[int, int] | None) -> LimitPlan:
-    """Return what somebody may have."""
+def limit_plan(
+    connections: int | str,
+    rate: tuple[int, int] | None,
+    bandwidth: tuple[int, int] | None = None,
+    each: tuple[int, int] | None = None,
+) -> LimitPlan:
+    """Return what somebody may have, and each connection of it."""
     plan = None if rate is None else RatePlan(count=rate[0], window=rate[1])
-    return LimitPlan(connections=0 if isinstance(connections, str) else connections, rate=plan)
+    return LimitPlan(
+        connections=0 if isinstance(connections, str) else connections,
+        rate=plan,
+        bandwidth=bandwidth_plan(bandwidth),
+        bandwidth_per_connection=bandwidth_plan(each),
+    )
+
+
+def plan_of(limit: Limit) -> LimitPlan:
+    """Return what a table of limits means."""
+    return limit_plan(limit.connections, limit.rate, limit.bandwidth, limit.bandwidth_per_connection)
+
+
+def bandwidth_plan(bandwidth: tuple[int, int] | None) -> BandwidthPlan | None:
+    """Return a bandwidth as workers want it; None for no limit."""
+    return None if bandwidth is None else BandwidthPlan(rate=bandwidth[0], burst=bandwidth[1])
 
 
 def _limits(limit: Limit | None) -> LimitPlan | None:
     """Return what a listener or route may have; None where nothing limits it."""
-    plan = LimitPlan() if limit is None else limit_plan(limit.connections, limit.rate)
+    plan = LimitPlan() if limit is None else plan_of(limit)
     return None if plan == LimitPlan() else plan
 
 

@@ -13,7 +13,7 @@ from penstock.base.addresses import Endpoint, is_ip, parse_listen, parse_target,
 from penstock.base.clock import NS
 from penstock.base.urls import parse_url
 from penstock.config.mistakes import Wrong, quoted
-from penstock.config.units import parse_duration, parse_rate, serialize_duration
+from penstock.config.units import parse_bandwidth, parse_duration, parse_rate, serialize_duration, serialize_size
 
 LOGIN_BYTES = 255
 """User name and password each; RFC 1929 section 2 gives their lengths one byte."""
@@ -107,6 +107,31 @@ class Rate(Kind):
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what may be written."""
         return {"type": "string", "pattern": "^([0-9]+ ?/ ?([0-9]+ ?)?(ms|s|m|h|d)|off)$"}
+
+
+class Bandwidth(Kind):
+    """Bytes a second; `"off"` reads as None."""
+
+    def parse(self, value: Any) -> tuple[int, int] | None:
+        """Return the bytes a second, and those of a burst."""
+        if value == "off":
+            return None
+        if not isinstance(value, str):
+            raise Wrong("a bandwidth is text: a size and /s", '"10MiB/s"')
+        rate, burst = parse_bandwidth(value)
+        low, high = bounds.BANDWIDTH_LEAST, bounds.BANDWIDTH_MOST
+        if not low <= rate <= high:
+            raise Wrong(f'a bandwidth is from {serialize_size(low)}/s to {serialize_size(high)}/s, or "off"')
+        usual = max(rate // bounds.BURST_PART, bounds.BURST_BYTES)
+        if burst and not usual <= burst <= bounds.BANDWIDTH_MOST:
+            most = serialize_size(bounds.BANDWIDTH_MOST)
+            raise Wrong(f"the burst of this bandwidth is from {serialize_size(usual)} to {most}")
+        return rate, burst or usual
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what may be written."""
+        size = "[0-9]+ ?[KMGT]?i?B"
+        return {"type": "string", "pattern": f"^({size}/s( burst {size})?|off)$"}
 
 
 def _with_seconds(value: Any) -> str:

@@ -7,7 +7,7 @@ KEYS = frozenset(
         ("manager",), ("guard",), ("alert",),
         ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"),
         ("listener", "users_file"), ("listener", "timeouts"), ("route", "users_file"),
-        *((table, "limits", key) for table in ("listener", "route") for key in ("bandwidth", "quota")),
+        *((table, "limits", "quota") for table in ("listener", "route")),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
     }
 )  # fmt: skip

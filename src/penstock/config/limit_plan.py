@@ -16,6 +16,19 @@ class RatePlan(Struct, frozen=True, kw_only=True):
     window: int
 
 
+class BandwidthPlan(Struct, frozen=True, kw_only=True):
+    """
+    How many bytes may pass, in each direction.
+
+    Args:
+        rate: Bytes a second.
+        burst: Bytes at once after a pause.
+    """
+
+    rate: int
+    burst: int
+
+
 class LimitPlan(Struct, frozen=True, kw_only=True):
     """
     What one listener, route or user may have.
@@ -23,10 +36,14 @@ class LimitPlan(Struct, frozen=True, kw_only=True):
     Args:
         connections: Open at once; 0 for no limit.
         rate: New connections, and of HTTP requests; None for no limit.
+        bandwidth: Of all its connections together; None for no limit.
+        bandwidth_per_connection: Of each; None for no limit.
     """
 
     connections: int = 0
     rate: RatePlan | None = None
+    bandwidth: BandwidthPlan | None = None
+    bandwidth_per_connection: BandwidthPlan | None = None
 
 
 class LimitsPlan(Struct, frozen=True, kw_only=True):
@@ -36,6 +53,8 @@ class LimitsPlan(Struct, frozen=True, kw_only=True):
     Args:
         connections_per_ip: Open at once from one address; 0 for no limit.
         rate_per_ip: New connections from one address; None for no limit.
+        bandwidth_per_ip: Of all connections from one address; None for no limit.
+        bandwidth_per_connection: Of each connection of the node; None for no limit.
         exempt: Networks whose clients are not limited by address.
         per_user: What each user may have.
         users: What some may have instead, by name.
@@ -43,6 +62,8 @@ class LimitsPlan(Struct, frozen=True, kw_only=True):
 
     connections_per_ip: int = 0
     rate_per_ip: RatePlan | None = None
+    bandwidth_per_ip: BandwidthPlan | None = None
+    bandwidth_per_connection: BandwidthPlan | None = None
     exempt: tuple[str, ...] = ()
     per_user: LimitPlan = LimitPlan()
     users: dict[str, LimitPlan] = {}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from penstock.config.kinds import Rate, UserName, Whole
+from penstock.config.kinds import Bandwidth, Rate, UserName, Whole
 from penstock.config.match_kinds import Network
 from penstock.config.table import OneOrMore, Table, written
 
@@ -17,6 +17,12 @@ class Limit(Table):
 
     connections: Annotated[int | str, Whole(1, CONNECTIONS, "off")] = written("off", "Open connections.")
     rate: Annotated[tuple[int, int] | None, Rate()] = written("off", "New connections, and of HTTP requests.")
+    bandwidth: Annotated[tuple[int, int] | None, Bandwidth()] = written(
+        "off", "Bytes a second in each direction, of all connections together."
+    )
+    bandwidth_per_connection: Annotated[tuple[int, int] | None, Bandwidth()] = written(
+        "off", "Bytes a second in each direction, of each connection."
+    )
 
 
 class UserLimit(Limit):
@@ -33,6 +39,12 @@ class Limits(Table):
         100, "Open connections of one client address."
     )
     rate_per_ip: Annotated[tuple[int, int] | None, Rate()] = written("300/1m", "New connections of one client address.")
+    bandwidth_per_connection: Annotated[tuple[int, int] | None, Bandwidth()] = written(
+        "off", "Bytes a second in each direction, of each connection of the node."
+    )
+    bandwidth_per_ip: Annotated[tuple[int, int] | None, Bandwidth()] = written(
+        "off", "Bytes a second in each direction, of all connections of one client address."
+    )
     exempt: Annotated[list[Annotated[str, Network()]], OneOrMore()] = Field(
         default=["127.0.0.0/8", "::1"], description="Networks whose clients are not limited by address."
     )
@@ -41,5 +53,8 @@ class Limits(Table):
     )
     rate_per_user: Annotated[tuple[int, int] | None, Rate()] = written(
         "off", "New connections of one user, and of HTTP requests."
+    )
+    bandwidth_per_user: Annotated[tuple[int, int] | None, Bandwidth()] = written(
+        "off", "Bytes a second in each direction, of all connections of one user."
     )
     users: list[UserLimit] = Field(default=[], description="What some users may have instead.")

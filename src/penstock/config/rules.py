@@ -69,6 +69,10 @@ def _limits(config: Config) -> Iterator[Mistake]:
         yield Mistake(("limits", "connections_per_ip"), what, str(connections))
 
 
+USER_LIMITS = ("connections_per_user", "rate_per_user", "bandwidth_per_user")
+"""Limits of every user."""
+
+
 def _user_limits(config: Config) -> Iterator[Mistake]:
     """Yield limits of users that nobody is, or that no login tells apart."""
     limits = config.limits
@@ -77,7 +81,7 @@ def _user_limits(config: Config) -> Iterator[Mistake]:
     holders: list[Listener | Route] = [*config.listener, *config.route]
     if not known(limits.users) or not all(known(each.users) for each in holders):
         return
-    given = [name for name in ("connections_per_user", "rate_per_user") if getattr(limits, name) not in ("off", None)]
+    given = [name for name in USER_LIMITS if getattr(limits, name) not in ("off", None)]
     names = {name for each in holders for name in each.users}
     logins = (each.auth for each in config.listener if each.auth is not None and known(each.auth))
     names |= {login.get_secret_value().partition(":")[0] for login in logins}

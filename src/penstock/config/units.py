@@ -1,6 +1,6 @@
 """
-Durations (`30s`, `4h`, `250ms`), sizes (`16KiB`, `1MB`) and rates (`300/1m`) as operators write them. Each parse has
-its serialize.
+Durations (`30s`, `4h`, `250ms`), sizes (`16KiB`, `1MB`), rates (`300/1m`) and bandwidths (`10MiB/s`) as operators write
+them. Each parse has its serialize.
 """
 
 import re
@@ -25,6 +25,8 @@ LARGEST = 1 << 60
 
 _COUNT = re.compile(r"[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"([0-9]{1,19})\s?([A-Za-z]*)", re.ASCII)
+
+_SIZE = re.compile(r"[0-9]{1,19}[KMGT]?i?B", re.ASCII)
 
 _DURATION_SLIPS = {
     "msec": "ms", "millis": "ms", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m",
@@ -115,6 +117,30 @@ def parse_rate(text: str) -> tuple[int, int]:
 def serialize_rate(count: int, ns: int) -> str:
     """Return the text that `parse_rate` reads back: so many in so many nanoseconds, whole milliseconds."""
     return f"{count}/{serialize_duration(ns)}"
+
+
+def parse_bandwidth(text: str) -> tuple[int, int]:
+    """
+    Return a bandwidth as bytes a second, and the bytes of a burst, 0 where none is written.
+
+    Args:
+        text: A size and `/s`, and what may pass at once after a pause: `10MiB/s`, `10MiB/s burst 5MiB`.
+
+    Raises:
+        Wrong: If it is anything else; says what to write where that can be guessed.
+    """
+    rate, _, burst = text.partition(" burst ")
+    size, slash, second = rate.partition("/")
+    if slash and second != "s":
+        raise Wrong("a bandwidth is a size for each second", '"10MiB/s"')
+    if not slash:
+        raise Wrong("a bandwidth is a size and /s", f'"{rate}/s"' if _SIZE.fullmatch(rate) else '"10MiB/s"')
+    return parse_size(size), parse_size(burst) if burst else 0
+
+
+def serialize_bandwidth(rate: int, burst: int = 0) -> str:
+    """Return the text that `parse_bandwidth` reads back."""
+    return f"{serialize_size(rate)}/s" + (f" burst {serialize_size(burst)}" if burst else "")
 
 
 def _split(text: str, what: str, example: str) -> tuple[int, str]:

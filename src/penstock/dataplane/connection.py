@@ -55,6 +55,7 @@ from penstock.dataplane.relay import End, reset
 from penstock.dataplane.repeats import catch_up, hear, learn
 from penstock.dataplane.requests import cut_off
 from penstock.dataplane.route import Route
+from penstock.dataplane.shaping import ShapedSocket
 from penstock.dataplane.shares import Places
 from penstock.dataplane.telling import AT_ONCE
 from penstock.dataplane.tls import TlsSocket
@@ -118,13 +119,14 @@ class Connection(Deadlines):
         dial_began: When; unit ns.
         described: Who wants to go where, as far as it is known.
         places: That it holds in limits of listener, route and user; None for none.
+        shaped: What stands before its client's socket where its bandwidth is limited; None where it is not.
         permit: What access rules say of where it goes; None where none can say anything.
     """
 
     __slots__ = (
         "_farewell", "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail",
         "dial", "dial_began", "exchange", "extra", "host", "inbox", "lease", "listener", "permit", "phase", "places",
-        "proxied", "route", "row", "secure", "target", "tried", "waiting", "watch", "worker",
+        "proxied", "route", "row", "secure", "shaped", "target", "tried", "waiting", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -145,6 +147,7 @@ class Connection(Deadlines):
         self.waiting: Need | Until | Peek | None = None
         self.described: Describe | None = None
         self.permit: Permit | None = None
+        self.shaped: ShapedSocket | None = None
         self.places: Places | None = None
         self._farewell: Farewell | None = None
         self.dial: OneDial | Approach | None = None
@@ -314,7 +317,7 @@ class Connection(Deadlines):
         """Look whether the flow has become bulk."""
         if self.secure is not None:
             self.secure.settle()
-        elif self.client.other is not None:
+        elif self.client.other is not None and self.shaped is None:
             words, row = self.worker.words, self.row
             self.worker.pipes.consider(self, words[row + CLIENT_RX] + words[row + TARGET_RX])
 
@@ -355,7 +358,7 @@ class Connection(Deadlines):
 
     def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
         """Take a connected socket as the target's end."""
-        kind = End if self.secure is None else ToTls
+        kind = End if self.secure is None or self.shaped is not None else ToTls
         self.target = target = kind(self, sock, fd, self.row + TARGET_RX, self.row + TARGET_TX)
         target.watches_out = True
         self._target_pending = mask

@@ -11,6 +11,7 @@ from penstock.config.plan import ListenerPlan, WorkerPlan
 from penstock.connection.tls import hello_decides
 from penstock.dataplane.contexts import Contexts, make_target_context
 from penstock.dataplane.route import Routes
+from penstock.dataplane.shaping import Shaping
 from penstock.policy.access import Access
 from penstock.policy.networks import Networks
 from penstock.policy.routes import Ruleset, concerning, rules_of
@@ -66,7 +67,8 @@ def prepare(plan: WorkerPlan, worker: "Worker") -> Prepared:
     Raises:
         StartError: If a certificate cannot be used.
     """
-    routes = Routes([*(each.route for each in plan.listeners), *plan.routes], worker, plan.limits)
+    shaping = Shaping(worker.entrance.table, plan)
+    routes = Routes([*(each.route for each in plan.listeners), *plan.routes], worker, plan.limits, shaping)
     return Prepared(plan, routes, {each.id: _equip(plan, each) for each in plan.listeners})
 
 

@@ -122,6 +122,12 @@ class Inbox:
             self.data = b""
             self.pending |= self._edges
 
+    def doubt_ends(self) -> None:
+        """Take no edge for the end of what the client says: what it has said may be read in pieces from now on."""
+        for edges in ("pending", "_edges"):
+            if (mask := getattr(self, edges)) & HANGUP:
+                setattr(self, edges, mask & ~HANGUP | URGENT)
+
     def discard(self) -> None:
         """Read and count what is there, and keep none of it."""
         self.decided()

@@ -30,6 +30,7 @@ from struct import Struct
 
 from penstock.base import bounds
 from penstock.base.clock import NS
+from penstock.policy.bandwidth import FIRST_NS, pay
 
 H_SEATS, H_BUCKETS, H_SECRET = 0, 1, 2
 """Words of the header: how many columns, how many buckets, and four words of secret."""
@@ -41,10 +42,10 @@ GLOBAL, UNTRACKED = 256, 512
 
 HEADER_WORDS = 1_024
 
-KEY_HIGH, KEY_LOW, TOUCHED, ORIGIN, KIND = range(5)
+KEY_HIGH, KEY_LOW, TOUCHED, ORIGIN, KIND, PAID = range(6)
 COLUMNS = 8
-"""Words of a slot: its key, when it was last used and when its windows began (monotonic, unit ns), what its key is of;
-three are free. Then the columns: open connections, rates."""
+"""Words of a slot: its key, when it was last used and when its windows began (monotonic, unit ns), what its key is of,
+and until when the bytes of each direction are paid. One is free. Then the columns: open connections, rates."""
 
 IP, LISTENER, ROUTE, USER = 1, 2, 3, 4
 """What a key is of."""
@@ -210,6 +211,7 @@ class LimitTable:
         if best:
             self._begin_afresh(best, window, now)
             words[best + KIND] = kind
+            words[best + PAID] = words[best + PAID + 1] = now - FIRST_NS
             _KEY.pack_into(self._map, best << 3, key)
         return best
 
@@ -356,6 +358,30 @@ class LimitTable:
             middle = (low + high) // 2
             low, high = (low, middle) if self.used(base, window, now + middle) < limit else (middle, high)
         return high
+
+    # Bandwidth -------------------------------------------------------------------------------------------------------
+
+    def pay(self, base: int, way: int, count: int, rate: int, reach: int, now: int) -> None:
+        """
+        Note that bytes have passed; see `policy.bandwidth.pay`.
+
+        Args:
+            base: A slot.
+            way: 0 from clients, 1 to them.
+            count: How many.
+            rate: Bytes a second.
+            reach: How far behind the bucket's time may stay; unit ns.
+            now: Monotonic time; unit ns.
+        """
+        words, word = self.words, base + PAID + way
+        if self.seats == 1:
+            words[word] = pay(words[word], now, count, rate, reach)
+            return
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, base)
+        try:
+            words[word] = pay(words[word], now, count, rate, reach)
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, base)
 
 
 def _counted(word: int, tag: int) -> int:

@@ -17,6 +17,7 @@ from penstock.dataplane.contexts import make_target_context
 from penstock.dataplane.limit_table import ROUTE
 from penstock.dataplane.orders import TargetFailed
 from penstock.dataplane.reactor import FOREVER
+from penstock.dataplane.shaping import Shaping
 from penstock.dataplane.shares import Share, UserShares
 from penstock.policy.balance import FINE, Standing, whole
 from penstock.policy.balancers import BALANCERS
@@ -64,7 +65,7 @@ class Route:
         handler: The function that decides; None where none does.
         share: What all its connections together may have; None for no limit.
         users: What each user may have; None for no limit.
-        limited: Whether there is either.
+        limited: Whether there is either, or the node or a listener limits bandwidth.
         connect, idle, response: Deadlines of its own; unit ns, 0 for those of the worker.
 
     Raises:
@@ -77,10 +78,12 @@ class Route:
         "response", "routes", "share", "target_context", "users",
     )  # fmt: skip
 
-    def __init__(self, plan: RoutePlan, worker: "Worker", users: UserShares | None = None) -> None:
+    def __init__(
+        self, plan: RoutePlan, worker: "Worker", users: UserShares | None = None, *, shaped: bool = False
+    ) -> None:
         self.share = None if plan.limits is None else Share(worker.entrance.table, ROUTE, plan.name, plan.limits)
         self.users = users or None
-        self.limited = self.share is not None or self.users is not None
+        self.limited = shaped or self.share is not None or self.users is not None
         self.plan, self._worker, self._words = plan, worker, worker.board.words
         target_tls, parent = plan.target_tls, plan.parent
         self.target_context = None if target_tls is None else make_target_context(target_tls)
@@ -159,18 +162,27 @@ class Routes:
         plans: The routes of all listeners, and all that have something to match.
         worker: Whose they are.
         limits: What users may have.
+        shaping: What bandwidth flows may have that is no matter of route or user; None for all.
 
     Attributes:
+        shaping: The same.
         names: Plan by name.
     """
 
-    def __init__(self, plans: Iterable[RoutePlan], worker: "Worker", limits: LimitsPlan = NO_LIMITS) -> None:
+    def __init__(
+        self,
+        plans: Iterable[RoutePlan],
+        worker: "Worker",
+        limits: LimitsPlan = NO_LIMITS,
+        shaping: Shaping | None = None,
+    ) -> None:
+        self.shaping = shaping
         self._routes: dict[tuple[int, tuple[TargetPlan, ...]], Route] = {}
         users = UserShares(worker.entrance.table, limits)
         for plan in plans:
             key = plan.id, plan.targets
             if key not in self._routes:
-                self._routes[key] = route = Route(plan, worker, users)
+                self._routes[key] = route = Route(plan, worker, users, shaped=bool(shaping))
                 route.routes = self
 
         self.names = {route.plan.name: route.plan for route in self._routes.values()}

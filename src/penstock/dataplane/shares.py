@@ -15,6 +15,8 @@ from penstock.base.clock import NS
 from penstock.config.limit_plan import LimitPlan, LimitsPlan
 from penstock.connection.commands import DialError, DialFailed
 from penstock.dataplane.limit_table import ROUTE, USER, LimitTable
+from penstock.dataplane.meters import SharedMeter
+from penstock.dataplane.shaping import shape
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -35,15 +37,21 @@ class Share:
         kind: LISTENER, ROUTE or USER.
         name: Its name, which is its key in the table: so it keeps its counts when a plan changes.
         plan: How much.
+
+    Attributes:
+        meter: The bandwidth of all its connections together; None for no limit.
+        per_connection: That of each; likewise.
     """
 
-    __slots__ = ("_kind", "connections", "key", "name", "rate", "table", "window")
+    __slots__ = ("_kind", "connections", "key", "meter", "name", "per_connection", "rate", "table", "window")
 
     def __init__(self, table: LimitTable, kind: int, name: str, plan: LimitPlan) -> None:
         self.table, self._kind, self.name = table, kind, name
         self.key = table.key(kind, name)
         self.connections = plan.connections
         self.rate, self.window = (plan.rate.count, plan.rate.window) if plan.rate else (0, 0)
+        self.per_connection = plan.bandwidth_per_connection
+        self.meter = None if plan.bandwidth is None else SharedMeter(table, self.slot, plan.bandwidth)
 
     def slot(self, now: int) -> int:
         """Return where it is counted; 0 where the table has no room."""
@@ -158,7 +166,10 @@ def refuse(connection: "Connection") -> DialFailed | None:
     if places.user is not user and not places.turn_to_user(user, now):
         assert user is not None  # noqa: S101 - likewise
         return user.full()
-    return _count(share, user, now)
+    failed = _count(share, user, now)
+    if failed is None:
+        shape(connection, share, user)
+    return failed
 
 
 def _count(share: Share | None, user: Share | None, now: int) -> DialFailed | None:
