@@ -109,8 +109,13 @@ class Entrance:
             return REFUSE_BAN
         if self.access is not None and (refused := self.access(ip, listener, now)):
             return refused
-        if refused := self._enter(listener, now):
-            return refused
+        if self._doors:
+            if refused := self._enter(listener, now):
+                return refused
+        else:
+            self.door = 0
+            if not self.table.enter(NODE, self._connections):
+                return REFUSE_GLOBAL
         limited = self._limited.get(ip)
         if limited is None:
             limited = self._look(ip, host)
@@ -156,10 +161,10 @@ class Entrance:
 
     def leave(self, lease: int) -> None:
         """Give back a connection's place in the node, and that of its address if it has a lease of one."""
-        table = self.table
-        table.leave(NODE)
+        words, column = self.table.words, self.table.column
+        words[NODE + column] -= 1
         if lease:
-            table.leave(lease)
+            words[lease + column] -= 1
 
     def _look(self, ip: bytes, host: str) -> bool:
         """Return whether the limits of an address are for this one, and remember it."""

@@ -122,10 +122,11 @@ class LimitTable:
     Attributes:
         words: All of it.
         seats: How many columns each row has.
+        column: From the first word of a slot to this worker's word of open connections.
     """
 
     __slots__ = (
-        "_buckets", "_fd", "_known", "_map", "_open", "_rate", "_secret", "_slot_words", "seat", "seats", "words",
+        "_buckets", "_fd", "_known", "_map", "_rate", "_secret", "_slot_words", "column", "seat", "seats", "words",
     )  # fmt: skip
 
     def __init__(self, fd: int, seat: int = 0) -> None:
@@ -137,7 +138,7 @@ class LimitTable:
             raise ValueError(f"seat {seat} of {self.seats}")
         self._secret = self._map[H_SECRET * 8 : H_SECRET * 8 + SECRET_BYTES]
         self._slot_words = slot_words(self.seats)
-        self._open, self._rate = COLUMNS + seat, COLUMNS + self.seats + seat
+        self.column, self._rate = COLUMNS + seat, COLUMNS + self.seats + seat
         self._known: dict[bytes, int] = {}
 
     def close(self) -> None:
@@ -233,7 +234,7 @@ class LimitTable:
             base: A slot, or NODE.
             limit: Most that all workers together may have.
         """
-        words, mine, seats = self.words, base + self._open, self.seats
+        words, mine, seats = self.words, base + self.column, self.seats
         words[mine] += 1
         if seats == 1:
             if words[mine] <= limit:
@@ -247,7 +248,7 @@ class LimitTable:
         return self._enter_locked(base, limit)
 
     def _enter_locked(self, base: int, limit: int) -> bool:
-        words, mine = self.words, base + self._open
+        words, mine = self.words, base + self.column
         fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, base)
         try:
             words[mine] += 1
@@ -260,7 +261,7 @@ class LimitTable:
 
     def leave(self, base: int) -> None:
         """Give back what `enter` counted."""
-        self.words[base + self._open] -= 1
+        self.words[base + self.column] -= 1
 
     def open_in(self, base: int) -> int:
         """Return the open connections of all workers."""

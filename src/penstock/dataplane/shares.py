@@ -157,6 +157,8 @@ def refuse(connection: "Connection") -> DialFailed | None:
     if places is None:
         places = connection.places = Places()
     route = connection.route
+    if not route.limited and places.route is None and places.user is None:  # it holds a place of its listener alone
+        return None
     share, user = route.share, None
     if route.users and connection.described is not None and connection.described.user:
         user = route.users.of(connection.described.user)
