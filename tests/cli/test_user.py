@@ -88,3 +88,32 @@ def test_a_folder_is_no_file(penstock, tmp_path):
     """A path that holds no file fails in one line."""
     (tmp_path / "users").mkdir()
     assert penstock("user", "list", "-f", "users").exit_code != 0
+
+
+CONFIG = """
+[[listener]]
+listen = ":1080"
+protocol = "socks5"
+users_file = "here/users"
+"""
+
+
+def test_the_configurations_only_file(penstock, tmp_path):
+    """Without --file it is the one that the configuration names, beside it, though it is not there yet."""
+    (tmp_path / "etc/here").mkdir(parents=True)
+    (tmp_path / "etc/penstock.toml").write_text(CONFIG)
+    result = penstock("user", "add", "ann", "--password-stdin", "-c", "etc/penstock.toml", input="pw\n")
+    assert (result.exit_code, result.output) == (0, "")
+    assert list(parse((tmp_path / "etc/here/users").read_bytes()).hashes) == ["ann"]
+    assert "ann" in penstock("user", "list", "-c", "etc/penstock.toml").stdout
+    assert penstock("check", "-c", "etc/penstock.toml").exit_code == 0
+
+
+@pytest.mark.parametrize(("users_file", "what"), [("", "names no users_file"), ("other", "names 2 of them")])
+def test_no_file_or_several(penstock, tmp_path, users_file, what):
+    """Where it is not clear which file is meant, it is asked for."""
+    more = CONFIG.replace("here/users", users_file).replace("1080", "1081") if users_file else ""
+    (tmp_path / "penstock.toml").write_text(CONFIG + more if more else "[node]\n")
+    result = penstock("user", "list")
+    assert result.exit_code == 78
+    assert f"{what}; give one with --file FILE" in result.stderr

@@ -149,3 +149,34 @@ def test_certificates_that_end_soon(folder, left, said):
     else:
         assert notices[0].endswith(said)
         assert "a.toml:6: listener[web].certificates[1].cert: the certificate expires on" in notices[0]
+
+
+USERS = """
+[[listener]]
+listen = ":1080"
+protocol = "socks5"
+users_file = "users"
+[[listener]]
+listen = ":8080"
+protocol = "http"
+users_file = "users"
+"""
+
+
+def test_users_are_looked_at(tmp_path):
+    """A file of users is found beside who names it; each wrong line is a mistake, and so is a file that is missing."""
+    hashed = "$argon2id$v=19$m=19456,t=2,p=1$MDAwMDAwMDAwMDAwMDAwMA$TZCCCJQw6qE40QoszdZDx3LhW/RG6J0UYvSQtFYYSrQ"
+    mistakes = []
+    attached(USERS, tmp_path, mistakes)
+    assert {each.what for each in mistakes} == {"no such file"}
+    (tmp_path / "users").write_text(f"ann:{hashed}\n")
+    mistakes = []
+    found = attached(USERS, tmp_path, mistakes)
+    assert mistakes == []
+    assert found.path(("listener", 1, "users_file"), "users") == str(tmp_path / "users")
+    (tmp_path / "users").write_text(f"ann:{hashed}\nann:{hashed}\nbob:secret-word\n")
+    attached(USERS, tmp_path, mistakes)
+    assert [(each.key[:2], each.what.partition(":")[0]) for each in mistakes] == [
+        (("listener", number), f"line {line}") for number in (0, 1) for line in (2, 3)
+    ]
+    assert "secret-word" not in str(mistakes)

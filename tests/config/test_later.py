@@ -22,7 +22,7 @@ def test_later_values_belong_to_keys_of_today(key):
 
 def test_numbers_of_items_do_not_matter():
     """The key of any item of a list is recognised."""
-    assert is_later(("listener", 7, "users_file"))
+    assert is_later(("listener", 7, "timeouts"))
     assert is_later(("listener", 7, "detect", 0), "tls")
     assert not is_later(("listener", 7, "detect", 0), "tcp")
     assert not is_later(("listener", 7, "detect", 0), ["tls"])

@@ -11,9 +11,10 @@ def test_secrets_are_those_of_the_models():
 
 def test_files_and_code_are_those_of_the_models():
     """Every key that names a file or a function, at any depth."""
-    assert reaching("listener") == {("certificates", "cert"), ("certificates", "key"), ("tls", "client_ca")}
+    certificate = {("certificates", "cert"), ("certificates", "key")}
+    assert reaching("listener") == certificate | {("tls", "client_ca"), ("users_file",)}
     tls = {(*way, key) for way in (("target_tls",), ("parent", "tls")) for key in ("ca", "cert", "key")}
-    assert reaching("route") == tls | {("body_file",), ("handler",)}
+    assert reaching("route") == tls | {("body_file",), ("handler",), ("users_file",)}
 
 
 def test_no_secret_is_shown():

@@ -57,6 +57,7 @@ def test_what_is_right(route):
         ({"action": "answer", "tls": "passthrough"}, ("action",), "nobody reads what"),
         ({**TO, "tls": "passthrough", "rewrite": {"host": "x"}}, ("rewrite",), "nobody reads what"),
         ({**TO, "tls": "passthrough", "users": {"a": "b"}}, ("users",), "nobody reads what"),
+        ({**TO, "tls": "passthrough", "users_file": "u"}, ("users_file",), "nobody reads what"),
         ({**TO, "tls": "passthrough", "target_tls": {}}, ("target_tls",), "nobody reads what"),
         ({"tls": "passthrough"}, ("targets",), "missing: what is passed through goes somewhere"),
         ({"balance": "source_hash"}, ("balance",), "is about targets"),

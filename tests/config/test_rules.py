@@ -75,6 +75,7 @@ def test_a_right_configuration_has_no_mistakes():
         ([BARE], [{**ROUTE, "targets": ["a:1", "a:1"]}], ("route", 0, "targets", 1, "address"), "twice"),
         ([{**TCP, "users": {"a": "b"}}], [], ("listener", 0, "users"), "asks nobody for a login"),
         ([{**TCP, "auth": "a:b"}], [], ("listener", 0, "auth"), "asks nobody for a login"),
+        ([{**TCP, "users_file": "u"}], [], ("listener", 0, "users_file"), "asks nobody for a login"),
         ([{**HTTP, "auth": "a:b", "users": {"a": "c"}}], [], ("listener", 0, "auth"), "'a' stands among the users"),
         ([{**HTTP, "detect": ["http"]}], [], ("listener", 0, "detect"), "only an auto listener detects"),
         ([{**AUTO, "detect": []}], [], ("listener", 0, "detect"), "nothing to detect"),

@@ -67,8 +67,8 @@ a.toml:29: listener[4].targets[3].weight: 300: must be a whole number from 1 to 
 a.toml:29: listener[4].targets[4]: 'a': a port is missing, as in a:8080
 a.toml:29: listener[4].targets[5]: 'http://***@host:80': an IPv6 address needs brackets, as in [http://***@host]:80
 a.toml:29: listener[4].targets[1]: 'localhost:8080': is this node itself: a loop
-a.toml:30: listener[4].pasword: ***: unknown key; known are name, listen, protocol, targets, users, auth, detect, \
-reverse, certificates, acme, tls, inside, accept_proxy, limits, trusted_proxies, allow_private
+a.toml:30: listener[4].pasword: ***: unknown key; known are name, listen, protocol, targets, users, users_file, auth, \
+detect, reverse, certificates, acme, tls, inside, accept_proxy, limits, trusted_proxies, allow_private
 a.toml:31: route[1].name: missing; write name = "app"
 PENSTOCK__LOG__LEVEL: 'warn': must be debug, info, warning or error; write "warning" instead
 --admin: '0.0.0.0:9190': others than this machine reach it, so it needs a token; write --admin-token-file \

@@ -50,6 +50,7 @@ def said(listener):
         ({**TO, "match": {"path": "/x"}}, WEB),
         ({**TO, "rewrite": {"host": "x"}}, WEB),
         ({**TO, "users": {"a": "b"}}, WEB),
+        ({**TO, "users_file": "u"}, WEB),
         ({**TO, "match": {"domains": "a.example"}}, ALL - {"tcp"}),
         ({"action": "block", "match": {"destinations": "*.internal"}}, FORWARD),
         ({"action": "block", "match": {"tls_versions": "1.2"}}, TLS),

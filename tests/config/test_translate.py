@@ -47,7 +47,7 @@ def mistakes(tree):
             ),
         ),
         ({"limits": {"rate": "1/m"}}, Mistake(("limits", "rate"), LATER)),
-        ({"listener": [LISTENER | {"users_file": "x"}]}, Mistake(("listener", 0, "users_file"), LATER)),
+        ({"listener": [LISTENER | {"timeouts": {}}]}, Mistake(("listener", 0, "timeouts"), LATER)),
         (
             {"listener": [LISTENER | {"detect": ["tls"]}]},
             Mistake(("listener", 0, "detect", 0), f"{LATER}, which has http, socks5 or tcp"),

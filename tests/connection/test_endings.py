@@ -51,7 +51,7 @@ def test_every_command_has_its_phase_or_leaves_it():
     """No command is forgotten: a new one must be put into the table or into this list."""
     neutral = {
         commands.Send, commands.Answer, commands.Take, commands.Describe, commands.Login, commands.TurnAway,
-        commands.Close,
+            commands.Verify, commands.Close,
     }  # fmt: skip
     assert set(get_args(commands.Command)) == set(PHASES) | neutral
 

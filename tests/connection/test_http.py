@@ -5,12 +5,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from penstock.base import bounds
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
 from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan, TargetPlan
-from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login, Relay
+from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login, Relay, Verified, Verify
 from penstock.connection.http import LOGINS, http_forward
 from penstock.policy.routes import rules_of
 from penstock.protocols.http1 import answers
@@ -241,6 +242,18 @@ def test_logins_are_bounded():
     last = (says(with_line(GET, WRONG)), refused(407, "the login is wrong"), closes(*AUTH))
     play(*guess, *last, listener=CLOSED)
     play(*guess, says(with_line(GET, RIGHT)), exchanges(), *guess, *last, listener=CLOSED)
+
+
+def test_logins_of_a_file():
+    """Where a file has the users each request asks it: a wrong one hears 407, one that nobody can verify 503."""
+    listener = replace(OPEN, users_file="/users")
+    fields = {"users_file": "/users", "user": b"ann", "password": b"secret"}
+    request = says(with_line(GET, RIGHT))
+    play(request, asks(Verify, fields, Verified.RIGHT), exchanges(), request, asks(Verify, fields, Verified.WRONG),
+         refused(407, "the login is wrong", close=False), request, asks(Verify, fields, Verified.BUSY),
+         refused(503, "too many logins wait to be verified"), closes(EndedBy.PROXY, Phase.NEGOTIATE, Reason.OVERLOAD),
+         listener=listener)  # fmt: skip
+    play(says(GET), refused(407, "a login is needed", close=False), listener=listener)
 
 
 def test_credentials_are_not_told():

@@ -1,10 +1,11 @@
 """The reverse-proxy conversation in screenplays."""
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import HTTP_01, TLS_ALPN_01, ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
-from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login
+from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login, Verified, Verify
 from penstock.connection.http import LOGINS
 from penstock.connection.reverse import DECISION_CHARS, DECISIONS_REMEMBERED, _location, http_reverse
 from penstock.policy.routes import rules_of
@@ -128,6 +129,28 @@ def test_logins_of_routes_are_counted():
         while not stage.waits_for_client:
             stage.answer(True if isinstance(stage.pending, Exchange) else None)
     assert [command.right for command in stage.history if isinstance(command, Login)] == [True, False, False]
+
+
+def test_logins_of_a_file():
+    """Where a route has a file of users it is asked; who cannot be verified hears 503, and ends as overload."""
+    route = replace(LOGIN, users={}, users_file="/users")
+    listener = ListenerPlan(id=1, name="web", protocol="http", host="::", port=80, route=OWN, reverse=True)
+    stage = Stage(http_reverse(Facts("198.51.100.7", 5_000, rules_of((route,), listener)), listener))
+    login = b"Authorization: " + serialize_basic("bob", "secret")
+    for verified in (Verified.RIGHT, Verified.WRONG, Verified.BUSY):
+        stage.feed(get(b"/private", login).data)
+        while not stage.waits_for_client and not stage.over:
+            if isinstance(stage.pending, Verify):
+                assert stage.pending == Verify("/users", b"bob", b"secret")
+                stage.answer(verified)
+            else:
+                stage.answer(True if isinstance(stage.pending, Exchange) else None)
+    kinds = Exchange, Verify, Login, Close
+    assert [type(each) for each in stage.history if isinstance(each, kinds)] == [
+        Verify, Login, Exchange, Verify, Login, Verify, Close,
+    ]  # fmt: skip
+    assert stage.pending.outcome == Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.OVERLOAD)
+    assert [b" %d " % status in stage.sent for status in (401, 503)] == [True, True]
 
 
 def guess(*passwords):

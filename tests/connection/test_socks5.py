@@ -21,10 +21,13 @@ from penstock.connection.commands import (
     Facts,
     Login,
     Relay,
+    Verified,
+    Verify,
 )
 from penstock.connection.socks5 import socks5
 from penstock.policy.routes import rules_of
 from penstock.testing.playbook import (
+    asks,
     associates,
     awaits,
     binds,
@@ -256,6 +259,19 @@ def test_wrong_logins_hear_status_1(login):
                  listener=CLOSED)  # fmt: skip
     assert stage.pending == Close(Outcome(*AUTH), "wrong user or password")
     assert stage.described.user == ""
+
+
+@pytest.mark.parametrize(
+    ("verified", "reply", "outcome"),
+    [(Verified.RIGHT, b"\x01\0", (EndedBy.CLIENT, Phase.NEGOTIATE)), (Verified.WRONG, b"\x01\x01", AUTH),
+     (Verified.BUSY, b"\x01\x01", (EndedBy.PROXY, Phase.NEGOTIATE, Reason.OVERLOAD))],
+)  # fmt: skip
+def test_logins_of_a_file(verified, reply, outcome):
+    """Where a file has the users it is asked, and who cannot be verified in time is refused as overload."""
+    listener = replace(OPEN, users_file="/users")
+    play(says(b"\x05\x01\x02"), hears(b"\x05\x02"), says(b"\x01\x03ann\x01x"),
+         asks(Verify, {"users_file": "/users", "user": b"ann", "password": b"x"}, verified), hears(reply),
+         *((hangs_up(),) if verified is Verified.RIGHT else ()), closes(*outcome), listener=listener)  # fmt: skip
 
 
 @pytest.mark.parametrize(

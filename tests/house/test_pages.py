@@ -65,6 +65,7 @@ def test_sample_configurations_are_sound(texts, authority):
     for sample in samples:
         for name in set(re.findall(r'"([\w.-]+)\.(?:pem|key)"', sample)):
             authority.issue(name)
+        (authority.folder / "users").touch()
         file.write_text(sample)
         plan = load(str(file), environ={})
         assert plan.worker.listeners

@@ -181,6 +181,21 @@ REAP_EVERY_NS = 10_000_000_000
 REAP_BATCH = 100
 """Of them, those that are looked at before others get their turn: a tenth of a millisecond."""
 
+# Logins -------------------------------------------------------------------------------------------------------------
+
+LOGIN_BYTES = 255
+"""User name and password each; RFC 1929 section 2 gives their lengths one byte."""
+
+LOGINS_REMEMBERED = 1_024
+"""Right logins that a worker remembers, 200 KB of them; nginx's auth caches are given a few hundred."""
+
+LOGINS_REMEMBERED_NS = 300_000_000_000
+"""For how long; Squid's credentialsttl is two hours. A change of the file ends it at once."""
+
+LOGINS_WAITING = 1_024
+"""Logins that wait to be verified, in a worker and in the supervisor. At 20 ms for each they take 5 s of four cores,
+less than a handshake may."""
+
 # Limits -------------------------------------------------------------------------------------------------------------
 
 RATE_COUNT = 4_000_000

@@ -168,6 +168,8 @@ def route_values(route: "RoutePlan", listeners: Iterable[str]) -> dict[str, Any]
         values |= _way(route)
     if route.users:
         values["users"] = dict.fromkeys(route.users, HIDDEN)
+    if route.users_file:
+        values["users_file"] = route.users_file
     return values
 
 

@@ -114,6 +114,8 @@ def _listener(plan: "ListenerPlan") -> dict[str, Any]:
         values["detect"] = list(plan.detect)
     if plan.users:
         values["users"] = dict.fromkeys(plan.users, HIDDEN)
+    if plan.users_file:
+        values["users_file"] = plan.users_file
     return values
 
 

@@ -1,11 +1,14 @@
 """`penstock user`: who may log in, in a file of hashes that running nodes read again by themselves."""
 
+import os
 import sys
 from pathlib import Path
 
 import rich_click as click
 
+from penstock.base.bounds import LOGIN_BYTES
 from penstock.cli.exits import CommandError, Exit
+from penstock.cli.options import Command, config_option
 from penstock.cli.output import add_row, console, emit, table
 
 HASH_BYTES, SALT_BYTES = 32, 16
@@ -14,12 +17,13 @@ HASH_BYTES, SALT_BYTES = 32, 16
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
 """What a login costs, as OWASP recommends it for servers: 19 MiB and 20 ms of one core."""
 
-PASSWORD_BYTES = 255
-"""RFC 1929 section 2 gives the length of a password one byte."""
 
-file_option = click.option(
-    "--file", "-f", "path", type=click.Path(dir_okay=False), required=True, help="The users file."
-)
+def file_options(command: Command) -> Command:
+    """Add what says which file is meant; the command gets `given` and `config_file`."""
+    file = click.option(
+        "--file", "-f", "given", metavar="FILE", help="The users file; else the configuration's only one."
+    )
+    return file(config_option(command))
 
 
 @click.group()
@@ -33,10 +37,10 @@ def user() -> None:
 
 @user.command()
 @click.argument("name")
-@file_option
+@file_options
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")
 @click.option("--replace", is_flag=True, help="Give a user who is there another password.")
-def add(name: str, path: str, password_stdin: bool, replace: bool) -> None:
+def add(name: str, given: str | None, config_file: str | None, password_stdin: bool, replace: bool) -> None:
     """
     Add a user, whose password is asked twice.
 
@@ -51,10 +55,11 @@ def add(name: str, path: str, password_stdin: bool, replace: bool) -> None:
             raise CommandError(f"{name} is there already; give --replace for another password")
         return put(content, name, hashed)
 
+    path = _path(given, config_file)
     try:
         check_name(name)
         hashed = _hash(_password(stdin=password_stdin))
-        change(Path(path), changed)
+        change(path, changed)
     except Wrong as wrong:
         raise click.UsageError(wrong.what) from None
     except ValueError as error:
@@ -63,18 +68,19 @@ def add(name: str, path: str, password_stdin: bool, replace: bool) -> None:
 
 @user.command(name="remove")
 @click.argument("name")
-@file_option
-def remove_user(name: str, path: str) -> None:
+@file_options
+def remove_user(name: str, given: str | None, config_file: str | None) -> None:
     """Remove a user, whose next login is refused."""
     from penstock.config.mistakes import Wrong  # noqa: PLC0415
     from penstock.config.users_edit import change  # noqa: PLC0415
     from penstock.config.users_file import check_name, remove  # noqa: PLC0415
 
-    if not Path(path).exists():
+    path = _path(given, config_file)
+    if not path.exists():
         raise CommandError(f"{path}: no such file")
     try:
         check_name(name)
-        found = change(Path(path), lambda content: remove(content, name))
+        found = change(path, lambda content: remove(content, name))
     except Wrong as wrong:
         raise click.UsageError(wrong.what) from None
     except ValueError as error:
@@ -84,13 +90,13 @@ def remove_user(name: str, path: str) -> None:
 
 
 @user.command(name="list")
-@file_option
+@file_options
 @click.option("--json", "form", flag_value="json", type=str, help="Short for -o json.")
 @click.option(
     "--output", "-o", "form", type=click.Choice(["table", "json", "yaml", "csv"]), default="table", show_default=True,
     help="What is printed.",
 )  # fmt: skip
-def list_users(path: str, form: str) -> int:
+def list_users(given: str | None, config_file: str | None, form: str) -> int:
     """
     List the users and what each hash costs, never the hash.
 
@@ -99,8 +105,9 @@ def list_users(path: str, form: str) -> int:
     from penstock.config.files import read_bounded  # noqa: PLC0415
     from penstock.config.users_file import COST, FILE_BYTES, parse  # noqa: PLC0415
 
+    path = _path(given, config_file)
     try:
-        users = parse(read_bounded(Path(path), FILE_BYTES))
+        users = parse(read_bounded(path, FILE_BYTES))
     except ValueError as error:
         raise CommandError(f"{path}: {error}") from None
     rows: list[dict[str, object]] = []
@@ -114,6 +121,12 @@ def list_users(path: str, form: str) -> int:
     return Exit.CONFIGURATION if users.wrong else Exit.OK
 
 
+def _path(given: str | None, config_file: str | None) -> Path:
+    from penstock.config.users_edit import the_only_file  # noqa: PLC0415
+
+    return Path(given) if given is not None else the_only_file(config_file, os.environ)
+
+
 def _show(rows: list[dict[str, object]]) -> None:
     listing = table("User", "Memory KiB", "Passes", "Lanes", right=["Memory KiB", "Passes", "Lanes"])
     for row in rows:
@@ -124,13 +137,13 @@ def _show(rows: list[dict[str, object]]) -> None:
 def _password(*, stdin: bool) -> bytes:
     """Return what was typed twice, or stands in the first line of standard input."""
     if stdin:
-        password = sys.stdin.buffer.readline(PASSWORD_BYTES + 3).removesuffix(b"\n").removesuffix(b"\r")
+        password = sys.stdin.buffer.readline(LOGIN_BYTES + 3).removesuffix(b"\n").removesuffix(b"\r")
     elif sys.stdin.isatty():
         password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)).encode()
     else:
         raise click.UsageError("no terminal to ask for the password on: give --password-stdin")
-    if not 0 < len(password) <= PASSWORD_BYTES or any(byte < 0x20 or byte == 0x7F for byte in password):
-        raise click.UsageError(f"a password has 1 to {PASSWORD_BYTES} bytes without control characters")
+    if not 0 < len(password) <= LOGIN_BYTES or any(byte < 0x20 or byte == 0x7F for byte in password):
+        raise click.UsageError(f"a password has 1 to {LOGIN_BYTES} bytes without control characters")
     return password
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from penstock.config import users_file
 from penstock.config.files import read_bounded, why
 from penstock.config.functions import find
 from penstock.config.http_kinds import BODY_BYTES
@@ -19,7 +20,8 @@ _FILES = {
     "Certificate": ("cert", "key"),
     "ListenerTls": ("client_ca",),
     "TargetTls": ("ca", "cert", "key"),
-    "Route": ("body_file",),
+    "Listener": ("users_file",),
+    "Route": ("body_file", "users_file"),
     "Blocklist": ("file",),
 }
 """Keys that are paths, by table."""
@@ -65,9 +67,14 @@ def attach(config: Config, written: Written, now_s: int, mistakes: list[Mistake]
             for key, value in _named(item, (section, number)):
                 paths[key] = (written.origin(key)[0].folder / value).absolute()
     bodies: dict[Key, str] = {}
+    wrong: dict[Path, list[str]] = {}
     for key, path in paths.items():
         if key[-1] == "body_file":
             _read_body(key, path, bodies, mistakes)
+        elif key[-1] == "users_file":
+            if path not in wrong:  # listeners share files, and one may hold a hundred thousand users
+                wrong[path] = list(_wrong_users(path))
+            mistakes += (Mistake(key, what) for what in wrong[path])
     certificates = _certificates(paths, now_s, mistakes)
     _check_ciphers(config, mistakes)
     _find_handlers(config, mistakes)
@@ -155,3 +162,13 @@ def _read_body(key: Key, path: Path, bodies: dict[Key, str], mistakes: list[Mist
         mistakes.append(Mistake(key, "is not UTF-8"))
     except (OSError, ValueError) as error:
         mistakes.append(Mistake(key, why(error)))
+
+
+def _wrong_users(path: Path) -> Iterator[str]:
+    """Yield what is wrong with a file of users; its users are read again by who needs them."""
+    try:
+        users = users_file.parse(read_bounded(path, users_file.FILE_BYTES))
+    except (OSError, ValueError) as error:
+        yield why(error)
+    else:
+        yield from (f"line {line}: {what}" for line, what in users.wrong)

@@ -10,13 +10,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from penstock.base import bounds
 from penstock.base.addresses import Endpoint, is_ip, parse_listen, parse_target, unmap
+from penstock.base.bounds import LOGIN_BYTES
 from penstock.base.clock import NS
 from penstock.base.urls import parse_url
 from penstock.config.mistakes import Wrong, quoted
 from penstock.config.units import parse_bandwidth, parse_duration, parse_rate, serialize_duration, serialize_size
-
-LOGIN_BYTES = 255
-"""User name and password each; RFC 1929 section 2 gives their lengths one byte."""
 
 ADDRESS_CHARACTERS = 512
 """A host name has at most 253 (RFC 1035 section 2.3.4), a Unix socket's path 107 bytes; beyond it nothing is parsed."""

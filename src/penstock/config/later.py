@@ -6,7 +6,7 @@ KEYS = frozenset(
     {
         ("manager",), ("guard",), ("alert",),
         ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"),
-        ("listener", "users_file"), ("listener", "timeouts"), ("route", "users_file"),
+        ("listener", "timeouts"),
         *((table, "limits", "quota") for table in ("listener", "route")),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
     }

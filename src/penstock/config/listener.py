@@ -72,6 +72,9 @@ class Listener(Table):
     users: dict[Annotated[str, UserName()], Annotated[SecretStr, Password()]] = Field(
         default={}, description="Passwords by user; with one or more of them, a login is asked."
     )
+    users_file: Annotated[str, FilePath()] | None = Field(
+        default=None, description="File of more users and their hashes; with it, a login is asked.", examples=["users"]
+    )
     auth: Annotated[SecretStr, Login()] | None = Field(default=None, description="One more user, as user:password.")
     detect: list[Literal["http", "socks5", "tcp"]] | None = Field(
         default=None, description="What an auto listener tells apart; http and socks5, and tcp if it has targets."

@@ -35,14 +35,20 @@ def listener_mistakes(number: int, service: Service) -> Iterator[Mistake]:
 
 
 def _login(number: int, listener: Listener) -> Iterator[Mistake]:
-    if not known(listener.protocol, listener.users, listener.auth, listener.inside, listener.reverse):
+    if not known(
+        listener.protocol, listener.users, listener.users_file, listener.auth, listener.inside, listener.reverse
+    ):
         return
     user = listener.auth.get_secret_value().partition(":")[0] if listener.auth else ""
-    key = "users" if listener.users else "auth"
-    if (listener.users or listener.auth) and (listener.reverse or listener.protocol in ("tcp", "tls")):
+    key = "users" if listener.users else "users_file" if listener.users_file else "auth"
+    if (listener.users or listener.users_file or listener.auth) and (
+        listener.reverse or listener.protocol in ("tcp", "tls")
+    ):
         web = listener.reverse or listener.inside == "http"
         what = f"a {'reverse ' if listener.reverse else ''}{listener.protocol} listener asks nobody for a login"
-        yield Mistake(("listener", number, key), what, "users in its routes" if web else "")
+        yield Mistake(
+            ("listener", number, key), what, f"{'users' if key == 'auth' else key} in its routes" if web else ""
+        )
     elif user in listener.users:
         yield Mistake(("listener", number, "auth"), f"{quoted(user)} stands among the users as well")
 

@@ -225,7 +225,8 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
         status: Of a redirect or an answer.
         body, content_type: Of an answer.
         rewrite: What is changed in requests and answers.
-        users: Passwords by user name for basic authentication; empty where no login is asked. Never logged.
+        users: Passwords by user name for basic authentication. Never logged.
+        users_file: Path of the file of more users and their hashes; empty for none. Without either no login is asked.
         handler: `module:function` that decides.
         handler_timeout: For one of its decisions; unit ns.
         limits: What all its connections together may have; None for no limit.
@@ -250,6 +251,7 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
     content_type: str = "text/plain; charset=utf-8"
     rewrite: RewritePlan = RewritePlan()
     users: dict[str, str] = {}
+    users_file: str = ""
     handler: str = ""
     handler_timeout: int = NS
     limits: LimitPlan | None = None
@@ -342,7 +344,8 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         host: Address to bind; `::` takes IPv4 too; `unix:/path` for a Unix socket.
         port: 0 lets the kernel choose.
         route: The route that its connections take.
-        users: Passwords by user name; empty where no login is asked. Never logged.
+        users: Passwords by user name. Never logged.
+        users_file: Path of the file of more users and their hashes; empty for none. Without either no login is asked.
         detect: Protocols that an auto listener tells apart, of http, socks5 and tcp.
         tls: How its clients' TLS is terminated; None where they speak in the clear.
         reverse: Whether an http listener is a reverse proxy: its routes say where requests go, not its clients.
@@ -361,6 +364,7 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
     port: int
     route: RoutePlan = DEFAULT_ROUTE
     users: dict[str, str] = {}
+    users_file: str = ""
     detect: tuple[str, ...] = ()
     tls: TlsPlan | None = None
     reverse: bool = False

@@ -123,6 +123,9 @@ class Route(Table):
         default={}, description="Passwords by user, of whom requests must prove to be one; all may."
     )
     limits: Limit | None = Field(default=None, description="What all its connections together may have; no limit.")
+    users_file: Annotated[str, FilePath()] | None = Field(
+        default=None, description="File of more of them and their hashes.", examples=["users"]
+    )
     handler: Annotated[str, Handler()] | None = Field(
         default=None, description="Function that decides, as module:function.", examples=["rules:decide"]
     )

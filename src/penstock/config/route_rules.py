@@ -113,7 +113,7 @@ def _passthrough(key: Key, route: Route) -> Iterator[Mistake]:
         yield Mistake((*key, "match", "path"), what, Assign("tls", '"terminate"'))
     if known(route.action) and route.action in ("redirect", "answer", "handler"):
         yield Mistake((*key, "action"), what, Assign("tls", '"terminate"'))
-    for name in ("rewrite", "users", "target_tls"):
+    for name in ("rewrite", "users", "users_file", "target_tls"):
         if _written(route, name) and (getattr(route, name) or name == "target_tls"):
             yield Mistake((*key, name), what, Assign("tls", '"terminate"'))
     if known(route.action, route.targets) and route.action == "forward" and not route.targets:

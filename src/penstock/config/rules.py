@@ -85,7 +85,7 @@ def _user_limits(config: Config) -> Iterator[Mistake]:
     names = {name for each in holders for name in each.users}
     logins = (each.auth for each in config.listener if each.auth is not None and known(each.auth))
     names |= {login.get_secret_value().partition(":")[0] for login in logins}
-    if any(getattr(each, "users_file", None) is not None for each in holders):
+    if any(each.users_file is not None for each in holders):
         return
     for name in given if not names else ():
         yield Mistake(("limits", name), "nobody asks who users are: no listener and no route has users")

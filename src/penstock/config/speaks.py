@@ -49,9 +49,11 @@ class Unfit(NamedTuple):
 def speaks(listener: Listener) -> Speaks | None:
     """Return what a listener speaks; None where it is unknown."""
     protocol, detect = listener.protocol, listener.detect
-    if not known(protocol, detect, listener.inside, listener.reverse, listener.users, listener.auth):
+    if not known(
+        protocol, detect, listener.inside, listener.reverse, listener.users, listener.auth, listener.users_file
+    ):
         return None
-    logins = bool(listener.users or listener.auth)
+    logins = bool(listener.users or listener.auth or listener.users_file)
     if protocol == "tcp":
         return Speaks("a tcp listener", sends=True)
     if protocol == "http" and listener.reverse:
@@ -105,7 +107,7 @@ def _web(route: Route, listener: Speaks) -> Unfit | None:
         return Unfit(("action",), what, instead)
     if known(route.match) and route.match.path:
         return Unfit(("match", "path"), what, instead)
-    for key in ("rewrite", "users"):
+    for key in ("rewrite", "users", "users_file"):
         value = getattr(route, key)
         if key in route.model_fields_set and known(value) and value:
             return Unfit((key,), what, instead)

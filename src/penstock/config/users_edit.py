@@ -1,13 +1,15 @@
-"""Changes of a users file: under a lock, whole or not at all, for whoever may read it already."""
+"""Changes of a users file: under a lock, whole or not at all, for whoever may read it; and which file is meant."""
 
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from penstock.config.files import read_bounded
+from penstock.base.errors import ConfigurationError
+from penstock.config.files import find, read, read_bounded
+from penstock.config.load import ETC
 from penstock.config.users_file import FILE_BYTES
 
 
@@ -68,3 +70,28 @@ def _replace(path: Path, content: bytes, status: os.stat_result | None) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def the_only_file(config: str | None, environ: Mapping[str, str], cwd: Path = Path(), etc: Path = ETC) -> Path:
+    """
+    Return the users file that a configuration names. It need not be there yet, and all else may be wrong.
+
+    Args:
+        config, environ, cwd, etc: As of `files.find`.
+
+    Raises:
+        ConfigurationError: If it names none or several, cannot be read, or is no TOML.
+    """
+    paths = find(config, environ, cwd, etc)
+    found: dict[Path, None] = {}
+    for file in map(read, paths):
+        for section in ("listener", "route"):
+            items = file.tree.get(section)
+            for item in items if isinstance(items, list) else ():
+                name = item.get("users_file") if isinstance(item, dict) else None
+                if isinstance(name, str) and name:
+                    found[file.folder / name] = None
+    if len(found) != 1:
+        many = "names no users_file" if not found else f"names {len(found)} of them"
+        raise ConfigurationError([f"which users file? {paths[0]} {many}; give one with --file FILE"])
+    return next(iter(found))

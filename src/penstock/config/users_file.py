@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from penstock.base.bounds import LOGIN_BYTES
 from penstock.config.mistakes import MISTAKES, Wrong
 
 USERS = 100_000
@@ -15,9 +16,6 @@ USERS = 100_000
 
 FILE_BYTES = 33_554_432
 """Longest file: 100,000 names of 200 bytes with their hashes; unit bytes."""
-
-NAME_BYTES = 255
-"""RFC 1929 section 2 gives the length of a name one byte."""
 
 MEMORY_KIB = 262_144
 """Most memory that one hash may ask for, 256 MiB; RFC 9106 section 4 recommends 64 MiB where 2 GiB are too much."""
@@ -110,8 +108,8 @@ def check_name(name: str) -> None:
         size = len(name.encode())
     except UnicodeEncodeError:
         size = 0
-    if not 0 < size <= NAME_BYTES or ":" in name or _CONTROL.search(name):
-        raise Wrong(f"a user's name is 1 to {NAME_BYTES} bytes without colons or control characters")
+    if not 0 < size <= LOGIN_BYTES or ":" in name or _CONTROL.search(name):
+        raise Wrong(f"a user's name is 1 to {LOGIN_BYTES} bytes without colons or control characters")
     if name.lstrip()[:1] in ("", "#"):
         raise Wrong("a line that begins with # is a comment, and one of spaces nothing: no user has such a name")
 

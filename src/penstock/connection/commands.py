@@ -237,6 +237,31 @@ class Describe(Struct, frozen=True):
     user: str = ""
 
 
+class Verified(StrEnum):
+    """What a file of users says of a login."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    BUSY = "busy"
+
+
+class Verify(Struct, frozen=True):
+    """
+    Ask whether a login is one of a file's. Answered with `Verified`; BUSY if too many wait, or none could tell in time.
+
+    Args:
+        users_file: Path of the file.
+        user, password: As the client sent them; UTF-8. Never logged.
+    """
+
+    users_file: str
+    user: bytes
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"Verify({self.users_file!r}, {self.user!r})"
+
+
 class Login(Struct, frozen=True):
     """
     Tell the ledger that the client tried to log in. Answered with None at once.
@@ -280,7 +305,7 @@ class Close(Struct, frozen=True):
 
 Command = (
     Need | Until | Peek | Send | Answer | Take | Decide | Secure | Dial | DialAny | RelayAny | Relay | Bind | Await
-    | Associate | Datagrams | Exchange | Describe | Login | TurnAway | Close
+    | Associate | Datagrams | Exchange | Describe | Verify | Login | TurnAway | Close
 )  # fmt: skip
 
 Conversation = Generator[Command, Any, None]

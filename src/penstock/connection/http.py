@@ -41,8 +41,8 @@ from penstock.connection.commands import (
 )
 from penstock.connection.deciding import Refused, consult, fields_of, reach
 from penstock.connection.endings import ending
+from penstock.connection.logins import BUSY, BUSY_DETAIL, TooManyLogins, prove
 from penstock.connection.routing import BLOCKED, route_of
-from penstock.policy.credentials import verify
 from penstock.protocols.http1 import answers
 from penstock.protocols.http1.credentials import parse_basic
 from penstock.protocols.http1.errors import BadRequest
@@ -104,8 +104,8 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
         except (BadRequest, TooLong, DeadlinePassed, ClientClosed) as news:
             yield from without_request(news, served, failures)
             raise AssertionError from None  # nobody resumes a conversation after its last word
-        if listener.users:
-            found = _user(request, listener)
+        if listener.users or listener.users_file:
+            found = yield from _user(request, listener)
             if request.credentials is not None and (found is None or request.credentials != shown):
                 shown = request.credentials
                 yield WRONG_LOGIN if found is None else RIGHT_LOGIN
@@ -219,12 +219,16 @@ def _refuse(
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
-def _user(request: Request, listener: ListenerPlan) -> str | None:
-    """Return who asks: empty where nobody is asked for a login, None for a login that is missing or wrong."""
-    if not listener.users:
-        return ""
+def _user(request: Request, listener: ListenerPlan) -> Generator[Command, Any, str | None]:
+    """Return who asks; None for a login that is missing or wrong."""
     login = None if request.credentials is None else parse_basic(request.credentials)
-    return None if login is None else verify(listener.users, *login)
+    if login is None:
+        return None
+    try:
+        return (yield from prove(listener.users, listener.users_file, *login))
+    except TooManyLogins:
+        yield from _refuse(503, BUSY_DETAIL, BUSY)
+        raise AssertionError from None  # nobody resumes a conversation after its last word
 
 
 def _challenge(request: Request, failures: int) -> Generator[Command, Any, bool]:

@@ -36,10 +36,10 @@ from penstock.connection.commands import (
 )
 from penstock.connection.deciding import Refused, ask, facts_of, fields_of
 from penstock.connection.http import HEAD, LOGINS, unanswered, without_request
+from penstock.connection.logins import BUSY, BUSY_DETAIL, TooManyLogins, prove
 from penstock.connection.rewriting import Rewriter, answer_changes
 from penstock.connection.routing import BLOCKED
 from penstock.policy import actions
-from penstock.policy.credentials import verify
 from penstock.policy.facts import RouteFacts
 from penstock.policy.routes import Ruleset
 from penstock.protocols.http1 import answers
@@ -134,6 +134,7 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
             and route.action == "forward"
             and route.targets
             and not route.users
+            and not route.users_file
             and not (secure and route.tls == PASSTHROUGH)
         ):
             rewriter = rewriters.get(route.id)
@@ -226,7 +227,7 @@ def _unusual(
     if route.tls == PASSTHROUGH and route.action != "block":  # another name's (RFC 9110 section 15.5.20)
         return (yield from _refused(request, 421, "another connection leads to this host", _DESTINATION))
     user: str | None = None
-    if route.users:
+    if route.users or route.users_file:
         user = yield from _login(request, route, logins)
         if user is None:
             last = logins.failures >= LOGINS
@@ -315,7 +316,13 @@ def _login(request: OriginRequest, route: RoutePlan, logins: _Logins) -> Generat
     if not found:
         return None
     login = parse_basic(found[0].rstrip(b" \t")) if len(found) == 1 else None
-    user = None if login is None else verify(route.users, *login)
+    user: str | None = None
+    if login is not None:
+        try:
+            user = yield from prove(route.users, route.users_file, *login)
+        except TooManyLogins:
+            yield from _refused(request, 503, BUSY_DETAIL, BUSY, last=True)
+            raise AssertionError from None  # nobody resumes a conversation after its last word
     if user is None:
         yield WRONG_LOGIN
         return None

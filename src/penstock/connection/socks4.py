@@ -66,7 +66,7 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
         yield from _refuse(_PROTOCOL, str(error))
     except TooLong:
         yield from _refuse(_PROTOCOL, f"user id or host name is longer than {bounds.SOCKS4_FIELD_BYTES} bytes")
-    if listener.users:
+    if listener.users or listener.users_file:
         yield from _refuse(_AUTH, "SOCKS4 has no login, and this listener demands one")
     yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     try:

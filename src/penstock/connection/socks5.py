@@ -5,12 +5,13 @@ A client that speaks SOCKS4 is handed over to that conversation.
 
 What goes wrong and what the client hears:
 - A first byte that is no version of SOCKS, a greeting without methods: nothing, for there is no word to say it in.
-- No method that will do: method 0xFF. A wrong login: status 1. Either ends as `auth`.
+- No method that will do: method 0xFF. A wrong login: status 1. Either ends as `auth`. A login that nobody could verify
+  in time: status 1, and `overload`.
 - A request that is none: reply 1; an unknown address type: 8; an unknown command: 7. They end as `protocol`.
 - A dial that fails: the reply of `_REPLIES`.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Any, NoReturn, cast
 
 from penstock.base.addresses import is_ip
@@ -44,9 +45,9 @@ from penstock.connection.commands import (
 )
 from penstock.connection.deciding import Refused, consult, reach
 from penstock.connection.endings import ending
+from penstock.connection.logins import BUSY, BUSY_DETAIL, TooManyLogins, prove
 from penstock.connection.routing import BLOCKED, crooked, is_straight, route_of
 from penstock.connection.socks4 import socks4
-from penstock.policy.credentials import verify
 from penstock.protocols import socks4 as version4
 from penstock.protocols import socks5 as wire
 
@@ -106,8 +107,8 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     user = ""
     try:
         methods = yield _NEEDS[wire.parse_greeting_head(head)]
-        if listener.users:
-            user = yield from _login(methods, listener.users)
+        if listener.users or listener.users_file:
+            user = yield from _login(methods, listener)
         elif wire.NO_LOGIN in methods:
             yield _NO_LOGIN
         else:
@@ -208,14 +209,17 @@ def _crooked(route: RoutePlan) -> Generator[Command, Any, NoReturn]:
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
-def _login(methods: bytes, users: Mapping[str, str]) -> Generator[Command, Any, str]:
+def _login(methods: bytes, listener: ListenerPlan) -> Generator[Command, Any, str]:
     """Demand user and password (RFC 1929) and return the user."""
     if wire.PASSWORD not in methods:
         yield from _refuse(_NOT_ACCEPTABLE, _AUTH, "the client offers no login by user and password")
     yield _PASSWORD
     name = yield _NEEDS[wire.parse_login_head((yield _LOGIN_HEAD)) + 1]
     password = (yield _NEEDS[name[-1]]) if name[-1] else b""
-    user = verify(users, name[:-1], password)
+    try:
+        user = yield from prove(listener.users, listener.users_file, name[:-1], password)
+    except TooManyLogins:
+        yield from _refuse(_LOGIN_WRONG, BUSY, BUSY_DETAIL)
     if user is None:
         yield WRONG_LOGIN
         yield from _refuse(_LOGIN_WRONG, _AUTH, "wrong user or password")

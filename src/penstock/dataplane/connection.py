@@ -33,6 +33,7 @@ from penstock.connection.commands import (
     Secure,
     TooLong,
     Until,
+    Verify,
 )
 from penstock.connection.endings import DOCUMENTED, PHASES, ending
 from penstock.connection.http import HEAD
@@ -61,6 +62,7 @@ from penstock.dataplane.telling import AT_ONCE
 from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.tls_ends import ToTls
 from penstock.dataplane.udp import Association, associate
+from penstock.dataplane.verifying import Verifying, verify
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
@@ -102,7 +104,7 @@ class Connection(Deadlines):
     Attributes:
         inbox: What the client has sent and the conversation has not taken yet.
         exchange: Carries HTTP exchanges, once there was one.
-        extra: A SOCKS BIND, a UDP association, or the wait for a PROXY header or a handler.
+        extra: A SOCKS BIND, a UDP association, or the wait for a PROXY header, a handler or a login.
         detail: One line for the log, written to the ledger at the end.
         secure: The client's socket, where it speaks TLS.
         proxied: The PROXY header that it began with.
@@ -142,7 +144,7 @@ class Connection(Deadlines):
         self.watch: Watch | None = None
         self.target: End | None = None
         self.exchange: HttpExchange | None = None
-        self.extra: Binding | Association | Preface | Deciding | None = None
+        self.extra: Binding | Association | Preface | Deciding | Verifying | None = None
         self.conversation: Conversation | None = None
         self.waiting: Need | Until | Peek | None = None
         self.described: Describe | None = None
@@ -550,6 +552,7 @@ HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     Relay: Connection.relay,
     Secure: Connection._secure,
     Decide: decide,
+    Verify: verify,
     Exchange: Connection._exchange,
     Bind: bind,
     Await: await_bound,

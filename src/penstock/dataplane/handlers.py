@@ -62,7 +62,7 @@ class Handlers:
         report: Tells the supervisor.
     """
 
-    def __init__(self, reactor: Reactor, report: Callable[[orders.Notice], None]) -> None:
+    def __init__(self, reactor: Reactor, report: Callable[[orders.Notice], object]) -> None:
         self._reactor, self._report = reactor, report
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads = self._busy = self._open = 0

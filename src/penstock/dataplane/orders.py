@@ -11,6 +11,8 @@ from array import array
 import msgspec
 from msgspec import Struct
 
+from penstock.connection import commands
+
 
 class Drain(Struct, frozen=True, tag="drain"):
     """Stop accepting, let connections finish, cut what still runs at the deadline, say `Drained`, and exit."""
@@ -66,6 +68,23 @@ class CutClients(Struct, frozen=True, tag="cut"):
     """
 
     ranges: tuple[tuple[str, str], ...]
+
+
+class Verified(Struct, frozen=True, tag="verified"):
+    """
+    The answer to `Verify`.
+
+    Args:
+        number: Of the question.
+        verified: What the file says.
+    """
+
+    number: int
+    verified: commands.Verified
+
+
+class NewUsers(Struct, frozen=True, tag="users"):
+    """A file of users holds something else: forget which logins are right."""
 
 
 class Ready(Struct, frozen=True, tag="ready"):
@@ -128,8 +147,29 @@ class TargetFailed(Struct, frozen=True, tag="target"):
     detail: str = ""
 
 
-Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans | CutClients
-Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed
+class Verify(Struct, frozen=True, tag="verify"):
+    """
+    Ask whether a login is one of a file's; answered with `Verified`.
+
+    Args:
+        number: Of the question.
+        users_file: Path of the file.
+        user, password: As the client sent them; UTF-8. Never logged.
+        client: Its IP address; `-` on a Unix socket.
+    """
+
+    number: int
+    users_file: str
+    user: bytes
+    password: bytes
+    client: str
+
+    def __repr__(self) -> str:
+        return f"Verify({self.number}, {self.users_file!r}, {self.user!r}, {self.client!r})"
+
+
+Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans | CutClients | Verified | NewUsers
+Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed | Verify
 
 DESCRIPTORS = 250
 """Most that one packet carries; Linux takes 253 (SCM_MAX_FD)."""

@@ -23,7 +23,7 @@ class Unraisable:
         report: Tells the supervisor, which bounds how much of it is logged.
     """
 
-    def __init__(self, report: Callable[[orders.Notice], None]) -> None:
+    def __init__(self, report: Callable[[orders.Notice], object]) -> None:
         self._report = report
 
     def __call__(self, args: Any) -> None:

@@ -43,6 +43,7 @@ from penstock.dataplane.resolver import Resolver
 from penstock.dataplane.splice import Pipes
 from penstock.dataplane.tls import Detour
 from penstock.dataplane.unraisable import Unraisable
+from penstock.dataplane.verifying import Logins
 from penstock.metrics.ledger import H_ACCEPTED, H_PAUSES, STATE, Ledger
 
 HOUSEKEEPING_NS = NS
@@ -98,6 +99,7 @@ class Worker:
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
         self.handlers = Handlers(self.reactor, self.report)
+        self.logins = Logins(self.reactor, self.report)
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle or FOREVER)
         self.pipes = Pipes(plan.splice)
         self.detour = Detour()
@@ -196,6 +198,10 @@ class Worker:
             Reloading(self, order, fds).start()
         elif isinstance(order, orders.CutClients):
             self._cut_clients(order)
+        elif isinstance(order, orders.Verified):
+            self.logins.hear(order)
+        elif isinstance(order, orders.NewUsers):
+            self.logins.forget()
         elif isinstance(order, orders.NewBans):
             if why := take_packet(self.bans, order.place, fds):
                 self.report(orders.Notice("error", "bans of networks stay as they were", why))
@@ -243,12 +249,13 @@ class Worker:
             kept.append(listener)
         self.listeners = kept
 
-    def report(self, report: orders.Report) -> None:
-        """Tell the supervisor; what it does not read in time is not worth waiting for."""
+    def report(self, report: orders.Report) -> bool:
+        """Tell the supervisor, and return whether it will read it: what it does not take is not worth waiting for."""
         try:
             self._control.send(orders.serialize(report), socket.MSG_DONTWAIT)
         except OSError:
-            pass
+            return False
+        return True
 
     # Drain -----------------------------------------------------------------------------------------------------------
 

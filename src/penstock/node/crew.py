@@ -53,6 +53,7 @@ class Crew:
         on_burial: Called with the seat of each one that has ended, before it has an heir.
         on_respawn: Called when a dead one has been replaced.
         on_failure: Called when one has taken a target out.
+        on_login: Called when one asks whether a login is right, with what sends it the answer.
         birth: How one begins; None for the usual way.
         generation: The highest that was given to a worker so far.
     """
@@ -68,6 +69,7 @@ class Crew:
         on_burial: Callable[[int], None] = lambda _: None,
         on_respawn: Callable[[], None] = lambda: None,
         on_failure: Callable[[orders.TargetFailed], None] = lambda _: None,
+        on_login: Callable[[orders.Verify, Callable[[orders.Order], bool]], None] = lambda *_: None,
         birth: Birth | None = None,
         generation: int = 0,
     ) -> None:
@@ -78,7 +80,7 @@ class Crew:
         self._clock = clock
         self._log = log
         self._on_burial, self._on_respawn = on_burial, on_respawn
-        self._on_failure = on_failure
+        self._on_failure, self._on_login = on_failure, on_login
         self._lives: dict[int, Life] = {}
         self._behind: set[tuple[int, int]] = set()
         self._generation = generation
@@ -116,6 +118,12 @@ class Crew:
         """Let every worker write its log to the file that has its name now."""
         for life in self.lives:
             life.send(orders.Reopen())
+
+    def forget_logins(self) -> None:
+        """Let every worker ask again whether logins are right."""
+        for life in self.lives:
+            if not life.ended.done() and not life.send(orders.NewUsers()):
+                self._log.warning("a worker did not hear that users have changed", worker=life.number)
 
     def hand_bans(self, place: int, bans: tuple[int, int, int]) -> None:
         """
@@ -277,7 +285,10 @@ class Crew:
         else:
             self._log.warning("worker died", **fields)
 
-    def _take_notice(self, life: Life, notice: orders.Notice | orders.TargetFailed) -> None:
+    def _take_notice(self, life: Life, notice: orders.Notice | orders.TargetFailed | orders.Verify) -> None:
+        if isinstance(notice, orders.Verify):
+            self._on_login(notice, life.send)
+            return
         if isinstance(notice, orders.TargetFailed):
             self._on_failure(notice)
             return

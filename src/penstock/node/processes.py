@@ -65,7 +65,7 @@ class Outfit(NamedTuple):
     bans: tuple[int, int, int] = NONE
 
 
-NoticeSink = Callable[["Life", orders.Notice | orders.TargetFailed], None]
+NoticeSink = Callable[["Life", orders.Notice | orders.TargetFailed | orders.Verify], None]
 
 
 class Life:

@@ -46,6 +46,7 @@ from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_doors, open_listeners
 from penstock.node.summaries import Summaries
 from penstock.node.upgrade import Estate, Upgrades, listening_sockets
+from penstock.node.users.logins import Logins
 from penstock.store.tables import Page
 
 SHORTEST_TICK_NS = NS // 10
@@ -105,6 +106,7 @@ class Supervisor(Answers):
         self._addresses: Addresses | None = None
         self._cut_ns: int | None = None
         self._progress = Progress(self._log)
+        self._logins: Logins
 
     # Being reloaded ---------------------------------------------------------------------------------------------------
 
@@ -127,6 +129,7 @@ class Supervisor(Answers):
         for each in self.plan.worker.listeners:
             if served.get(each.name) != str(each):
                 self._log.info("listening", listener=each.name, protocol=each.protocol, address=str(each))
+        await self._logins.replan(self.plan.worker)
         refused = await self._crew.reload(self._outfit(), supply.new)
         for gone in supply.gone:
             gone.close()
@@ -198,6 +201,7 @@ class Supervisor(Answers):
             self._sampler.tick()  # whoever scrapes first sees what was restored
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
+        await self._logins.start()
         await self._crew.start()
         await self._look_at_certificates()
         self._health.start()
@@ -265,6 +269,7 @@ class Supervisor(Answers):
         self._certificates = Certificates(self.plan, self._clock, self._log, self._health.board, deploy)
         self._desk = Desk(self.plan, self._clock, self._log)
         self._resources.callback(self._desk.close)
+        self._logins = Logins(self.plan.worker, self._clock, self._log)
         self._crew = Crew(
             self._outfit(),
             self.plan.workers,
@@ -275,7 +280,9 @@ class Supervisor(Answers):
             on_respawn=registry.respawned,
             on_failure=self._health.failed,
             generation=0 if will is None else will.generation,
+            on_login=self._logins.verify,
         )
+        self._logins.on_change = self._crew.forget_logins
         connect(self._desk, self._crew, self._sampler, self._limits, self._keeper)
         self._addresses = Addresses(
             listeners=endpoints(self.plan),
@@ -445,6 +452,7 @@ class Supervisor(Answers):
             if not self._retired:
                 await self._certificates.stop()
             await self._crew.stop()
+            await self._logins.stop()
         if self._elders is not None:
             await self._elders.hurry(self._clock.monotonic_ns())
             await self._elders.wait(STOP_SECONDS)

@@ -1,0 +1,1 @@
+"""Users of files: who they are, and whether a login is right."""
