@@ -25,7 +25,7 @@ def test_bash_reads_it(penstock):
 def test_commands_are_completed(penstock):
     """A shell that asks hears the commands that begin so."""
     asked = {"_PENSTOCK_COMPLETE": "bash_complete", "COMP_WORDS": "penstock con", "COMP_CWORD": "1"}
-    assert penstock(env=asked).stdout.split() == ["plain,connections", "plain,config"]
+    assert penstock(env=asked).stdout.split() == ["plain,connections", "plain,confirm", "plain,config"]
 
 
 def test_other_shells_are_wrong_usage(penstock):

@@ -24,7 +24,7 @@ def test_no_label_holds_an_address_of_a_client():
     """Labels come from closed lists and from the configuration; clients, users and URLs make no series unasked."""
     known = {
         "listener", "route", "target", "direction", "window", "reason", "ended_by", "phase", "state", "version",
-        "python", "dimension", "kind", "code", "result", "certificate", "source",
+        "python", "dimension", "kind", "code", "result", "certificate", "source", "origin",
     }  # fmt: skip
     assert {label for family in FAMILIES for label in family.labels} <= known
 

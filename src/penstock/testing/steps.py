@@ -1,5 +1,6 @@
 """Counts the work of a call in steps of Python, which are the same on every machine, where time is not."""
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -27,6 +28,8 @@ def steps(work: Callable[[], object]) -> int:
         nonlocal count
         count += event == "c_call"
 
+    collects = gc.isenabled()
+    gc.disable()  # whatever asked to be called at a collection is not the work
     before = sys.gettrace(), sys.getprofile()
     sys.settrace(line)
     sys.setprofile(call)
@@ -35,4 +38,6 @@ def steps(work: Callable[[], object]) -> int:
     finally:
         sys.setprofile(before[1])
         sys.settrace(before[0])
+        if collects:
+            gc.enable()
     return count
