@@ -4,6 +4,10 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("penstock", parent=settings(), deadline=None)  # no test depends on how fast a machine is
+settings.load_profile("penstock")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -168,7 +168,7 @@ def test_hostile_certificates(look, cert):
     assert said
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 240), change=st.binary(min_size=1, max_size=4))
 def test_hostile_keys(look, place, change):
     """Any bytes are the certificate's key or one mistake."""
