@@ -141,3 +141,15 @@ def test_mistakes_in_block_lists_are_mistakes(penstock, file, tmp_path):
     assert f"{tmp_path}/list.txt:2: 'nonsense': no address and no network" in result.stderr
     (tmp_path / "list.txt").write_text("192.0.2.0/24\n")
     assert penstock("check").exit_code == 0
+
+
+def test_a_users_file_is_shown(penstock, tmp_path):
+    """A listener that asks for logins of a file says so."""
+    (tmp_path / "users").touch()
+    listener = '[[listener]]\nlisten = ":1080"\nprotocol = "socks5"\nusers_file = "users"\n'
+    (tmp_path / "penstock.toml").write_text(listener + 'auth = "ann:pw"\n')
+    assert "1 + file" in penstock("check").stdout
+    (tmp_path / "penstock.toml").write_text(listener)
+    (row,) = json.loads(penstock("check", "--json").stdout)["listeners"]
+    assert (row["users"], row["users_file"]) == (0, str(tmp_path / "users"))
+    assert "users_file" in penstock("config", "show").stdout

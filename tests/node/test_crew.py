@@ -289,3 +289,37 @@ def test_a_worker_that_is_stuck_gets_bans_of_networks_later(stage):
             os.close(two)
 
     asyncio.run(go())
+
+
+def test_a_worker_that_is_stuck_hears_of_users_later(stage):
+    """Every worker is told that users have changed, one that takes no orders as soon as it does, and once."""
+
+    async def go():
+        async with stage(2) as it:
+            told = []
+            one, other = it.crew.lives
+            other.send = lambda order, fds=(): told.append(("other", order)) or True
+            one.send = lambda order, fds=(): False
+            it.crew.forget_logins()
+            it.crew.catch_up()
+            one.send = lambda order, fds=(): told.append(("one", order)) or True
+            it.crew.catch_up()
+            it.crew.catch_up()
+            assert told == [("other", orders.NewUsers()), ("one", orders.NewUsers())]
+
+    asyncio.run(go())
+
+
+def test_a_login_is_answered_to_who_asked(stage):
+    """What a worker asks goes to who knows, with the way back."""
+    asked = []
+
+    async def go():
+        async with stage(1) as it:
+            it.crew._on_login = lambda question, send: asked.append((question, send))
+            (life,) = it.crew.lives
+            question = orders.Verify(1, "/users", b"ann", b"pw", "192.0.2.1")
+            it.crew._take_notice(life, question)
+            assert asked == [(question, life.send)]
+
+    asyncio.run(go())

@@ -47,6 +47,7 @@ def _row(listener: "ListenerPlan") -> dict[str, Any]:
         "route": listener.route.name,
         "targets": target_words(listener.route),
         "users": len(listener.users),
+        "users_file": listener.users_file,
     }
 
 
@@ -79,7 +80,7 @@ def _show(plan: "NodePlan", rows: list[dict[str, Any]]) -> None:
     listing = table("Listener", "Protocol", "Address", "Route", "Targets", "Users", right=["Users"])
     for each in rows:
         words = [each["name"], each["protocol"], each["address"], each["route"], " ".join(each["targets"]) or "-"]
-        add_row(listing, *words, number(each["users"]) if each["users"] else "-")
+        add_row(listing, *words, _users(each))
     screen.print(listing)
     if routes := all_routes(plan):
         _show_routes(plan, routes)
@@ -89,6 +90,11 @@ def _show(plan: "NodePlan", rows: list[dict[str, Any]]) -> None:
             add_row(listing, each["cert"], each["listener"], " ".join(each["names"]), each["expires"])
         screen.print()
         screen.print(listing)
+
+
+def _users(row: dict[str, Any]) -> str:
+    words = [number(row["users"])] if row["users"] else []
+    return " + ".join([*words, *(["file"] if row["users_file"] else [])]) or "-"
 
 
 def _show_routes(plan: "NodePlan", routes: list[tuple["RoutePlan", list[str]]]) -> None:

@@ -142,7 +142,11 @@ def http_reverse(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
                 rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
             again = yield from _forward(request, rewriter)
         else:
-            words = _proved(request, proof) if proof else _unusual(request, route, facts, listener, secure, logins)
+            words = (
+                _proved(request, proof)
+                if proof
+                else _unusual(request, route, facts, listener, secure, logins, rewriters)
+            )
             again = yield from _changed(route, words)
         if not again:
             yield _COMPLETE
@@ -222,6 +226,7 @@ def _unusual(
     listener: ListenerPlan,
     secure: bool,
     logins: _Logins,
+    rewriters: dict[int, Rewriter],
 ) -> Generator[Command, Any, bool]:
     """Ask for a login, answer here, redirect, or refuse."""
     if route.tls == PASSTHROUGH and route.action != "block":  # another name's (RFC 9110 section 15.5.20)
@@ -234,7 +239,10 @@ def _unusual(
             return (yield from _refused(request, 401, "a login is needed", _AUTH, last=last))
         yield Describe(request.host or "-", user)
         if route.action == "forward" and route.targets:
-            return (yield from _forward(request, _rewriter(route, facts, listener, secure)))
+            rewriter = rewriters.get(route.id)
+            if rewriter is None:
+                rewriter = rewriters[route.id] = _rewriter(route, facts, listener, secure)
+            return (yield from _forward(request, rewriter))
     if route.action == "handler":
         return (yield from _handled(request, route, facts, listener, secure, user or ""))
     if route.action == "redirect":

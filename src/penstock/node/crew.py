@@ -83,6 +83,7 @@ class Crew:
         self._on_failure, self._on_login = on_failure, on_login
         self._lives: dict[int, Life] = {}
         self._behind: set[tuple[int, int]] = set()
+        self._remembering: set[int] = set()
         self._generation = generation
         self._keepers: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
@@ -121,9 +122,8 @@ class Crew:
 
     def forget_logins(self) -> None:
         """Let every worker ask again whether logins are right."""
-        for life in self.lives:
-            if not life.ended.done() and not life.send(orders.NewUsers()):
-                self._log.warning("a worker did not hear that users have changed", worker=life.number)
+        self._remembering |= set(self._lives)
+        self.catch_up()
 
     def hand_bans(self, place: int, bans: tuple[int, int, int]) -> None:
         """
@@ -138,11 +138,15 @@ class Crew:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Give tables of banned networks to workers that have not taken them yet: one that is stuck takes no orders."""
+        """Give workers what they have not taken yet, tables of bans and news of users: one that is stuck takes none."""
         for generation, place in sorted(self._behind):
             life, fd = self._lives.get(generation), self._outfit.bans[1 + place]
             if life is None or life.ended.done() or life.send(orders.NewBans(place), [fd] if fd >= 0 else []):
                 self._behind.discard((generation, place))
+        for generation in sorted(self._remembering):
+            life = self._lives.get(generation)
+            if life is None or life.ended.done() or life.send(orders.NewUsers()):
+                self._remembering.discard(generation)
 
     def cut(self, ranges: Sequence[tuple[int, int]]) -> None:
         """End the connections of clients whose addresses, as numbers, lie in these ranges."""
