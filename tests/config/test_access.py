@@ -45,6 +45,9 @@ def test_private_addresses_follow_the_listener():
     open_ = {**SOCKS, "name": "open", "listen": ":1082", "allow_private": True}
     found = {each.name: each.allow_private for each in served(listeners=[SOCKS, LOCAL, open_]).listeners}
     assert found == {"egress": False, "local": True, "open": True}
+    behind = LOCAL | {"accept_proxy": "required", "trusted_proxies": ["127.0.0.1"]}
+    (found,) = served(listeners=[behind]).listeners
+    assert not found.allow_private, "whoever sends PROXY headers brings others"
 
 
 @pytest.mark.parametrize(

@@ -146,3 +146,33 @@ def test_private_addresses_are_refused_where_asked(address):
     named = rule("allow", destinations=(DestinationPlan(host="example.com"),))
     assert refused([named], "example.com", address, private=False) is None
     assert refused([], "example.com", "203.0.113.1", private=False) is None
+
+
+@pytest.mark.parametrize("host", ["*", "0.0.0.0/0", "::/0"])
+def test_a_rule_that_allows_a_port_everywhere_names_no_destination(host):
+    """Web only for everybody is not a word for private addresses; a destination beside it is one for itself alone."""
+    wide = DestinationPlan(host=host, ports=((443, 443),))
+    assert refused([rule("allow", destinations=(wide,))], "10.0.0.1", "10.0.0.1", private=False) is not None
+    both = rule("allow", destinations=(wide, DestinationPlan(host="10.0.0.1")))
+    assert refused([both], "10.0.0.1", "10.0.0.1", private=False) is None
+    assert refused([both], "10.0.0.2", "10.0.0.2", private=False) is not None
+    apart = [rule("allow", priority=1, destinations=(wide,)), rule("allow", destinations=both.destinations[1:])]
+    assert refused(apart, "10.0.0.1", "10.0.0.1", private=False) is None
+    assert refused([apart[0], rule("block"), apart[1]], "10.0.0.1", "10.0.0.1", private=False) is not None
+
+
+@pytest.mark.parametrize(("address", "blocked"), [("0.0.0.0", "127.0.0.0/8"), ("::", "::1"), ("::", "::1/128")])
+def test_the_address_of_nobody_is_loopback(address, blocked):
+    """A connection to the wildcard reaches this machine: what blocks loopback blocks it too."""
+    rules = [rule("block", destinations=(DestinationPlan(host=blocked),))]
+    assert refused(rules, address, address).reason == Reason.DESTINATION
+    assert refused(rules, "example.com", address).reason == Reason.DESTINATION
+
+
+def test_rules_with_times_are_asked_again():
+    """Who came in before a rule began to hold is stopped at the next request: something is left to be decided."""
+    office = ((600, 1_000),)
+    assert Access([rule("block", times=office)], 1, 80, asks=False).late
+    assert Access([rule("block"), rule("allow", priority=1, times=office)], 1, 80, asks=False).late
+    assert not Access([rule("allow", times=office)], 1, 80, asks=False).late
+    assert not Access([rule("block")], 1, 80, asks=False).late

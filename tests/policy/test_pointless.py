@@ -40,6 +40,7 @@ def test_who_is_named_never_counts(rules, facts, minute):
         ([rule("low"), rule("top", "allow", priority=1)], "rule top, which has a higher priority,"),
         ([rule("day", times=((0, 1_000),)), rule("hour", times=((5, 9),))], "rule day,"),
         ([rule("only", "allow", clients=("10.0.0.0/8",))], "nothing is blocked"),
+        ([rule("web", "allow", destinations=(DestinationPlan(host="*", ports=((443, 443),)),))], "nothing is blocked"),
     ],
 )
 def test_rules_without_a_point(rules, why):
@@ -56,6 +57,11 @@ def test_rules_without_a_point(rules, why):
         [rule("a", listeners=(1,)), rule("b", listeners=(2,))],
         [rule("hour", times=((5, 9),)), rule("always", clients=("10.0.0.1",))],
         [rule("inner", "allow", destinations=(DestinationPlan(host="10.0.0.0/8"),))],
+        [
+            rule("low", priority=-1),
+            rule("all", "allow", destinations=(DestinationPlan(host="*"),)),
+            rule("inner", "allow", destinations=(DestinationPlan(host="10.0.0.0/8"),)),
+        ],
     ],
 )
 def test_rules_with_a_point(rules):

@@ -333,7 +333,9 @@ def _certificate(certificate: Certificate, key: Key, attached: Attached) -> Cert
 
 def _allow_private(listener: Listener) -> bool:
     """Return whether clients may go to private addresses: if it was said, and else if only this machine has them."""
-    return is_loopback(listener.listen.host) if listener.allow_private is None else listener.allow_private
+    if listener.allow_private is not None:
+        return listener.allow_private
+    return is_loopback(listener.listen.host) and listener.accept_proxy == "off"  # who sends headers brings others
 
 
 def limit_plan(

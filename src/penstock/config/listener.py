@@ -101,5 +101,6 @@ class Listener(Table):
     )
     allow_private: bool | None = Field(
         default=None,
-        description="Whether clients of a forward proxy may go to private addresses; only if it listens on loopback.",
+        description="Whether clients of a forward proxy may go to private addresses; only where this machine alone "
+        "reaches it: on loopback, without PROXY headers.",
     )

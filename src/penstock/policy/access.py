@@ -12,11 +12,18 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from penstock.base.outcomes import Reason
-from penstock.config.plan import AccessRulePlan
+from penstock.config.plan import AccessRulePlan, DestinationPlan
 from penstock.policy.facts import RouteFacts
+from penstock.policy.hosts import ANY
 from penstock.policy.keys import Destinations, Ports, Values, bits
 from penstock.policy.private import is_private
 from penstock.policy.ranges import RangeIndex, network_ranges
+
+EVERYWHERE = (ANY, "0.0.0.0/0", "::/0")
+"""Destinations that name none."""
+
+REACHES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where a connection to the address of nobody comes out (connect(2) of Linux)."""
 
 
 class Refusal(NamedTuple):
@@ -45,11 +52,12 @@ class Access:
 
     Attributes:
         early: Whether something can be decided before anything is read.
-        late: Whether something is left to be decided when user and destination are known.
+        late: Whether something is left to be decided when user and destination are known, or with each request, where
+            rules hold at some times only.
     """
 
-    __slots__ = ("_clients", "_destinations", "_late", "_ports", "_private", "_rules", "_times", "_users",
-                 "early", "late")  # fmt: skip
+    __slots__ = ("_blocking", "_clients", "_destinations", "_late", "_names", "_naming", "_ports", "_private", "_rules",
+                 "_times", "_users", "early", "late")  # fmt: skip
 
     def __init__(
         self, rules: Sequence[AccessRulePlan], listener: int, port: int, *, asks: bool, private: bool = True
@@ -65,8 +73,9 @@ class Access:
             if rule.users or rule.destinations or (rule.ports and asks)
         )
         self._compile()
-        self.late = bool(self._late) or not self._private
         self.early = any(rule.action == "block" for rule in self._rules)
+        timed = self.early and any(rule.times for rule in self._rules)
+        self.late = bool(self._late) or timed or not self._private
 
     def _compile(self) -> None:
         rules = self._rules
@@ -76,6 +85,9 @@ class Access:
         self._users = Values([rule.users for rule in rules], attrgetter("user"))
         self._ports = Ports([rule.ports for rule in rules])
         self._destinations = Destinations([rule.destinations for rule in rules])
+        named = [names(rule) for rule in rules]
+        self._names, self._naming = Destinations(named), _mask([bool(some) for some in named])
+        self._blocking = _mask([rule.action == "block" for rule in rules])
 
     def entering(self, client: int, minute: int) -> AccessRulePlan | None:
         """
@@ -102,10 +114,14 @@ class Access:
             minute: Of the week.
             address: What the destination's name has turned out to be; empty while nobody knows.
         """
+        mask = self._mask(facts, client, minute, address)
+        return self._rules[(mask & -mask).bit_length() - 1] if mask else None
+
+    def _mask(self, facts: RouteFacts, client: int, minute: int, address: str) -> int:
         mask = self._clients.find(client) & self._times.find(minute)
         if mask & self._late:
-            mask &= self._users.find(facts) & self._ports.find(facts) & self._going(facts, address)
-        return self._rules[(mask & -mask).bit_length() - 1] if mask else None
+            mask &= self._users.find(facts) & self._ports.find(facts) & _going(self._destinations, facts, address)
+        return mask
 
     def matching(self, facts: RouteFacts, client: int, minute: int) -> list[AccessRulePlan]:
         """Return every rule that matches, the one that counts first. Arguments as for `decide`."""
@@ -113,27 +129,39 @@ class Access:
         mask &= self._users.find(facts) & self._ports.find(facts) & self._destinations.find(facts)
         return [self._rules[place] for place in bits(mask)]
 
-    def _going(self, facts: RouteFacts, address: str) -> int:
-        mask = self._destinations.find(facts)
-        if address and address != facts.destination:
-            there = RouteFacts(listener=facts.listener, destination=address, destination_port=facts.destination_port)
-            mask |= self._destinations.find(there)
-        return mask
-
     def refusal(self, facts: RouteFacts, client: int, minute: int, address: str = "") -> Refusal | None:
         """
         Return why a client may not go on; None if it may. Arguments as for `decide`.
 
         A private address is refused unless the listener permits them, or a rule allows this destination and says so:
-        one that allows all that some clients do has not thought of it.
+        one that allows all that some clients do, or a port everywhere, has not thought of it.
         """
-        rule = self.decide(facts, client, minute, address)
-        if rule is not None and rule.action == "block":
+        mask = self._mask(facts, client, minute, address)
+        lowest, blocking = mask & -mask, mask & self._blocking
+        if lowest & blocking:
+            rule = self._rules[lowest.bit_length() - 1]
             reason = Reason.DESTINATION if rule.destinations or rule.ports else Reason.ACCESS
             return Refusal(reason, f"access rule {rule.name} blocks it")
-        if address and not self._private and (rule is None or not rule.destinations) and is_private(address):
-            return Refusal(Reason.DESTINATION, f"{address} is a private address")
+        if address and not self._private and is_private(address):
+            before = (blocking & -blocking) - 1  # all, where none blocks
+            if not mask & before & self._naming & _going(self._names, facts, address):
+                return Refusal(Reason.DESTINATION, f"{address} is a private address")
         return None
+
+
+def names(rule: AccessRulePlan) -> list[DestinationPlan]:
+    """Return the destinations that a rule names; none for one that is about everywhere."""
+    return [each for each in rule.destinations if each.host not in EVERYWHERE]
+
+
+def _going(destinations: Destinations, facts: RouteFacts, address: str) -> int:
+    """Return the rules that hold for a destination, or for the address that it turned out to have, as bits."""
+    mask = destinations.find(facts)
+    address = REACHES.get(address, address)
+    if address and address != facts.destination:
+        there = RouteFacts(listener=facts.listener, destination=address, destination_port=facts.destination_port)
+        mask |= destinations.find(there)
+    return mask
 
 
 def _within(ranges: Sequence[tuple[int, int]], port: int) -> bool:

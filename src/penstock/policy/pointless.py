@@ -8,7 +8,7 @@ take everything from together is not found.
 from collections.abc import Sequence
 
 from penstock.config.plan import AccessRulePlan, MatchPlan
-from penstock.policy.access import Access
+from penstock.policy.access import Access, names
 from penstock.policy.ranges import address_number, contains
 from penstock.policy.unreachable import covers, example
 
@@ -35,11 +35,13 @@ def pointless(rules: Sequence[AccessRulePlan]) -> list[tuple[AccessRulePlan, str
             if each.name == rule.name:
                 break
             rival = by_name[each.name]
+            if rule.action == rival.action == "allow" and names(rule):
+                continue  # it still says that its destinations may be private
             if _covers(rival, rule):
                 found.append((rule, f"rule {rival.name}, which {_why(rival, rule)}, decides all that it matches"))
                 break
     if not any(rule.action == "block" for rule in rules):
-        found += [(rule, "nothing is blocked, so there is nothing to allow") for rule in rules if not rule.destinations]
+        found += [(rule, "nothing is blocked, so there is nothing to allow") for rule in rules if not names(rule)]
     return found
 
 
