@@ -12,7 +12,17 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from penstock.config.plan import CertificatePlan, MatchPlan, RoutePlan, TargetPlan, TargetTlsPlan, TlsPlan, WorkerPlan
+from penstock.base.outcomes import Reason
+from penstock.config.plan import (
+    AccessRulePlan,
+    CertificatePlan,
+    MatchPlan,
+    RoutePlan,
+    TargetPlan,
+    TargetTlsPlan,
+    TlsPlan,
+    WorkerPlan,
+)
 from penstock.dataplane.orders import Reload, Reloaded, serialize
 from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import Wire, ok, origin, request
@@ -116,6 +126,39 @@ def test_a_forward_proxy_takes_new_users_and_routes():
         blocked = RoutePlan(id=2, name="no", match=MatchPlan(domains=("127.0.0.1",)), action="block")
         assert not told(plane, replace(plan, routes=(blocked,)), 2).error
         assert ask(wire, target.url("/").encode())[0] == 403
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_who_may_not_come_any_more_is_refused_at_the_next_request(reverse):
+    """A rule that only asks for clients holds for those who came in before it, as soon as they ask for something."""
+    with (
+        named(b"here") as target,
+        bench(listener("main", "http", target.port, reverse=reverse)) as plane,
+        Wire(plane.connect()) as wire,
+    ):
+        path = b"/" if reverse else target.url("/").encode()
+        assert ask(wire, path) == (200, b"here")
+        rules = (AccessRulePlan(name="no", action="block", clients=("127.0.0.0/8",)),)
+        assert not told(plane, replace(plane.worker.plan, rules=rules), 1).error
+        assert ask(wire, path)[0] == 403
+
+
+def test_who_shakes_hands_during_a_reload_is_held_to_the_new_rules(tmp_path):
+    """Rules that came while a client had not said a word hold for it from its first one."""
+    authority = Authority(tmp_path)
+    tls = TlsPlan(certificates=(authority.issue("a.example"),))
+    with (
+        serving(saying(b"let in")) as target,
+        bench(listener("main", "tls", target.port, tls=tls)) as plane,
+        plane.connect() as client,
+    ):
+        wait_for(plane.connections, "the connection")
+        rules = (AccessRulePlan(name="no", action="block"),)
+        assert not told(plane, replace(plane.worker.plan, rules=rules), 1).error
+        with authority.client_context().wrap_socket(client, server_hostname="a.example") as inside:
+            assert read_all(inside) == b""
+        (row,) = plane.ended()
+        assert row.outcome.reason == Reason.ACCESS
 
 
 def test_a_listener_of_another_kind_changes_nothing_for_who_is_there():

@@ -58,8 +58,7 @@ class Approach:
         """Begin; the owner may be told before this returns."""
         parent = self._route.plan.parent
         host, port = (self._host, self._port) if parent is None else (parent.host, parent.port)
-        permit = self.connection.guard(host, port) if parent is None else None
-        self._dial = dial = Dial(self.connection.worker, self, host, port, permit)
+        self._dial = dial = Dial(self.connection.worker, self, host, port, self.connection.guard(host, port))
         dial.start()
 
     # What the dial says ----------------------------------------------------------------------------------------------

@@ -354,9 +354,11 @@ class Connection(Deadlines):
         return Approach(self, owner, host, port)
 
     def guard(self, host: str, port: int) -> Permit | None:
-        """Return what says to which addresses of a place it may go; None for all: our own targets are right."""
+        """Return what says to which addresses of a place it may go; None for all: targets and parents are right."""
         permit = self.permit
-        return permit if permit is not None and permit.asks_for(host, port) else None
+        if permit is None or self.aimed is not None or self.route.plan.parent is not None:
+            return None
+        return permit if permit.asks_for(host, port) else None
 
     def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
         """Take a connected socket as the target's end."""

@@ -25,6 +25,7 @@ from penstock.dataplane.shares import Places
 from penstock.dataplane.telling import describe
 from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import SCOPE, pack_scope, take
+from penstock.policy.access import Access
 from penstock.policy.ranges import address_number
 from penstock.protocols.proxy_header.header import ProxyHeader
 
@@ -69,6 +70,7 @@ class Listener:
         self._rules, self._trusted = equipment.rules, equipment.trusted
         self._challenges = self.worker.challenges if plan.challenge else None
         self._access = equipment.access if equipment.access.late else None
+        self._renewed = equipment.access if equipment.access.early else self._access
         self.contexts = (
             equipment.contexts or self.contexts
         )  # without any, those that have begun still need the old ones
@@ -85,7 +87,7 @@ class Listener:
         spoken = plan.inside if self._told else plan.protocol
         self._plain = spoken == "tcp" and self._rules is None and plan.route.action == "forward"
         self._socket = TlsSocket if self._shakes and self._trusted is None else RawSocket
-        self._ordinary = self._plain and not self._shakes and self._trusted is None
+        self._ordinary = self._plain and not self._shakes and self._trusted is None and self._access is None
 
     def renew(self, connection: Connection) -> NewPlan | None:
         """
@@ -97,12 +99,12 @@ class Listener:
         if self._kinds.get(connection.route.routes) != self._kind:
             return None
         self._take_own_route(connection)
-        self._give_permit(connection, connection.host)
+        self._give_permit(connection, connection.host, self._renewed)
         return NewPlan(self._rules, self.plan)
 
-    def _give_permit(self, connection: Connection, host: str) -> None:
-        """Let access rules judge where a connection goes, if any still can."""
-        access, plan = self._access, self.plan
+    def _give_permit(self, connection: Connection, host: str, access: Access | None) -> None:
+        """Let access rules judge where a connection goes, if any still can: the door was not asked by new ones."""
+        plan = self.plan
         number = address_number(host)
         connection.permit = None if access is None else Permit(self.worker, access, plan.id, plan.port, number)
 
@@ -116,6 +118,7 @@ class Listener:
         if connection.route.routes is not self.route.routes:  # the plan has changed while it waited: take all of it
             facts = facts._replace(rules=self._rules)
             self._take_own_route(connection)
+            self._give_permit(connection, connection.host, self._renewed)
         if self._plain:
             connection.go()
         else:
@@ -269,7 +272,7 @@ class Listener:
     def _admit(self, connection: Connection, facts: Facts, *, behind_header: bool = False) -> None:
         """Shake hands, or begin what the listener is for."""
         if self._access is not None:
-            self._give_permit(connection, facts.client_host)
+            self._give_permit(connection, facts.client_host, self._access)
         if self._shakes:
             self._shake_hands(connection, facts, now=behind_header)
         else:
