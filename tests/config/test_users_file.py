@@ -71,6 +71,15 @@ def test_a_file_of_too_many_users(monkeypatch):
         put(f"a:{HASH}\nb:{HASH}\n".encode(), "c", HASH)
 
 
+def test_a_file_of_too_many_lines(monkeypatch):
+    """What is beyond the limit is not read, and that is said; a line end behind the last line is no line."""
+    monkeypatch.setattr(users_file, "LINES", 3)
+    assert list(parse(f"\n#\nann:{HASH}\n".encode()).hashes) == ["ann"]
+    users = parse(f"\n\nann:{HASH}\nbob:{HASH}\ncarl:{HASH}\n".encode())
+    assert (list(users.hashes), users.wrong) == (["ann"], ((4, "more than 3 lines; the rest is not read"),))
+    assert parse(f"\n\nann:{HASH}\n".encode()).wrong == ()
+
+
 def test_mistakes_are_bounded():
     """A file of nothing but mistakes is told in so many lines as a configuration is."""
     assert len(parse(b"x\n" * 1_000).wrong) == MISTAKES

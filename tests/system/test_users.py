@@ -152,6 +152,7 @@ def test_a_file_that_breaks(users):
         users.unlink()
         wait_for(lambda: node.logged("users file not read, its users are refused"))
         assert not socks(node, "bob", "pw-bob", "127.0.0.4")
+        wait_for(lambda: b"penstock_users_file_errors_total 1\n" in node.fetch("/metrics"))
         with client(node, "web") as wire:
             assert ask(wire, site, "inline", "pw-inline") == 200
         write(users, line("bob"))

@@ -14,6 +14,9 @@ from penstock.config.mistakes import MISTAKES, Wrong
 USERS = 100_000
 """Most users of one file: a town's library cards. They are read in half a second and take 20 MB."""
 
+LINES = 1_000_000
+"""Most lines of one file: users, and comments and empty lines between them."""
+
 FILE_BYTES = 33_554_432
 """Longest file: 100,000 names of 200 bytes with their hashes; unit bytes."""
 
@@ -60,8 +63,10 @@ def parse(content: bytes) -> Users:
     hashes: dict[str, str] = {}
     wrong: list[tuple[int, str]] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(content.split(b"\n"), 1):
+    for number, line in enumerate(content.split(b"\n", LINES), 1):
         try:
+            if number > LINES and line:
+                raise Wrong(f"more than {LINES:,} lines; the rest is not read")
             found = _line(line)
             if found is None:
                 continue

@@ -209,6 +209,7 @@ class Registry:
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
         logins, failed_logins: Right and wrong ones.
+        users_file_errors: How often a users file could not be read; set by who reads them.
         pauses: How often a worker paused accepting.
         respawns: How often a dead worker was replaced.
         since_ns: When all of this was zero, on the wall clock; unit ns since the epoch, 0 for nobody knows.
@@ -235,7 +236,7 @@ class Registry:
         self.records.wanted = self.collection.records
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
-        self.pauses = self.respawns = self.since_ns = self.logins = self.failed_logins = 0
+        self.pauses = self.respawns = self.since_ns = self.logins = self.failed_logins = self.users_file_errors = 0
         self._ticked_ns = now_ns
 
     def add(self, growth: Growth, generation: int = 0) -> None:

@@ -167,10 +167,17 @@ def _condition(now: Condition) -> dict[str, Any]:
 
 
 class AuthView(Struct, frozen=True):
-    """Logins since the start, right and wrong; what is no attempt and what is one is said in docs/words.md."""
+    """
+    Logins since the start, right and wrong; what is no attempt and what is one is said in docs/words.md.
+
+    Args:
+        success, failure: So many.
+        users_file_errors: How often a users file could not be read since this process began.
+    """
 
     success: int
     failure: int
+    users_file_errors: int = 0
 
 
 class OutcomeCount(Struct, frozen=True):
@@ -336,7 +343,7 @@ def picture(
         pairs=tuple(_pairs(registry, counts)),
         targets=_targets(registry),
         outcomes=tuple([OutcomeCount(*names, registry.outcomes[pair]) for pair, names in _ENDS]),
-        auth=AuthView(registry.logins, registry.failed_logins),
+        auth=AuthView(registry.logins, registry.failed_logins, registry.users_file_errors),
         refused={str(reason): registry.refused[reason] for reason in Reason},
         taken_at=rfc3339(wall_ns),
         live=live,

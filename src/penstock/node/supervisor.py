@@ -282,13 +282,17 @@ class Supervisor(Answers):
             generation=0 if will is None else will.generation,
             on_login=self._logins.verify,
         )
-        self._logins.on_change = self._crew.forget_logins
+        self._logins.on_change = self._users_changed
         connect(self._desk, self._crew, self._sampler, self._limits, self._keeper)
         self._addresses = Addresses(
             listeners=endpoints(self.plan),
             admin=Endpoint(*door) if door else None,
             socket_path=self.plan.socket_path,
         )
+
+    def _users_changed(self) -> None:
+        self._sampler.registry.users_file_errors = self._logins.failures
+        self._crew.forget_logins()
 
     def _outfit(self) -> Outfit:
         limits, bans = self._limits.fd, self._desk.fds

@@ -37,6 +37,11 @@ class Logins:
         self._turn = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
 
+    @property
+    def failures(self) -> int:
+        """Return how often a file could not be read."""
+        return self._files.failures
+
     async def start(self) -> None:
         """Read the files, and look at them from now on."""
         await self.look()
