@@ -50,7 +50,7 @@ class Stage:
 
     def timers(self):
         """Return how many timers the wheel holds."""
-        return sum(len(bucket) for bucket in self.reactor._slots.values())
+        return sum(len(bucket) for bucket in self.reactor._slots.values()) + len(self.reactor.expected)
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_accept_that_fails_for_the_client_is_no_reason_to_pause(error):
 
     paused = []
     door = Listener.__new__(Listener)
-    door.worker = SimpleNamespace(full=lambda: False, pause=paused.append)
+    door.worker = SimpleNamespace(room=lambda: 1, paused=False, pause=paused.append)
     door.sock, door._batch = Sock(), 1
     door.ready(0, 1)
     assert calls == [1]

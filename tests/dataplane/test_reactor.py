@@ -86,6 +86,31 @@ def test_timers_are_never_early_and_at_most_a_slot_late(deadlines, step):
     reactor.close()
 
 
+@given(steps=st.lists(st.tuples(st.integers(0, NS // 2), st.booleans()), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_expected_timers_are_woken_unless_taken_back(steps):
+    """Who is expected is woken once, never early and at most a slot late; who is taken out is not, nor kept."""
+    clock = ManualClock()
+    reactor = Reactor(lambda *_: None, clock.monotonic_ns)
+    kept = []
+    for pause, taken_back in steps:
+        clock.advance(pause / NS)
+        reactor.turn(0)
+        timer, deadline = Recorder(), reactor.now + NS
+        reactor.expect(deadline, timer)
+        kept.append((deadline, timer, taken_back))
+        if taken_back:
+            del reactor.expected[timer]
+    for _ in range(40):
+        clock.advance(0.05)
+        reactor.turn(0)
+    for deadline, timer, taken_back in kept:
+        assert len(timer.heard) == (not taken_back)
+        assert all(deadline <= woken <= deadline + SLOT_NS + NS // 2 for woken in timer.heard)
+    assert not reactor.expected
+    reactor.close()
+
+
 def test_timer_that_comes_again_at_once_does_not_stop_the_loop(reactor, clock):
     """A timer that asks for the present again and again is woken once a turn at most."""
     timer = Recorder(lambda now, _: reactor.at(now, timer))

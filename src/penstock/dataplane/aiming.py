@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from penstock.base.bounds import DIAL_TARGETS
 from penstock.connection.commands import DialError
-from penstock.metrics.ledger import SCOPE, aim
+from penstock.metrics.ledger import NO_TARGET, SCOPE, TARGET_SHIFT
 from penstock.policy.balance import Standing
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ NOBODY = "every target of the route was taken out of service"
 def aim_at(connection: "Connection", standing: Standing) -> None:
     """Send a connection to a target from now on."""
     words, scope = connection.worker.words, connection.row + SCOPE
-    words[scope] = aim(words[scope], standing.plan.id)
+    words[scope] = words[scope] & NO_TARGET | standing.plan.id << TARGET_SHIFT
     standing.open += 1
     connection.aimed = standing
 

@@ -42,7 +42,7 @@ from penstock.dataplane.approach import Approach
 from penstock.dataplane.bind import Binding, await_bound, bind
 from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.dialer import Dial as OneDial
-from penstock.dataplane.dialer import Owner
+from penstock.dataplane.dialer import Owner, literal_family
 from penstock.dataplane.dialing import dial_failed, dial_one, dial_target, dialed
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
@@ -58,6 +58,7 @@ from penstock.dataplane.requests import cut_off
 from penstock.dataplane.route import Route
 from penstock.dataplane.shaping import ShapedSocket
 from penstock.dataplane.shares import Places
+from penstock.dataplane.straight import Straight
 from penstock.dataplane.telling import AT_ONCE
 from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.tls_ends import ToTls
@@ -152,7 +153,7 @@ class Connection(Deadlines):
         self.shaped: ShapedSocket | None = None
         self.places: Places | None = None
         self._farewell: Farewell | None = None
-        self.dial: OneDial | Approach | None = None
+        self.dial: OneDial | Straight | Approach | None = None
         self.dial_began = self._target_pending = self.asked = self.lease = 0
         self.aimed: Standing | None = None
         self.tried: tuple[Standing, ...] = ()
@@ -347,10 +348,14 @@ class Connection(Deadlines):
 
     # Dialing ---------------------------------------------------------------------------------------------------------
 
-    def way_to(self, owner: Owner, host: str, port: int) -> OneDial | Approach:
+    def way_to(self, owner: Owner, host: str, port: int) -> OneDial | Straight | Approach:
         """Return what leads to a target of the route, or to where the client wants to go; not begun yet."""
         if self.route.direct:
-            return OneDial(self.worker, owner, host, port, self.guard(host, port))
+            permit = None if self.permit is None else self.guard(host, port)
+            family = literal_family(host)
+            if family:
+                return Straight(self.worker, owner, family, host, port, permit)
+            return OneDial(self.worker, owner, host, port, permit)
         return Approach(self, owner, host, port)
 
     def guard(self, host: str, port: int) -> Permit | None:
@@ -380,14 +385,18 @@ class Connection(Deadlines):
         assert target is not None  # noqa: S101 - a conversation dials before it relays
         if self.conversation is not None:
             self._let_go_of_conversation()
-        self.phase = self.worker.words[self.row + PHASE] = Phase.RELAY
-        self.seen = self.worker.reactor.now
-        self.arm_idle(self.route.idle or self.worker.idle)
+        worker, inbox = self.worker, self.inbox
+        self.phase = worker.words[self.row + PHASE] = Phase.RELAY
+        self.seen = now = worker.reactor.now
+        self.idle = idle = self.route.idle or worker.idle
+        if now + idle < self.visit:
+            self.arm_idle(idle)
         client.other, target.other = target, client
-        self.worker.reactor.table[client.fd] = client
-        self.inbox.decided()
-        early, pending = self.inbox.data, self.inbox.pending
-        self.inbox.data, self.inbox.pending, self.exchange = b"", 0, None
+        worker.reactor.table[client.fd] = client
+        if inbox.leaves:
+            inbox.decided()
+        early, pending = inbox.data, inbox.pending
+        inbox.data, inbox.pending, self.exchange = b"", 0, None
         if self.extra is not None:
             self.extra.close()
             self.extra = None
@@ -454,7 +463,8 @@ class Connection(Deadlines):
         return uploading or bool(self.inbox.data or self.inbox.pending)
 
     def _drop_target(self) -> None:
-        leave(self)
+        if self.aimed is not None:
+            leave(self)
         if self.dial is not None:
             self.dial.cancel()
             self.dial = None
@@ -498,21 +508,18 @@ class Connection(Deadlines):
             worker.ledger.describe(row, described.destination, described.user, self.detail)
         if self.secure is not None:
             self.secure.part(orderly=outcome == COMPLETED)
-        if not self.route.direct:  # what leads to a target may speak TLS: it counts its last bytes while there is a row
-            if self.target is not None and isinstance(self.target.sock, TlsSocket):
-                self.target.sock.part(orderly=outcome == COMPLETED)
-            if self.dial is not None:
-                self.dial.cancel()
-            if self.exchange is not None:
-                self.exchange.abandon()
-        worker.ledger.end(row, worker.reactor.now, outcome)
+        if not self.route.direct:
+            self._part_from_target(outcome)
+        reactor = worker.reactor
+        worker.ledger.end(row, reactor.now, outcome)
         worker.entrance.leave(self.lease)
         if self.places is not None:
             self.places.give_back(worker.entrance.table)
             self.places = None
         self.row = 0
         self._farewell = None
-        worker.reactor.bury(client.fd, client.sock)
+        reactor.expected.pop(self, None)
+        reactor.bury(client.fd, client.sock)
         if client.pipe is not None:
             self._give_pipes_back(client)
         client.other = client.on_flushed = None
@@ -520,7 +527,17 @@ class Connection(Deadlines):
         self._drop_target()
         if self.conversation is not None:
             self._let_go_of_conversation()
-        worker.ended()
+        if worker.attentive:
+            worker.look()
+
+    def _part_from_target(self, outcome: int) -> None:
+        """What leads to a target may speak TLS: it counts its last bytes while there is a row."""
+        if self.target is not None and isinstance(self.target.sock, TlsSocket):
+            self.target.sock.part(orderly=outcome == COMPLETED)
+        if self.dial is not None:
+            self.dial.cancel()
+        if self.exchange is not None:
+            self.exchange.abandon()
 
     def abort(self, who: EndedBy) -> None:
         """End now, by the order of an operator or by our own fault."""

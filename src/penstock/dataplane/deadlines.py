@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from penstock.dataplane.reactor import Reactor
 
 FIRST_VISIT_NS = NS
-"""A new connection is first looked at after a second: most are gone by then, and the wheel holds no corpses."""
+"""A new connection is first looked at after a second. Most are gone by then, and are expected no more: no corpse waits
+on the wheel, and their memory serves the next ones while it is still in the cache."""
 
 VISIT_NS = 60 * NS
 """Later looks are at most this far apart, so that no closed connection is kept in memory by its idle timeout."""
@@ -39,9 +40,12 @@ class Deadlines:
     def __init__(self, reactor: "Reactor", deadline: int) -> None:
         self._reactor, self.seen = reactor, reactor.now
         self.deadline, self.idle = deadline, 0
-        visit = reactor.now + FIRST_VISIT_NS
-        self.visit = deadline if deadline < visit else visit
-        reactor.at(self.visit, self)
+        self.visit = visit = reactor.now + FIRST_VISIT_NS
+        if deadline < visit:
+            self.visit = deadline
+            reactor.at(deadline, self)
+        else:
+            reactor.expect(visit, self)
 
     def arm(self, deadline: int) -> None:
         """Expire at `deadline`; unit ns."""

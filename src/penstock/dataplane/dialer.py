@@ -168,7 +168,7 @@ class Dial:
         return True
 
     def _note_code(self, address: str, code: int) -> None:
-        self._note(ERRORS.get(code, DialError.FAILED), f"{address}:{self._port}: {os.strerror(code)}")
+        self._note(*said(address, self._port, code))
 
     def _note(self, error: DialError, detail: str) -> None:
         """Keep what says most about why no address could be reached."""
@@ -215,6 +215,11 @@ class Dial:
     def _tell_failure(self, error: DialError, detail: str) -> None:
         self._next = -1
         self._owner.dial_failed(error, detail)
+
+
+def said(address: str, port: int, code: int) -> tuple[DialError, str]:
+    """Return what it means that the system has answered so for an address: `code` is an errno."""
+    return ERRORS.get(code, DialError.FAILED), f"{address}:{port}: {os.strerror(code)}"
 
 
 @lru_cache(RESOLVER_ENTRIES)

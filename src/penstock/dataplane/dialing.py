@@ -8,10 +8,9 @@ from penstock.connection.commands import REACHED, Dial, DialAny, Dialed, DialErr
 from penstock.connection.endings import ending
 from penstock.dataplane.aiming import NOBODY, after_failure, aim_at
 from penstock.dataplane.permit import ERRORS, Permit
-from penstock.dataplane.requests import conclude
+from penstock.dataplane.requests import answered
 from penstock.dataplane.shares import refuse
 from penstock.metrics.ledger import DIALED, PHASE
-from penstock.policy.balance import Standing
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -29,7 +28,8 @@ def dial_target(connection: "Connection", command: DialAny | None = None) -> Non
         connection.phase = Phase.DIAL
         _unreached(connection, DialError.NO_TARGET, NOBODY)
     else:
-        _dial_aimed(connection, standing)
+        aim_at(connection, standing)
+        _begin(connection, standing.plan.host, standing.plan.port)
 
 
 def dial_one(connection: "Connection", command: Dial) -> None:
@@ -59,16 +59,14 @@ def _limited(connection: "Connection") -> bool:
     return failed is not None
 
 
-def _dial_aimed(connection: "Connection", standing: Standing) -> None:
-    aim_at(connection, standing)
-    _begin(connection, standing.plan.host, standing.plan.port)
-
-
 def _begin(connection: "Connection", host: str, port: int) -> None:
     worker = connection.worker
+    reactor = worker.reactor
     connection.phase = worker.words[connection.row + PHASE] = Phase.DIAL
-    connection.dial_began = worker.reactor.clock()
-    connection.arm(worker.reactor.now + (connection.route.connect or worker.connect))
+    connection.dial_began = reactor.clock()
+    connection.deadline, connection.idle = reactor.now + (connection.route.connect or worker.connect), 0
+    if connection.deadline < connection.visit:
+        connection.arm(connection.deadline)
     connection.dial = dial = connection.way_to(connection, host, port)
     dial.start()
 
@@ -82,7 +80,8 @@ def dialed(connection: "Connection", sock: RawSocket, fd: int, mask: int, addres
         connection.aimed.failures = 0
     connection.adopt(sock, fd, mask)
     if connection.conversation is None:
-        conclude(connection, REACHED)
+        connection.asked = 0  # as REACHED says: nobody knows when it asked
+        answered(connection, REACHED.status)
         connection.relay()
     else:
         local = sock.getsockname()
@@ -96,7 +95,8 @@ def dial_failed(connection: "Connection", error: DialError, detail: str) -> None
     if other is None:
         _unreached(connection, error, detail)
     else:
-        _dial_aimed(connection, other)
+        aim_at(connection, other)
+        _begin(connection, other.plan.host, other.plan.port)
 
 
 def _unreached(connection: "Connection", error: DialError, detail: str) -> None:

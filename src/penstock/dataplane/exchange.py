@@ -32,6 +32,7 @@ from penstock.dataplane.reactor import ERROR, HANGUP, IN, OUT, READABLE, URGENT
 from penstock.dataplane.relay import RESUMED
 from penstock.dataplane.requests import answered
 from penstock.dataplane.shares import refuse
+from penstock.dataplane.straight import Straight
 from penstock.metrics.ledger import DIALED
 from penstock.policy.balance import Standing
 from penstock.protocols.http1.framing import UNTIL_CLOSE_BYTES
@@ -72,7 +73,7 @@ class HttpExchange:
         self._command: Exchange | None = None
         self._reader: ResponseReader | None = None
         self._link: Link | None = None
-        self._dial: Dial | Approach | None = None
+        self._dial: Dial | Straight | Approach | None = None
         self._aimed: Standing | None = None
         self._pending = self._began = 0
         self._destination: Destination = "", 0, 0

@@ -4,6 +4,7 @@ import errno
 from _socket import SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,8 @@ from penstock.connection.registry import CONVERSATIONS
 from penstock.connection.tls import NAMELESS, inside
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.contexts import Contexts
+from penstock.dataplane.dialing import dial_target
+from penstock.dataplane.entrance import NO_ADDRESS
 from penstock.dataplane.equipment import Equipment
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.permit import Permit
@@ -35,7 +38,17 @@ if TYPE_CHECKING:
 TLS = 0x0303
 """What a client offers at least that has shaken hands with us before anybody looked at its hello."""
 
+PEERS = 16_384
+"""Addresses of clients whose text and bytes are remembered, as many as the limit table remembers places of."""
+
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+@lru_cache(PEERS)
+def _of_peer(address: str) -> tuple[str, bytes]:
+    """Return a client's address as text and packed."""
+    host = unmap(address)
+    return host, pack_ip(host)
 
 
 class Listener:
@@ -178,12 +191,12 @@ class Listener:
         An accept that finds nobody costs a system call and an exception, and one accept a turn would starve a full
         backlog: so the batch doubles while it is filled, and begins again at one.
         """
-        worker = self.worker
-        for _ in range(self._batch):
-            if worker.full():
-                return
+        worker, batch = self.worker, self._batch
+        room = worker.room()
+        accept = self.sock._accept  # type: ignore[attr-defined]
+        for _ in range(batch if batch < room else room):
             try:
-                client_fd, address = self.sock._accept()  # type: ignore[attr-defined]
+                client_fd, address = accept()
             except BlockingIOError:
                 self._batch = 1
                 return
@@ -192,16 +205,20 @@ class Listener:
                     worker.pause(error.strerror or "out of descriptors")
                 return  # the client gave up before it was accepted
             self._welcome(client_fd, address)
-        self._batch = min(self._batch * 2, ACCEPT_BATCH)
+            if worker.paused:
+                return
+        if batch < ACCEPT_BATCH:
+            self._batch = batch * 2
 
     def _welcome(self, fd: int, address: tuple[str, int]) -> None:
         worker = self.worker
         sock = self._socket(self._family, SOCK_STREAM, 0, fd)
-        if address and type(address) is tuple:
-            host, port = unmap(address[0]), address[1]
+        if type(address) is tuple:
+            port = address[1]
+            host, ip = _of_peer(address[0])
         else:
-            host, port = "-", 0  # a Unix socket's client has no address
-        ip, now, entrance = pack_ip(host), worker.reactor.now, self._entrance
+            host, ip, port = "-", NO_ADDRESS, 0  # a Unix socket's client has no address
+        now, entrance = worker.reactor.now, self._entrance
         refused = (
             entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet(self.plan.id, now)
         )
@@ -223,7 +240,7 @@ class Listener:
         worker.reactor.watch(fd, connection, EDGE_IN)
         try:
             if self._ordinary:
-                connection.go()
+                dial_target(connection)
             elif self._trusted is not None:
                 self._await_header(connection, host, port)
             else:

@@ -16,12 +16,15 @@ class OwnAddresses:
 
     Args:
         endpoints: Host and port of every listener and of the admin door.
+
+    Attributes:
+        ports: Hosts by port: no other port needs to be asked about.
     """
 
     def __init__(self, endpoints: tuple[tuple[str, int], ...]) -> None:
-        self._hosts: dict[int, set[str]] = {}
+        self.ports: dict[int, set[str]] = {}
         for host, port in endpoints:
-            self._hosts.setdefault(port, set()).add(_canonical(host))
+            self.ports.setdefault(port, set()).add(_canonical(host))
         self._local: dict[str, bool] = {}
 
     def holds(self, host: str, port: int) -> bool:
@@ -32,7 +35,7 @@ class OwnAddresses:
             host: IP address, not a name.
             port: 1 to 65535.
         """
-        hosts = self._hosts.get(port)
+        hosts = self.ports.get(port)
         if hosts is None:
             return False
         host = _canonical(host)

@@ -69,6 +69,7 @@ class Reactor:
         now: Time of this turn; unit ns. Good enough for every deadline and stamp, and costs nothing to read.
         clock: The time at this very moment, for the price of a call; unit ns.
         table: Handler by descriptor. A handler may put another in its place.
+        expected: Timers of `expect`. Whoever ends before takes itself out, and the wheel never holds it.
     """
 
     __slots__ = (
@@ -83,6 +84,7 @@ class Reactor:
         "_waker",
         "clock",
         "epoll",
+        "expected",
         "now",
         "table",
     )
@@ -97,6 +99,7 @@ class Reactor:
         self.epoll = select.epoll()
         self.table: dict[int, Handler] = {}
         self._slots: dict[int, list[Timer]] = {}
+        self.expected: dict[Timer, int] = {}
         self._due: list[int] = []
         self._graves: list[RawSocket] = []
         self._again: dict[int, tuple[Handler, int]] = {}
@@ -135,6 +138,20 @@ class Reactor:
             bucket = self._slots[slot] = []
             heappush(self._due, slot)
         bucket.append(timer)
+
+    def expect(self, deadline: int, timer: Timer) -> None:
+        """
+        Wake `timer` as `at` does, unless it is taken out of `expected` before. For what mostly ends before.
+
+        Args:
+            deadline: No earlier than that of anyone who was expected before; unit ns.
+            timer: Whom; can be hashed.
+        """
+        slot = (deadline >> SLOT_BITS) + 1
+        if slot not in self._slots:
+            self._slots[slot] = []
+            heappush(self._due, slot)
+        self.expected[timer] = slot
 
     def post(self, callback: Callable[[], None]) -> None:
         """Call `callback` in this loop soon. The one method that other threads may use."""
@@ -211,11 +228,23 @@ class Reactor:
         now = self.now
         current = now >> SLOT_BITS
         while self._due and self._due[0] <= current:
-            for timer in self._slots.pop(heappop(self._due)):
+            slot = heappop(self._due)
+            for timer in self._slots.pop(slot) + self._overdue(slot):
                 try:
                     timer.wake(now)
                 except Exception as error:
                     self._on_crash(timer, error)
+
+    def _overdue(self, slot: int) -> list[Timer]:
+        """Return who was expected until this slot, and expect them no more."""
+        found = []
+        for timer, planned in self.expected.items():
+            if planned > slot:
+                break
+            found.append(timer)
+        for timer in found:
+            del self.expected[timer]
+        return found
 
     def close(self) -> None:
         """Close every socket given to `bury`, and the loop's own descriptors."""

@@ -71,6 +71,8 @@ class Worker:
 
     Attributes:
         minute: Of the week, by the machine's clock.
+        paused: Whether clients are left in the backlog.
+        attentive: Whether the end of a connection may change something; then `look` says what.
         buffer, view: Shared by all connections of this worker: nothing stays in it between two events.
     """
 
@@ -104,7 +106,7 @@ class Worker:
         self.pipes = Pipes(plan.splice)
         self.detour = Detour()
         self.access = None if plan.access.format == "off" else AccessLog(plan)
-        self.draining = self._paused = self._attentive = False
+        self.draining = self.paused = self.attentive = False
         self.minute = minute_of_week(time.localtime())
         self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - DESCRIPTOR_RESERVE
         prepared = prepare(plan, self)
@@ -244,7 +246,7 @@ class Worker:
         for number, fd in fds.items():
             listener = Listener(self, prepared.equipment[number], fd)
             listener.listen()
-            if self._paused:
+            if self.paused:
                 listener.pause()
             kept.append(listener)
         self.listeners = kept
@@ -264,7 +266,7 @@ class Worker:
             self.reactor.at(deadline, _DrainDeadline(self))
             return
         self.draining = True
-        self._attentive = False  # so that nobody looks before all doors are closed
+        self.attentive = False  # so that nobody looks before all doors are closed
         for listener in self.listeners:
             listener.close()
         spread = max(0, deadline - self.reactor.now) // SHARE
@@ -272,8 +274,8 @@ class Worker:
             if connection.exchange is not None:
                 Parting(connection, spread)
         self.reactor.at(deadline, _DrainDeadline(self))
-        self._attentive = True
-        self._look()
+        self.attentive = True
+        self.look()
 
     def cut_all(self) -> None:
         """End what still runs at the drain's deadline."""
@@ -282,40 +284,40 @@ class Worker:
 
     # Limits ----------------------------------------------------------------------------------------------------------
 
-    def full(self) -> bool:
-        """Return whether no further connection fits; accepting then pauses until one does."""
-        if self.ledger.open_rows >= self._limit:
+    def room(self) -> int:
+        """Return how many connections fit, each with two descriptors; for none, accepting pauses until one does."""
+        rows = self._limit - self.ledger.open_rows
+        pairs = (self._descriptors - len(self.reactor.table)) >> 1
+        if rows <= 0:
             self.pause(f"{self.ledger.open_rows} connections are open")
-        elif len(self.reactor.table) + 2 > self._descriptors:
+        elif pairs <= 0:
             self.pause(f"{len(self.reactor.table)} descriptors are in use")
-        return self._paused
+        if self.paused:
+            return 0
+        return rows if rows < pairs else pairs
 
     def pause(self, detail: str) -> None:
         """Leave new clients in the backlog until there is room."""
-        if self._paused:
+        if self.paused:
             return
-        self._paused = self._attentive = True
+        self.paused = self.attentive = True
         self.words[H_PAUSES] += 1
         for listener in self.listeners:
             listener.pause()
         self.report(orders.Notice("warning", "accept paused", detail))
 
     def _resume(self) -> None:
-        self._paused = False
-        self._attentive = self.draining
+        self.paused = False
+        self.attentive = self.draining
         for listener in self.listeners:
             listener.resume()
         self.report(orders.Notice("info", "accept resumed", f"{self.ledger.open_rows} connections are open"))
 
-    def ended(self) -> None:
-        """A connection has ended."""
-        if self._attentive:
-            self._look()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See whether a drain is over, or there is room again: called for each end while somebody is attentive."""
         if self.draining:
             if not self.ledger.open_rows:
-                self._attentive = False
+                self.attentive = False
                 self.report(orders.Drained())
                 self.reactor.stop()
         elif self.ledger.open_rows <= self._limit * RESUME_SHARE and self._has_descriptors():
@@ -334,8 +336,8 @@ class Worker:
             self.report(orders.Notice("warning", "access log lines lost", lost))
         self.words[H_ACCEPTED] = self.ledger.serial
         self.minute = minute_of_week(time.localtime())
-        if self._attentive and not self.draining:
-            self._look()
+        if self.attentive and not self.draining:
+            self.look()
         if self._board_seen != self.board.words[GENERATION]:
             self._board_seen = self.board.words[GENERATION]
             self.pool.drop_out(self.board)

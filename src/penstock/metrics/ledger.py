@@ -230,7 +230,8 @@ APART = 1 << 63
 
 _NO_ROUTE = APART | 0xFFFF
 
-_NO_TARGET = ~(0xFFFF << TARGET_SHIFT)
+NO_TARGET = ~(0xFFFF << TARGET_SHIFT)
+"""A SCOPE word with this mask has no target. Who aims calls nobody, as one store is all there is to do."""
 
 
 def pack_scope(listener: int, target: int = 0, route: int = 0) -> int:
@@ -245,4 +246,4 @@ def take(scope: int, route: int) -> int:
 
 def aim(scope: int, target: int) -> int:
     """Return a SCOPE word with another target."""
-    return scope & _NO_TARGET | target << TARGET_SHIFT
+    return scope & NO_TARGET | target << TARGET_SHIFT
