@@ -2,6 +2,7 @@
 
 import random
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -138,7 +139,7 @@ def give_up(client):
 @pytest.mark.parametrize("patient", [True, False], ids=["and waits", "and is done"])
 @pytest.mark.parametrize("name", LISTENERS)
 def test_garbage(node, name, patient):
-    """Each is answered as the protocol says or not at all, is closed, and is told and counted once; nothing is open."""
+    """Each is answered as the protocol says or not at all, is closed, and is counted once; nothing is open."""
     before = node.listener(name)["connections"]
     clients = [socket.create_connection(node.address(name), SECONDS) for _ in GARBAGE]
     for client, data in zip(clients, GARBAGE, strict=True):
@@ -152,14 +153,14 @@ def test_garbage(node, name, patient):
         assert not heard or form.fullmatch(heard)
         client.close()
     node.settled(name, before + len(GARBAGE))
-    stats = node.stats()
-    wait_for(lambda: told(node) >= went_wrong(stats), "a word of each")
-    assert told(node) == went_wrong(stats) > 0
 
 
 def test_refusals_are_counted(node):
-    """After all that, /metrics and the API agree; most was refused as no protocol, and nothing was our own fault."""
-    refused = node.at_rest()["refused"]
+    """After all that, /metrics, the API and the log agree; most was no protocol, and nothing was our own fault."""
+    stats = node.at_rest()
+    refused = stats["refused"]
+    wait_for(lambda: told(node) >= went_wrong(stats), "a word of each")
+    assert told(node) == went_wrong(stats) > 0
     assert metric(node, "penstock_refused") == refused
     assert refused["protocol"] > 100
     outcomes = {(each["ended_by"], each["phase"]): each["count"] for each in node.stats()["outcomes"]}
@@ -210,7 +211,10 @@ def test_garbage_among_datagrams():
             client.sendto(data[:60_000], relay)
         for start in (b"\0\0\x01", b"\0\x01\0"):  # a fragment, a reserved byte
             client.sendto(start + head[3:] + b"no", relay)
-        client.sendto(head + b"sound", relay)
+        for _ in range(100):  # a relay that has much to drop may have no room for it yet
+            client.sendto(head + b"sound", relay)
+            if select.select([target], [], [], SECONDS / 100)[0]:
+                break
         data, sender = target.recvfrom(65_535)
         assert data == b"sound"
         stranger.sendto(b"answer of a stranger", sender)
