@@ -207,6 +207,27 @@ def test_what_does_not_fit_is_refused(desk, monkeypatch):
     desk(go)
 
 
+def test_nothing_is_computed_for_who_has_gone(desk):
+    """A login whose turn comes when its client's handshake is over costs no hash, and is not called wrong."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(hashed, password):
+        begun.set()
+        return go_on.wait(30)
+
+    async def go(it):
+        it.ask(b"ann", b"pw-ann")
+        await asyncio.to_thread(begun.wait, 30)
+        it.ask(b"bob", b"pw-bob", client="192.0.2.2")
+        it.clock.now = it.verifier.patience_ns + 1
+        go_on.set()
+        answers = await it.answered(2)
+        assert [verified for *_, verified in answers] == [Verified.RIGHT, Verified.BUSY]
+        assert len(it.work) == 1
+
+    desk(go, work=work)
+
+
 def test_a_verifier_that_is_closed_answers_nobody(desk):
     """What is in its line at the end is forgotten, and no thread is left waiting."""
 

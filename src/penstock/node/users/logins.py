@@ -30,9 +30,9 @@ class Logins:
     """
 
     def __init__(self, plan: WorkerPlan, clock: Clock, log: Log) -> None:
-        self._paths = users_files(plan)
         self._files = UserFiles(log)
         self._verifier = Verifier(self._files, clock)
+        self._adopt(plan)
         self.on_change: Callable[[], None] = lambda: None
         self._turn = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -55,8 +55,12 @@ class Logins:
 
     async def replan(self, plan: WorkerPlan) -> None:
         """Read the files of another plan, before workers ask for them."""
-        self._paths = users_files(plan)
+        self._adopt(plan)
         await self.look()
+
+    def _adopt(self, plan: WorkerPlan) -> None:
+        self._paths = users_files(plan)
+        self._verifier.patience_ns = plan.timeouts.handshake
 
     async def look(self) -> None:
         """Read what differs."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from penstock.base.bounds import LOGINS_WAITING
 from penstock.base.clock import NS, Clock
+from penstock.config.plan import TimeoutPlan
 from penstock.connection.commands import Verified
 from penstock.dataplane.orders import Verify
 from penstock.node.users.files import UserFiles
@@ -31,11 +32,13 @@ class Job(NamedTuple):
         key: Whose address it came from; see `slowdown.key_of`.
         question: What is asked.
         answer: Called with what is found.
+        asked_ns: When; monotonic time, unit ns.
     """
 
     key: bytes
     question: Verify
     answer: Answer
+    asked_ns: int
 
 
 class Verifier:
@@ -47,6 +50,9 @@ class Verifier:
         clock: Gives the time.
         work: Verifies a password against a hash, in a thread.
         threads: That do so at once.
+
+    Attributes:
+        patience_ns: After so long nobody waits for an answer any more; unit ns.
     """
 
     def __init__(self, files: UserFiles, clock: Clock, *, work: Work | None = None, threads: int = 0) -> None:
@@ -58,11 +64,13 @@ class Verifier:
         self._turns: Turns[Job] = Turns(LOGINS_WAITING)
         self._slowdown = Slowdown()
         self._busy = 0
+        self.patience_ns = TimeoutPlan().handshake
 
     def ask(self, question: Verify, answer: Answer) -> None:
         """Verify a login soon, and call `answer` once, with BUSY if too many wait."""
-        job = Job(key_of(question.client), question, answer)
-        late = self._slowdown.delay(job.key, self._clock.monotonic_ns()) > 0
+        now = self._clock.monotonic_ns()
+        job = Job(key_of(question.client), question, answer, now)
+        late = self._slowdown.delay(job.key, now) > 0
         under_way = self._turns.come(job.key, job, late=late)
         if under_way is None:
             answer(Verified.BUSY)
@@ -88,6 +96,9 @@ class Verifier:
     def _next(self) -> None:
         while self._busy < self._threads and (job := self._turns.take()) is not None:
             question = job.question
+            if self.patience_ns and self._clock.monotonic_ns() - job.asked_ns > self.patience_ns:
+                self._finish(job, Verified.BUSY)
+                continue
             hashed, own = self._files.hash_of(question.users_file, question.user)
             if not hashed:
                 self._finish(job, Verified.WRONG)
