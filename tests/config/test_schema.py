@@ -8,7 +8,7 @@ import pytest
 
 from penstock.config.bans import FailedLogins, Floods, PortWalks, ProtocolAbuse, RefusedDestinations
 from penstock.config.layers import FLAGS
-from penstock.config.limits import Limit, UserLimit
+from penstock.config.limits import Limit, QuotaLimit, UserLimit
 from penstock.config.listener import Certificate, ListenerTls
 from penstock.config.model import Config, Retention
 from penstock.config.route import Match, Rewrite
@@ -37,7 +37,7 @@ TABLES = {
     "route.timeouts": RouteTimeouts,
     "limits.users": UserLimit,
     "listener.limits": Limit,
-    "route.limits": Limit,
+    "route.limits": QuotaLimit,
 }
 
 KEYS = [f"{section}.{key}" for section in Config.model_fields for key in table_of((section,)).model_fields]

@@ -41,6 +41,7 @@ def test_every_failed_dial_ends_in_the_dial_phase(error, phase):
         DialError.ROUTE_BUSY: (EndedBy.PROXY, Reason.ROUTE_LIMIT),
         DialError.USER_FULL: (EndedBy.PROXY, Reason.USER_LIMIT),
         DialError.USER_BUSY: (EndedBy.PROXY, Reason.USER_LIMIT),
+        DialError.SPENT: (EndedBy.PROXY, Reason.QUOTA),
     }.get(error, (EndedBy.TARGET, None))
     at_dial = (DialError.LOOP, DialError.NO_TARGET)
     decided = Phase.DECIDE if expected[1] is not None and error not in at_dial else Phase.DIAL

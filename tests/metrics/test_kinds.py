@@ -478,3 +478,30 @@ def test_a_key_that_came_late_is_divided_by_the_whole_window(scene):
     users = tick()[USER]
     assert users.window(60, users.find("ann")).rates()[0] == 100
     assert users.rates(60)[users.find("ann"), 0] == 100
+
+
+def test_who_meters_users_is_told_of_all_though_no_kind_is_tracked():
+    """Each row says once who its user is, once more to somebody who begins, and a worker that is gone is told of."""
+
+    class Meter:
+        def __init__(self):
+            self.heard = []
+
+        def add(self, generation, part, told):
+            self.heard.append((generation, [told.keys[each] for each in told.each], int(part.volume.sum())))
+
+        def forget(self, generation):
+            self.heard.append(generation)
+
+    kinds, pen, meter = kinds_of(enabled=False), Pen(8), Meter()
+    reader = LedgerReader(pen.fd, 1)
+    base = pen.open(2, ("192.0.2.1", 4_000), phase=Phase.NEGOTIATE)
+    pen.describe(base, "a.example:80", "ann")
+    pen.move(base, 5, 6, 0, 0, 0)
+    kinds.add(1, reader.fold())
+    kinds.meter(meter)
+    for _ in range(2):
+        pen.move(base, 1, 2, 0, 0, 0)
+        kinds.add(1, reader.fold())
+    kinds.forget(1)
+    assert meter.heard == [(1, ["ann"], 3), (1, [], 3), 1]

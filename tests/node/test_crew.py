@@ -12,6 +12,7 @@ from penstock.base.errors import StartError
 from penstock.dataplane import orders
 from penstock.dataplane.bans import BY_HAND, LISTED
 from penstock.node import crew
+from penstock.node.crew import SPENT_NAMES
 
 from .conftest import Stage, refuses, until
 
@@ -267,6 +268,50 @@ def test_bans_of_networks_go_to_workers_that_serve_and_to_those_that_come(stage)
             os.close(fd)
 
     asyncio.run(go())
+
+
+def test_each_worker_is_told_once_whose_quota_is_used_up(stage):
+    """Nobody is told of none; a new answer goes to all, in packets that fit, and goes on where a worker was stuck."""
+
+    async def go():
+        async with stage(2) as it:
+            heard = {life.number: [] for life in it.crew.lives}
+            room = {life.number: 1_000 for life in it.crew.lives}
+
+            def hear(life):
+                def send(order, fds=()):
+                    room[life.number] -= 1
+                    if room[life.number] < 0:
+                        return False
+                    heard[life.number].append(order)
+                    return True
+
+                return send
+
+            for life in it.crew.lives:
+                life.send = hear(life)
+            it.crew.tell_spent((), 0)
+            assert not any(heard.values())
+            names = tuple((4, f"user {number}") for number in range(SPENT_NAMES * 2 + 1))
+            room[it.crew.lives[0].number] = 2
+            it.crew.tell_spent(names, 1)
+            assert [len(each) for each in heard.values()] == [2, 3]
+            room[it.crew.lives[0].number] = 1_000
+            for _ in range(3):
+                it.crew.tell_spent(names, 1)
+            for each in heard.values():
+                assert sum((order.keys for order in each), ()) == names
+                assert [(order.first, order.last) for order in each] == [(True, False), (False, False), (False, True)]
+            it.crew.tell_spent((), 2)
+            assert all(each[3:] == [orders.Spent(())] for each in heard.values())
+
+    asyncio.run(go())
+
+
+def test_the_longest_names_fit_into_a_packet():
+    """A packet of names that are as long as they may be, in letters that JSON spells out, is not too long."""
+    order = orders.Spent(tuple((4, "\x01" * 255) for _ in range(SPENT_NAMES)))
+    assert len(orders.serialize(order)) <= orders.PACKET_BYTES
 
 
 def test_a_worker_that_is_stuck_gets_bans_of_networks_later(stage):

@@ -15,7 +15,7 @@ from penstock.config.plan import StorePlan
 from penstock.metrics.ledger import CLIENT_RX
 from penstock.metrics.record_pages import Archive
 from penstock.metrics.registry import Registry
-from penstock.node.keeper import Keeper
+from penstock.node.keeper import Drawers, Keeper
 from penstock.store import tables
 from penstock.store.checkpoint import Checkpoint
 from penstock.store.store import Store, UnreachableError
@@ -363,6 +363,27 @@ class Some:
         """Keep what was found, and complain."""
         self.found = {each.key: each.body for each in kept["some"]}
         return ["one is odd"] if self.found else []
+
+
+def test_several_keep_entries_as_one():
+    """All that any of them wants written is written, and each gets what was left of its kinds."""
+
+    class Kind:
+        def __init__(self, kind):
+            self.kinds, self.left = (kind,), None
+
+        def take(self, *, everything=False):
+            return {(self.kinds[0], "key"): str(everything)}
+
+        def restore(self, kept):
+            self.left = kept.get(self.kinds[0])
+            return [self.kinds[0]]
+
+    both = Drawers((Kind("a"), Kind("b")))
+    assert both.kinds == ("a", "b")
+    assert both.take(everything=True) == {("a", "key"): "True", ("b", "key"): "True"}
+    assert both.restore({"b": [1]}) == ["a", "b"]
+    assert [each.left for each in both._all] == [None, [1]]
 
 
 def test_entries_are_kept_at_once_and_found_at_the_start(tmp_path):

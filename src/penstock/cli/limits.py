@@ -7,7 +7,7 @@ import rich_click as click
 from penstock.cli.nodes import find_node
 from penstock.cli.options import node_option, output_options
 from penstock.cli.output import add_row, console, emit, flat, table
-from penstock.cli.units import number
+from penstock.cli.units import number, size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,10 +31,12 @@ def limits(node: str | None, form: str) -> None:
 
 def listing(found: dict[str, Any]) -> "Table":
     """Return limits, as the node gave them, as a table."""
-    figures = ["Open", "Limit", "Used", "Rate"]
-    result = table("Scope", "Name", *figures, right=figures)
+    figures = ["Open", "Limit", "Used", "Rate", "Bandwidth", "Each", "Month", "Quota"]
+    result = table("Scope", "Name", *figures, "Until", right=figures)
     for each in found["limits"]:
         most, rate = each["connections"], each["rate"]
         cells = ["-" if most is None else number(most), "-" if rate is None else number(each["used"]), rate or "-"]
-        add_row(result, each["scope"], each["name"] or "-", number(each["open"]), *cells)
+        cells += [each.get("bandwidth") or "-", each.get("bandwidth_per_connection") or "-"]
+        month = [size(each["quota_used"]), each["quota"], each["quota_resets"]] if each.get("quota") else ["-"] * 3
+        add_row(result, each["scope"], each["name"] or "-", number(each["open"]), *cells, *month)
     return result

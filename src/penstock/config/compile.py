@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS
 from penstock.base.errors import ConfigurationError
 from penstock.config.acme import acme_plan
 from penstock.config.ban_plan import BanPlan, DetectorPlan
-from penstock.config.compile_routes import bandwidth_plan, compile_served, limit_plan, plan_of
+from penstock.config.compile_routes import bandwidth_plan, compile_served, limit_plan, plan_of, quota_plan
 from penstock.config.limit_plan import LimitsPlan
 from penstock.config.limits import Limits
 from penstock.config.model import Config, Metrics, Timeouts
@@ -197,7 +199,10 @@ def _limits(limits: Limits) -> LimitsPlan:
         exempt=tuple(limits.exempt),
         bandwidth_per_ip=bandwidth_plan(limits.bandwidth_per_ip),
         bandwidth_per_connection=bandwidth_plan(limits.bandwidth_per_connection),
-        per_user=limit_plan(limits.connections_per_user, limits.rate_per_user, limits.bandwidth_per_user),
+        per_user=replace(
+            limit_plan(limits.connections_per_user, limits.rate_per_user, limits.bandwidth_per_user),
+            quota=quota_plan(limits.quota_per_user, limits),
+        ),
         users={each.name: plan_of(each) for each in limits.users},
     )
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from penstock.base.addresses import is_loopback
 from penstock.config.access_rules import rule_names
 from penstock.config.acme import OWN_LISTENER, own_endpoint
 from penstock.config.attached import Attached
-from penstock.config.limit_plan import BandwidthPlan, LimitPlan, RatePlan
-from penstock.config.limits import Limit
+from penstock.config.limit_plan import BandwidthPlan, LimitPlan, QuotaPlan, RatePlan
+from penstock.config.limits import Limit, Limits, QuotaLimit
 from penstock.config.listener import Certificate, Listener
 from penstock.config.mistakes import Key
 from penstock.config.model import Config
@@ -356,7 +358,16 @@ def limit_plan(
 
 def plan_of(limit: Limit) -> LimitPlan:
     """Return what a table of limits means."""
-    return limit_plan(limit.connections, limit.rate, limit.bandwidth, limit.bandwidth_per_connection)
+    plan = limit_plan(limit.connections, limit.rate, limit.bandwidth, limit.bandwidth_per_connection)
+    return replace(plan, quota=quota_plan(limit.quota, limit)) if isinstance(limit, QuotaLimit) else plan
+
+
+def quota_plan(size: int | None, said: Limits | QuotaLimit) -> QuotaPlan | None:
+    """Return a quota of so many bytes, with what a table says of it; None for no limit."""
+    if size is None:
+        return None
+    slower = bandwidth_plan(said.quota_throttle) if said.quota_action == "throttle" else None
+    return QuotaPlan(size=size, reset_day=said.quota_reset_day, throttle=slower)
 
 
 def bandwidth_plan(bandwidth: tuple[int, int] | None) -> BandwidthPlan | None:

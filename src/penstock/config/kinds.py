@@ -14,7 +14,14 @@ from penstock.base.bounds import LOGIN_BYTES
 from penstock.base.clock import NS
 from penstock.base.urls import parse_url
 from penstock.config.mistakes import Wrong, quoted
-from penstock.config.units import parse_bandwidth, parse_duration, parse_rate, serialize_duration, serialize_size
+from penstock.config.units import (
+    parse_bandwidth,
+    parse_duration,
+    parse_rate,
+    parse_size,
+    serialize_duration,
+    serialize_size,
+)
 
 ADDRESS_CHARACTERS = 512
 """A host name has at most 253 (RFC 1035 section 2.3.4), a Unix socket's path 107 bytes; beyond it nothing is parsed."""
@@ -130,6 +137,25 @@ class Bandwidth(Kind):
         """Return the JSON Schema of what may be written."""
         size = "[0-9]+ ?[KMGT]?i?B"
         return {"type": "string", "pattern": f"^({size}/s( burst {size})?|off)$"}
+
+
+class Size(Kind):
+    """Bytes, 1 or more; `"off"` reads as None."""
+
+    def parse(self, value: Any) -> int | None:
+        """Return the bytes."""
+        if value == "off":
+            return None
+        if not isinstance(value, str):
+            raise Wrong("a size is text with a unit", '"100GiB"')
+        size = parse_size(value)
+        if not size:
+            raise Wrong('must be more than nothing, or "off"')
+        return size
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what may be written."""
+        return {"type": "string", "pattern": "^([0-9]+ ?[KMGT]?i?B|off)$"}
 
 
 def _with_seconds(value: Any) -> str:

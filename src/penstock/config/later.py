@@ -5,9 +5,8 @@ from penstock.config.mistakes import Key
 KEYS = frozenset(
     {
         ("manager",), ("guard",), ("alert",),
-        ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"),
+        ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"), ("listener", "limits", "quota"),
         ("listener", "timeouts"),
-        *((table, "limits", "quota") for table in ("listener", "route")),
         ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
     }
 )  # fmt: skip

@@ -29,6 +29,21 @@ class BandwidthPlan(Struct, frozen=True, kw_only=True):
     burst: int
 
 
+class QuotaPlan(Struct, frozen=True, kw_only=True):
+    """
+    How many bytes may pass in a month, both directions together.
+
+    Args:
+        size: Bytes.
+        reset_day: Of the month, 1 to 28, on which the next one begins.
+        throttle: What is left afterwards; None for nothing.
+    """
+
+    size: int
+    reset_day: int = 1
+    throttle: BandwidthPlan | None = None
+
+
 class LimitPlan(Struct, frozen=True, kw_only=True):
     """
     What one listener, route or user may have.
@@ -38,12 +53,14 @@ class LimitPlan(Struct, frozen=True, kw_only=True):
         rate: New connections, and of HTTP requests; None for no limit.
         bandwidth: Of all its connections together; None for no limit.
         bandwidth_per_connection: Of each; None for no limit.
+        quota: Of a route or user; None for no limit.
     """
 
     connections: int = 0
     rate: RatePlan | None = None
     bandwidth: BandwidthPlan | None = None
     bandwidth_per_connection: BandwidthPlan | None = None
+    quota: QuotaPlan | None = None
 
 
 class LimitsPlan(Struct, frozen=True, kw_only=True):

@@ -1,10 +1,10 @@
 """What operators write of limits: how much clients, listeners, routes and users may have."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from penstock.config.kinds import Bandwidth, Rate, UserName, Whole
+from penstock.config.kinds import Bandwidth, Rate, Size, UserName, Whole
 from penstock.config.match_kinds import Network
 from penstock.config.table import OneOrMore, Table, written
 
@@ -25,7 +25,18 @@ class Limit(Table):
     )
 
 
-class UserLimit(Limit):
+class QuotaLimit(Limit):
+    """What all connections of one route together may have, in a month as well."""
+
+    quota: Annotated[int | None, Size()] = written("off", "Bytes in a month, both directions together.")
+    quota_reset_day: Annotated[int, Whole(1, 28)] = written(1, "Day on which the month begins.")
+    quota_action: Literal["stop", "throttle"] = Field(default="stop", description="What happens beyond the quota.")
+    quota_throttle: Annotated[tuple[int, int] | None, Bandwidth()] = written(
+        "64KiB/s", "What is left beyond the quota, with throttle."
+    )
+
+
+class UserLimit(QuotaLimit):
     """What one user may have."""
 
     name: Annotated[str, UserName()] = Field(description="The user.", examples=["ada"])
@@ -56,5 +67,15 @@ class Limits(Table):
     )
     bandwidth_per_user: Annotated[tuple[int, int] | None, Bandwidth()] = written(
         "off", "Bytes a second in each direction, of all connections of one user."
+    )
+    quota_per_user: Annotated[int | None, Size()] = written(
+        "off", "Bytes of one user in a month, both directions together."
+    )
+    quota_reset_day: Annotated[int, Whole(1, 28)] = written(1, "Day on which the month of quota_per_user begins.")
+    quota_action: Literal["stop", "throttle"] = Field(
+        default="stop", description="What happens to users beyond quota_per_user."
+    )
+    quota_throttle: Annotated[tuple[int, int] | None, Bandwidth()] = written(
+        "64KiB/s", "What is left to them, with throttle."
     )
     users: list[UserLimit] = Field(default=[], description="What some users may have instead.")

@@ -14,7 +14,7 @@ from penstock.config.http_kinds import (
     Prefix,
 )
 from penstock.config.kinds import Duration, FilePath, Name, Password, UserName, Whole
-from penstock.config.limits import Limit
+from penstock.config.limits import QuotaLimit
 from penstock.config.match_kinds import Destination, Domain, Network, PathPattern, Ports
 from penstock.config.plan import DestinationPlan
 from penstock.config.table import OneOrMore, Table, known, written
@@ -122,7 +122,7 @@ class Route(Table):
     users: dict[Annotated[str, UserName()], Annotated[SecretStr, Password()]] = Field(
         default={}, description="Passwords by user, of whom requests must prove to be one; all may."
     )
-    limits: Limit | None = Field(default=None, description="What all its connections together may have; no limit.")
+    limits: QuotaLimit | None = Field(default=None, description="What all its connections together may have; no limit.")
     users_file: Annotated[str, FilePath()] | None = Field(
         default=None, description="File of more of them and their hashes.", examples=["users"]
     )

@@ -374,6 +374,7 @@ class DialError(StrEnum):
     ROUTE_BUSY = "too many requests"
     USER_FULL = "too many connections of this user"
     USER_BUSY = "too many requests of this user"
+    SPENT = "the quota is used up"
     FAILED = "failed"
 
 

@@ -64,4 +64,5 @@ _DIAL_ENDINGS = {
     DialError.ROUTE_BUSY: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.ROUTE_LIMIT),
     DialError.USER_FULL: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.USER_LIMIT),
     DialError.USER_BUSY: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.USER_LIMIT),
+    DialError.SPENT: Outcome(EndedBy.PROXY, Phase.DECIDE, Reason.QUOTA),
 }

@@ -74,11 +74,14 @@ _STATUS: Mapping[DialError, int] = {
     DialError.ROUTE_BUSY: 429,
     DialError.USER_FULL: 503,
     DialError.USER_BUSY: 429,
+    DialError.SPENT: 429,
 }
 """What a failed dial is to the client; all others are 502."""
 
 _REFUSED = frozenset((DialError.DENIED, DialError.FORBIDDEN))
-_LIMITED = frozenset((DialError.ROUTE_FULL, DialError.ROUTE_BUSY, DialError.USER_FULL, DialError.USER_BUSY))
+_LIMITED = frozenset(
+    (DialError.ROUTE_FULL, DialError.ROUTE_BUSY, DialError.USER_FULL, DialError.USER_BUSY, DialError.SPENT)
+)
 """What ends the connection, so that the refusal is counted by its reason."""
 
 

@@ -88,6 +88,7 @@ _REPLIES = {
     DialError.ROUTE_BUSY: wire.NOT_ALLOWED,
     DialError.USER_FULL: wire.NOT_ALLOWED,
     DialError.USER_BUSY: wire.NOT_ALLOWED,
+    DialError.SPENT: wire.NOT_ALLOWED,
     DialError.FAILED: wire.FAILED,
 }
 

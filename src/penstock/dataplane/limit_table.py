@@ -122,11 +122,13 @@ class LimitTable:
     Attributes:
         words: All of it.
         seats: How many columns each row has.
+        spent: Keys whose quota is used up.
         column: From the first word of a slot to this worker's word of open connections.
     """
 
     __slots__ = (
-        "_buckets", "_fd", "_known", "_map", "_rate", "_secret", "_slot_words", "column", "seat", "seats", "words",
+        "_buckets", "_fd", "_known", "_map", "_rate", "_secret", "_slot_words", "column", "seat", "seats", "spent",
+        "words",
     )  # fmt: skip
 
     def __init__(self, fd: int, seat: int = 0) -> None:
@@ -140,6 +142,7 @@ class LimitTable:
         self._slot_words = slot_words(self.seats)
         self.column, self._rate = COLUMNS + seat, COLUMNS + self.seats + seat
         self._known: dict[bytes, int] = {}
+        self.spent: frozenset[bytes] = frozenset()
 
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""

@@ -87,6 +87,20 @@ class NewUsers(Struct, frozen=True, tag="users"):
     """A file of users holds something else: forget which logins are right."""
 
 
+class Spent(Struct, frozen=True, tag="spent"):
+    """
+    Some quotas are used up, and no others.
+
+    Args:
+        keys: Of whom: `limit_table.ROUTE` or `USER`, and the name.
+        first, last: Whether it is the first and the last packet that says so: names may be too many for one.
+    """
+
+    keys: tuple[tuple[int, str], ...]
+    first: bool = True
+    last: bool = True
+
+
 class Ready(Struct, frozen=True, tag="ready"):
     """The worker accepts."""
 
@@ -168,7 +182,7 @@ class Verify(Struct, frozen=True, tag="verify"):
         return f"Verify({self.number}, {self.users_file!r}, {self.user!r}, {self.client!r})"
 
 
-Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans | CutClients | Verified | NewUsers
+Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans | CutClients | Spent | Verified | NewUsers
 Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed | Verify
 
 DESCRIPTORS = 250

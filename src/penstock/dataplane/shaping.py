@@ -112,6 +112,14 @@ class ShapedSocket:
                 self._await_room(DOWN)
         return sent
 
+    def passes(self, way: int, count: int) -> bool:
+        """Return whether a datagram of so many bytes may pass, and pay for it if it may; nobody tells of room later."""
+        now = self._reactor.clock()
+        if any(meter.room(way, now) < count for meter in self.meters):
+            return False
+        self._pay(way, count)
+        return True
+
     def close(self) -> None:
         """Close the socket, and wait for nothing any more."""
         self.equip(())
@@ -250,7 +258,7 @@ class Shaping:
         return self._doors.get(listener, (None, None))
 
 
-def shape(connection: "Connection", share: "Share | None", user: "Share | None") -> None:
+def shape(connection: "Connection", share: "Share | None", user: "Share | None", *, anew: bool = False) -> None:
     """
     Let a connection have the bandwidth of its route and user from now on.
 
@@ -258,13 +266,14 @@ def shape(connection: "Connection", share: "Share | None", user: "Share | None")
         connection: Whose route and user are known.
         share: Of its route; None where that has no limits.
         user: Of its user; likewise.
+        anew: Whether they have another bandwidth now.
     """
     shaped = connection.shaped
-    if shaped is not None and shaped.share is share and shaped.user is user:
+    if shaped is not None and shaped.share is share and shaped.user is user and not anew:
         return
     meters = _meters(connection, share, user)
     if shaped is None:
-        if not meters:
+        if not meters and not any(each is not None and each.may_slow for each in (share, user)):
             return
         shaped = _put_before(connection)
     shaped.share, shaped.user = share, user

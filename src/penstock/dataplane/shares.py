@@ -39,11 +39,23 @@ class Share:
         plan: How much.
 
     Attributes:
-        meter: The bandwidth of all its connections together; None for no limit.
-        per_connection: That of each; likewise.
+        per_connection: The bandwidth of each of its connections; None for no limit.
+        quota: The bytes of a month; likewise.
     """
 
-    __slots__ = ("_kind", "connections", "key", "meter", "name", "per_connection", "rate", "table", "window")
+    __slots__ = (
+        "_kind",
+        "_meter",
+        "_slow",
+        "connections",
+        "key",
+        "name",
+        "per_connection",
+        "quota",
+        "rate",
+        "table",
+        "window",
+    )
 
     def __init__(self, table: LimitTable, kind: int, name: str, plan: LimitPlan) -> None:
         self.table, self._kind, self.name = table, kind, name
@@ -51,11 +63,36 @@ class Share:
         self.connections = plan.connections
         self.rate, self.window = (plan.rate.count, plan.rate.window) if plan.rate else (0, 0)
         self.per_connection = plan.bandwidth_per_connection
-        self.meter = None if plan.bandwidth is None else SharedMeter(table, self.slot, plan.bandwidth)
+        self._meter = None if plan.bandwidth is None else SharedMeter(table, self.slot, plan.bandwidth)
+        self.quota, self._slow = plan.quota, self._meter
+        if plan.quota is not None and plan.quota.throttle is not None:
+            slow = plan.quota.throttle
+            if plan.bandwidth is None or slow.rate < plan.bandwidth.rate:
+                self._slow = SharedMeter(table, self.slot, slow)
 
     def slot(self, now: int) -> int:
         """Return where it is counted; 0 where the table has no room."""
         return self.table.slot(self.key, self._kind, self.window, now)
+
+    @property
+    def meter(self) -> SharedMeter | None:
+        """Return the bandwidth of all its connections together, now; None for no limit."""
+        return self._slow if self.spent else self._meter
+
+    @property
+    def spent(self) -> bool:
+        """Return whether its quota is used up."""
+        return self.quota is not None and self.key in self.table.spent
+
+    @property
+    def may_slow(self) -> bool:
+        """Return whether its flows must be ready to be slowed down at any time."""
+        return self.quota is not None and self.quota.throttle is not None
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether its quota is used up, and nothing is left."""
+        return self.quota is not None and self.quota.throttle is None and self.key in self.table.spent
 
     def full(self) -> DialFailed:
         """Return what a connection hears that gets no place."""
@@ -162,6 +199,9 @@ def refuse(connection: "Connection") -> DialFailed | None:
     share, user = route.share, None
     if route.users and connection.described is not None and connection.described.user:
         user = route.users.of(connection.described.user)
+    for each in (share, user):
+        if each is not None and each.quota is not None and each.stopped:
+            return DialFailed(DialError.SPENT, f"the quota of {each.name}")
     if places.route is not share and not places.turn_to_route(share, now):
         assert share is not None  # noqa: S101 - there is always a place for nobody
         return share.full()

@@ -5,7 +5,8 @@ Rules:
 - A datagram is taken from the client's own address only, and from one port: the announced one, or the first seen.
 - An answer is taken only from an address that the client has sent to. Anything else is dropped uncounted.
 - A datagram to where no route leads straight is dropped: it could only go around a route that blocks, or a parent.
-- Datagrams are not held: what a socket does not take at once is lost, as on any busy network.
+- Datagrams are not held: what a socket does not take at once, or a bandwidth has no room for, is lost, as on any busy
+  network.
 - The association ends with the client's TCP connection, or when it has been idle for too long.
 """
 
@@ -22,6 +23,7 @@ from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.connection.commands import Associate, Bound, DialError, DialFailed
 from penstock.dataplane.bind import local_host
 from penstock.dataplane.dialer import literal_family
+from penstock.dataplane.meters import DOWN, UP
 from penstock.dataplane.reactor import EDGE_IN
 from penstock.dataplane.resolver import Answer
 from penstock.dataplane.shares import refuse
@@ -109,6 +111,9 @@ class Association:
         if not self._is_client(sender):
             return
         self._words[self._connection.row + CLIENT_RX] += count
+        shaped = self._connection.shaped
+        if shaped is not None and not shaped.passes(UP, count):
+            return
         try:
             host, port, start = parse_datagram_head(self._view[:count])
         except RemoteError:
@@ -168,6 +173,9 @@ class Association:
         row = self._connection.row
         self._words[row + TARGET_RX] += count
         datagram = serialize_datagram_head(*sender) + self._view[:count]
+        shaped = self._connection.shaped
+        if shaped is not None and not shaped.passes(DOWN, len(datagram)):
+            return
         self._words[row + CLIENT_TX] += send_to(self._inner, datagram, self._client)
 
     # The end ---------------------------------------------------------------------------------------------------------

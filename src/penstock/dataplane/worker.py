@@ -36,6 +36,7 @@ from penstock.dataplane.listener import Listener
 from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.parting import SHARE, Parting
 from penstock.dataplane.pool import Pool
+from penstock.dataplane.quotas import Quotas
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, Reactor
 from penstock.dataplane.reaper import Reaper
 from penstock.dataplane.reloading import Reloading
@@ -96,6 +97,7 @@ class Worker:
         self.challenges = Challenges(self.board)
         limits = limits if limits >= 0 else limit_table.create(number + 1)
         self.entrance, self.bans = Entrance(LimitTable(limits, number)), Bans(bans)
+        self.quotas = Quotas(self)
         self.entrance.bans = self.bans.holds if self.bans else None
         self.buffer = bytearray(RELAY_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
@@ -200,6 +202,8 @@ class Worker:
             Reloading(self, order, fds).start()
         elif isinstance(order, orders.CutClients):
             self._cut_clients(order)
+        elif isinstance(order, orders.Spent):
+            self.quotas.take(order)
         elif isinstance(order, orders.Verified):
             self.logins.hear(order)
         elif isinstance(order, orders.NewUsers):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from penstock.config.plan import MetricsPlan
 from penstock.metrics import clients, texts
 from penstock.metrics.collection import Collection
 from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, COLUMNS, Growth, Numbers
-from penstock.metrics.keyed import Keyed, Part
+from penstock.metrics.keyed import Keyed, Part, Told
 from penstock.metrics.keys import Grown, Picture
 from penstock.metrics.labels import KeySeries, Labels
 from penstock.metrics.scopes import TargetScope
@@ -17,6 +18,16 @@ from penstock.metrics.scopes import TargetScope
 CLIENT, USER, DESTINATION = clients.KIND.name, texts.USERS.name, texts.DESTINATIONS.name
 
 KINDS = {kind.name: kind for kind in (clients.KIND, texts.USERS, texts.DESTINATIONS)}
+
+
+class Metered(Protocol):
+    """Who counts the bytes of users, whatever places they have."""
+
+    def add(self, generation: int, part: Part, told: Told) -> None:
+        """Add what the fold of one worker's ledger returned; `told` says of rows that are new whose they are."""
+
+    def forget(self, generation: int) -> None:
+        """Let go of a worker that is no more."""
 
 
 class Kinds:
@@ -38,6 +49,7 @@ class Kinds:
         self._labels = {name: Labels(KINDS[name]) for name in plan.labels}
         self._evicted: Counter[str] = Counter()
         self._watches: dict[int, texts.TextWatch] = {}
+        self._metered: Metered | None = None
         self.switch(collection, np.zeros(COLUMNS, np.int64))
 
     def switch(self, collection: Collection, node: Numbers) -> None:
@@ -61,6 +73,11 @@ class Kinds:
             self._evicted[name] += tracker.evicted
             if name in self._labels:
                 self._labels[name].rest()
+
+    def meter(self, metered: Metered | None) -> None:
+        """Have somebody told of what every user moves, from now on; None for nobody."""
+        self._metered = metered
+        self._watches.clear()
 
     def evictions(self) -> dict[str, int]:
         """Return by kind how many keys have lost their place to others."""
@@ -87,15 +104,20 @@ class Kinds:
         if CLIENT in self.trackers:
             everyone = not self.trackers[CLIENT].knows(generation)
             self.trackers[CLIENT].add(generation, part, clients.told(growth, everyone))
-        if USER in self.trackers or DESTINATION in self.trackers:
+        if USER in self.trackers or DESTINATION in self.trackers or self._metered is not None:
             watch = self._watches.setdefault(generation, texts.TextWatch(self._targets))
-            for name, told in zip((USER, DESTINATION), watch.told(growth), strict=True):
+            users, destinations = watch.told(growth)
+            if self._metered is not None:
+                self._metered.add(generation, part, users)
+            for name, told in ((USER, users), (DESTINATION, destinations)):
                 if name in self.trackers:
                     self.trackers[name].add(generation, part, told)
 
     def forget(self, generation: int) -> None:
         """Let go of a worker that is no more."""
         self._watches.pop(generation, None)
+        if self._metered is not None:
+            self._metered.forget(generation)
         for tracker in self.trackers.values():
             tracker.forget(generation)
 

@@ -40,6 +40,10 @@ class Folds(Protocol):
 Birth = Callable[[int, int, Outfit, Clock, NoticeSink], Life]
 
 
+SPENT_NAMES = 40
+"""Names in one order: each has at most 255 characters, of which JSON may make six bytes each, and a packet 65,536."""
+
+
 class Crew:
     """
     All workers of a node.
@@ -84,6 +88,7 @@ class Crew:
         self._lives: dict[int, Life] = {}
         self._behind: set[tuple[int, int]] = set()
         self._remembering: set[int] = set()
+        self._told: dict[int, tuple[int, int]] = {}
         self._generation = generation
         self._keepers: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
@@ -147,6 +152,25 @@ class Crew:
             life = self._lives.get(generation)
             if life is None or life.ended.done() or life.send(orders.NewUsers()):
                 self._remembering.discard(generation)
+
+    def tell_spent(self, spent: Sequence[tuple[int, str]], version: int) -> None:
+        """
+        Tell workers whose quotas are used up, those that do not know yet; who is stuck hears it at the next call.
+
+        Args:
+            spent: `limit_table.ROUTE` or `USER`, and names.
+            version: Another one for another answer; 0 for none, which those that begin know.
+        """
+        parts = [tuple(spent[first : first + SPENT_NAMES]) for first in range(0, len(spent), SPENT_NAMES)] or [()]
+        last = len(parts) - 1
+        packets = [orders.Spent(part, first=not place, last=place == last) for place, part in enumerate(parts)]
+        for generation, life in self._lives.items():
+            known, sent = self._told.get(generation, (0, 1))
+            sent = sent if known == version else 0
+            while sent < len(packets) and not life.ended.done() and life.send(packets[sent]):
+                sent += 1
+            self._told[generation] = version, sent
+        self._told = {generation: told for generation, told in self._told.items() if generation in self._lives}
 
     def cut(self, ranges: Sequence[tuple[int, int]]) -> None:
         """End the connections of clients whose addresses, as numbers, lie in these ranges."""

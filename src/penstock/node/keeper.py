@@ -49,6 +49,27 @@ class Entries(Protocol):
         """Take what an earlier run has left, by kind; returns a line for each that is not what was once written."""
 
 
+class Drawers:
+    """
+    Several that keep entries, as one.
+
+    Args:
+        all: Each of other kinds.
+    """
+
+    def __init__(self, all: Sequence[Entries]) -> None:
+        self._all = all
+        self.kinds: tuple[str, ...] = tuple(kind for each in all for kind in each.kinds)
+
+    def take(self, *, everything: bool = False) -> dict[tuple[str, str], str | None]:
+        """Return what any of them wants written."""
+        return {key: body for each in self._all for key, body in each.take(everything=everything).items()}
+
+    def restore(self, kept: Mapping[str, Sequence[tables.Entry]]) -> list[str]:
+        """Let each take its own."""
+        return [fault for each in self._all for fault in each.restore(kept)]
+
+
 class Keeper:
     """
     The supervisor's hand on the store. All work of the disk is done in threads.

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from penstock.base.addresses import unpack_ip
-from penstock.config.limit_plan import LimitPlan, RatePlan
+from penstock.config.limit_plan import BandwidthPlan, LimitPlan, RatePlan
 from penstock.config.plan import WorkerPlan
-from penstock.config.units import serialize_rate
+from penstock.config.units import serialize_bandwidth, serialize_rate, serialize_size
 from penstock.dataplane import limit_table
 from penstock.dataplane.limit_table import (
     AHEAD,
@@ -32,6 +33,7 @@ from penstock.dataplane.limit_table import (
     LimitTable,
     slot_words,
 )
+from penstock.node.quotas import Quotas
 
 Words = NDArray[np.int64]
 
@@ -53,6 +55,11 @@ class LimitView(Struct, frozen=True, kw_only=True):
         open: That it has now.
         rate: That it may have, such as `300/1m`; null for no limit.
         used: Of the rate.
+        bandwidth: Of all its connections together, such as `10MiB/s`; null for no limit.
+        bandwidth_per_connection: Of each; likewise.
+        quota: Bytes that it may have in a month, such as `100GiB`; null for no limit.
+        quota_used: Bytes of the present month.
+        quota_resets: Day on which the next month begins, such as `2026-12-01`; empty without a quota.
     """
 
     scope: str
@@ -61,6 +68,11 @@ class LimitView(Struct, frozen=True, kw_only=True):
     open: int
     rate: str | None
     used: int
+    bandwidth: str | None = None
+    bandwidth_per_connection: str | None = None
+    quota: str | None = None
+    quota_used: int = 0
+    quota_resets: str = ""
 
 
 class LimitsView(Struct, frozen=True, kw_only=True):
@@ -88,12 +100,14 @@ class Limits:
     Attributes:
         fd: Descriptor of the table, for workers.
         table: A view of it that only looks.
+        quotas: What routes and users have had of their months; None for nobody has one.
     """
 
     def __init__(self, workers: int) -> None:
         self._seats = max(1, workers)
         self.fd = limit_table.create(self._seats)
         self.table = LimitTable(self.fd)
+        self.quotas: Quotas | None = None
         self._map = mmap.mmap(self.fd, os.fstat(self.fd).st_size)
         words: Words = np.frombuffer(self._map, np.int64)
         self._header = words[:HEADER_WORDS]
@@ -126,7 +140,9 @@ class Limits:
 
     def _named(self, plan: WorkerPlan, now: int) -> Iterator[LimitView]:
         held = int(self._header[GLOBAL : GLOBAL + self._seats].sum())
-        yield LimitView(scope="node", name="", connections=plan.connections, open=held, rate=None, used=0)
+        each = _bandwidth(plan.limits.bandwidth_per_connection)
+        node = _view("node", "", plan.connections, held, None, 0)
+        yield replace(node, bandwidth_per_connection=each)
         for listener in plan.listeners:
             if listener.limits is not None:
                 yield self._one("listener", LISTENER, listener.name, listener.limits, now)
@@ -136,6 +152,7 @@ class Limits:
                 yield self._one("route", ROUTE, route.name, route.limits, now)
         users = {name for listener in plan.listeners for name in listener.users} | set(plan.limits.users)
         users |= {name for route in routes.values() for name in route.users}
+        users |= set() if self.quotas is None else set(self.quotas.users()[:TOP])
         for name in sorted(users):
             share = plan.limits.users.get(name, plan.limits.per_user)
             if share != LimitPlan():
@@ -145,20 +162,32 @@ class Limits:
         slot = self.table.look(self.table.key(kind, name))
         used = self.table.used(slot, plan.rate.window, now) if slot and plan.rate else 0
         held = self.table.open_in(slot) if slot else 0
-        return _view(scope, name, plan.connections, held, plan.rate, 0 if used == AHEAD else used)
+        view = _view(scope, name, plan.connections, held, plan.rate, 0 if used == AHEAD else used)
+        view = replace(
+            view,
+            bandwidth=_bandwidth(plan.bandwidth),
+            bandwidth_per_connection=_bandwidth(plan.bandwidth_per_connection),
+        )
+        quota = None if self.quotas is None else self.quotas.view(kind, name)
+        if quota is None:
+            return view
+        size = serialize_size(quota.size)
+        return replace(view, quota=size, quota_used=quota.used, quota_resets=quota.resets)
 
     def _addresses(self, plan: WorkerPlan, slots: Words, now: int) -> Iterator[LimitView]:
         most, rate = plan.limits.connections_per_ip, plan.limits.rate_per_ip
-        if not most and rate is None:
+        bandwidth = _bandwidth(plan.limits.bandwidth_per_ip)
+        if not most and rate is None and bandwidth is None:
             return
-        yield _view("ip", EACH, most, 0, rate, 0)
+        yield replace(_view("ip", EACH, most, 0, rate, 0), bandwidth=bandwidth)
         held = slots[:, COLUMNS : COLUMNS + self._seats].sum(axis=1)
         used = used_of(slots, self._seats, rate.window, now) if rate else np.zeros(len(slots), np.int64)
         share = np.maximum(held / (most or np.inf), used / (rate.count if rate else np.inf))
         for place in np.argsort(-share, kind="stable")[:TOP]:
             if share[place] > 0:
                 name = unpack_ip(slots[place, :2].tobytes())
-                yield _view("ip", name, most, int(held[place]), rate, int(used[place]))
+                found = _view("ip", name, most, int(held[place]), rate, int(used[place]))
+                yield replace(found, bandwidth=bandwidth)
 
     def close(self) -> None:
         """Let go of the table; workers that still live keep theirs."""
@@ -178,6 +207,10 @@ def used_of(slots: Words, seats: int, window: int, now: int) -> Words:
     left = 1.0 - (elapsed - number * window) / window
     result: Words = current + (previous * left).astype(np.int64)
     return result
+
+
+def _bandwidth(plan: BandwidthPlan | None) -> str | None:
+    return None if plan is None else serialize_bandwidth(plan.rate)
 
 
 def _view(scope: str, name: str, most: int, held: int, rate: RatePlan | None, used: int) -> LimitView:

@@ -36,11 +36,12 @@ from penstock.node.handover import Channel, Handed, Taken, Will, numbers_from, s
 from penstock.node.health.health import Health
 from penstock.node.heir import Heir
 from penstock.node.inherited import Inherited
-from penstock.node.keeper import Keeper
+from penstock.node.keeper import Drawers, Keeper
 from penstock.node.limits import Limits
 from penstock.node.log import Log, make_log
 from penstock.node.origin import Addresses, Origin, endpoints, say_ready
 from penstock.node.processes import COMMAND, Outfit
+from penstock.node.quotas import Quotas
 from penstock.node.reload import Base, Reloads, Source, Supply, bound
 from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_doors, open_listeners
@@ -119,6 +120,8 @@ class Supervisor(Answers):
         self.plan = bound(plan, supply.listeners, self.plan.admin)
         self._health.replan(self.plan.worker)
         self._desk.replan(self.plan)
+        self._quotas.replan(self.plan.worker)
+        self._sampler.registry.kinds.meter(self._quotas or None)
         self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
         self._certificates.replan(self.plan)
         before, self.listeners = self.listeners, supply.listeners
@@ -284,6 +287,10 @@ class Supervisor(Answers):
         )
         self._logins.on_change = self._users_changed
         connect(self._desk, self._crew, self._sampler, self._limits, self._keeper)
+        self._quotas = Quotas(self.plan.worker, self._clock, self._log)
+        self._keeper.entries = Drawers((self._desk.drawer, self._quotas))
+        self._limits.quotas = self._quotas
+        registry.kinds.meter(self._quotas or None)
         self._addresses = Addresses(
             listeners=endpoints(self.plan),
             admin=Endpoint(*door) if door else None,
@@ -321,6 +328,7 @@ class Supervisor(Answers):
             snapshot = self._sampler.tick(last=last)
             self._sampler.registry.banned = self._desk.tick()
             self._crew.catch_up()
+            self._quotas.tick(self._crew.tell_spent)
         except Exception as error:  # numbers that stand still are better than a proxy that does
             self._log.error("tick failed", detail=repr(error))
             return
