@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from penstock.base.addresses import unpack_ip
+from penstock.base.bounds import ACCEPT_NS
 from penstock.config.plan import TargetPlan, WorkerPlan
 from penstock.dataplane.equipment import prepare
 from penstock.dataplane.listener import Listener
@@ -140,8 +141,46 @@ def test_accept_that_fails_for_the_client_is_no_reason_to_pause(error):
 
     paused = []
     door = Listener.__new__(Listener)
-    door.worker = SimpleNamespace(room=lambda: 1, paused=False, pause=paused.append)
-    door.sock, door._batch = Sock(), 1
+    clock = SimpleNamespace(clock=lambda: 0)
+    door.worker = SimpleNamespace(room=lambda: 1, paused=False, pause=paused.append, reactor=clock)
+    door.sock, door._batch, door._turn_ns = Sock(), 1, ACCEPT_NS
     door.ready(0, 1)
     assert calls == [1]
     assert paused == []
+
+
+@pytest.mark.parametrize(("cost", "accepted"), [(0, 64), (ACCEPT_NS // 4, 5), (ACCEPT_NS * 2, 1)])
+def test_a_flood_takes_no_more_than_its_time_of_a_turn(cost, accepted):
+    """However long a client takes to welcome or to send away, others wait for one of them more than its time."""
+    clock, welcomed = [0], []
+
+    class Door(Listener):
+        def _welcome(self, fd, address):
+            welcomed.append(fd)
+            clock[0] += cost
+
+    door = Door.__new__(Door)
+    door.worker = SimpleNamespace(room=lambda: 100, paused=False, reactor=SimpleNamespace(clock=lambda: clock[0]))
+    door.sock, door._batch, door._turn_ns = SimpleNamespace(_accept=lambda: (5, ("", 0))), 64, ACCEPT_NS
+    door.ready(0, 1)
+    assert len(welcomed) == accepted
+
+
+def test_the_last_turn_takes_everybody_who_waits():
+    """A listener that is closed leaves nobody in the backlog, whatever that takes."""
+    with serving(echo) as target, bench(listener("main", "tcp", target.port)) as plane, contextlib.ExitStack() as stack:
+        clients, waiting = [], []
+
+        def close():
+            wait_for(lambda: waiting)
+            (door,) = plane.worker.listeners
+            door._turn_ns = 0
+            plane.worker.listeners.clear()
+            door.close()
+
+        plane.worker.reactor.post(close)
+        clients = [stack.enter_context(plane.connect()) for _ in range(50)]
+        waiting.append(True)
+        for client in clients:
+            client.sendall(b"x")
+        assert [client.recv(1) for client in clients] == [b"x"] * 50

@@ -1,6 +1,7 @@
 """Accepting: from a listening socket to a row in the ledger and a conversation that runs."""
 
 import errno
+import os
 from _socket import SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from penstock.base.addresses import Endpoint, pack_ip, unmap
-from penstock.base.bounds import ACCEPT_BATCH, LISTEN_BACKLOG
+from penstock.base.bounds import ACCEPT_BATCH, ACCEPT_NS, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Describe, Facts, NewPlan
 from penstock.connection.registry import CONVERSATIONS
@@ -22,7 +23,7 @@ from penstock.dataplane.equipment import Equipment
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface, client_of
-from penstock.dataplane.reactor import EDGE_IN, LEVEL_IN
+from penstock.dataplane.reactor import EDGE_IN, FOREVER, LEVEL_IN
 from penstock.dataplane.route import Route, Routes
 from penstock.dataplane.shares import Places
 from penstock.dataplane.telling import describe
@@ -71,7 +72,7 @@ class Listener:
         self.sock = RawSocket(fileno=fd)
         self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
-        self._batch = 1
+        self._batch, self._turn_ns = 1, ACCEPT_NS
         self._entrance = worker.entrance
         self.contexts: Contexts | None = None
         self._kinds: WeakKeyDictionary[Routes, tuple[str, str, bool]] = WeakKeyDictionary()
@@ -180,7 +181,7 @@ class Listener:
 
         The last close of a listening socket resets its backlog: clients that the kernel has welcomed are not sent away.
         """
-        self._batch = LISTEN_BACKLOG
+        self._batch, self._turn_ns = LISTEN_BACKLOG, FOREVER
         self.ready(self.fd, LEVEL_IN)
         self.worker.reactor.bury(self.fd, self.sock)
 
@@ -189,10 +190,12 @@ class Listener:
         Accept clients.
 
         An accept that finds nobody costs a system call and an exception, and one accept a turn would starve a full
-        backlog: so the batch doubles while it is filled, and begins again at one.
+        backlog: so the batch doubles while it is filled, and begins again at one. Whatever is left of it when its time
+        is over waits for the next turn: clients that are served do not wait for those that come, or are sent away.
         """
         worker, batch = self.worker, self._batch
-        room = worker.room()
+        room, clock = worker.room(), worker.reactor.clock
+        over = clock() + self._turn_ns
         accept = self.sock._accept  # type: ignore[attr-defined]
         for _ in range(batch if batch < room else room):
             try:
@@ -205,14 +208,13 @@ class Listener:
                     worker.pause(error.strerror or "out of descriptors")
                 return  # the client gave up before it was accepted
             self._welcome(client_fd, address)
-            if worker.paused:
+            if worker.paused or clock() > over:
                 return
         if batch < ACCEPT_BATCH:
             self._batch = batch * 2
 
     def _welcome(self, fd: int, address: tuple[str, int]) -> None:
         worker = self.worker
-        sock = self._socket(self._family, SOCK_STREAM, 0, fd)
         if type(address) is tuple:
             port = address[1]
             host, ip = _of_peer(address[0])
@@ -223,8 +225,9 @@ class Listener:
             entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet(self.plan.id, now)
         )
         if refused:
-            self._send_away(sock, ip, port, refused)
+            self._send_away(fd, ip, port, refused)
             return
+        sock = self._socket(self._family, SOCK_STREAM, 0, fd)
         row = worker.ledger.open(now, self._scope, ip, port)
         if not row:  # what cannot be counted is not served; the ledger has counted that
             sock.close()
@@ -248,9 +251,9 @@ class Listener:
         except Exception as error:
             worker.crashed(connection, error)
 
-    def _send_away(self, sock: RawSocket, ip: bytes, port: int, outcome: int) -> None:
+    def _send_away(self, fd: int, ip: bytes, port: int, outcome: int) -> None:
         """Close a client that may not come in, without a word; a row tells why, or a count where rows are scarce."""
-        sock.close()
+        os.close(fd)  # without a socket of Python's, which would ask the kernel for its name first
         ledger, now = self.worker.ledger, self.worker.reactor.now
         row = 0 if ledger.scarce else ledger.open(now, self._scope, ip, port)
         if row:
