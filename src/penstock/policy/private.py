@@ -6,9 +6,11 @@ from penstock.policy.ranges import NOT_AN_ADDRESS, RangeIndex, address_number, n
 NETWORKS = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
-    "::1", "100::/64", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    "::/96", "::ffff:0:0:0/96", "100::/64", "64:ff9b:1::/48", "2001::/32", "fc00::/7", "fe80::/10", "fec0::/10",
+    "ff00::/8",
 )  # fmt: skip
-"""Special-purpose addresses that are not globally reachable (IANA, RFC 6890), multicast, and what was site-local."""
+"""Special-purpose addresses that are not globally reachable (IANA, RFC 6890), multicast, what was site-local, and old
+ways of carrying IPv4 that lead nowhere or home: IPv4-compatible (RFC 4291), IPv4-translated (RFC 2765), Teredo."""
 
 _INDEX = RangeIndex([(0, [each for network in NETWORKS for each in network_ranges(network)])])
 
