@@ -4,9 +4,11 @@ import contextlib
 import socket
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.base.addresses import unpack_ip
 from penstock.base.outcomes import COMPLETE, EndedBy, Reason
+from penstock.config.limit_plan import LimitsPlan
 from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
 from penstock.metrics import ledger
 from penstock.testing.certificates import Authority
@@ -14,6 +16,8 @@ from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.tap import tapping
 from penstock.testing.workbench import bench, listener, quick, wait_for
+
+from .test_reloading import told
 
 V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 443\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes((203, 0, 113, 9, 192, 0, 2, 1)) + b"\x13\x88\x01\xbb"
@@ -159,3 +163,33 @@ def test_a_client_in_a_header_is_not_believed_on_whom_it_speaks_for(mode):
                     wire.send(header + asked)
                     wire.read_message()
     assert heard == ["203.0.113.9", "6.6.6.6, 127.0.0.1"]
+
+
+@pytest.mark.parametrize("mode", ["required", "optional"])
+def test_a_peer_that_is_no_proxy_is_limited_from_its_first_moment(mode):
+    """Who may not speak for others is a client itself: it cannot hold more than its share by saying nothing."""
+    limits = LimitsPlan(connections_per_ip=1)
+    with (
+        serving(echo) as target,
+        plane_of(target, mode, ("192.0.2.0/24",), limits=limits) as plane,
+        plane.connect() as first,
+    ):
+        wait_for(plane.connections, "the first")
+        with plane.connect() as second:
+            assert read_all(second) == b""
+        assert plane.ended()[0].outcome.reason == Reason.IP_LIMIT
+        first.close()
+        plane.ended(2)
+        with plane.connect():
+            wait_for(plane.connections, "one in its place")
+
+
+def test_a_header_that_is_waited_for_is_believed_after_a_reload_without_any():
+    """Who came while headers were read is served by what it came to."""
+    with serving(echo) as target, plane_of(target) as plane, plane.connect() as client:
+        wait_for(plane.connections, "the connection")
+        plan = plane.worker.plan
+        off = replace(plan.listeners[0], accept_proxy="off", trusted_proxies=())
+        assert not told(plane, replace(plan, listeners=(off,)), 1).error
+        client.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 5 6\r\nx")
+        assert client.recv(1) == b"x"

@@ -12,8 +12,8 @@ Seams, for who adds a step:
 - `bans` is what tells whether an address is banned: a callable of the packed address.
 - `access` is what tells whether client, listener and time may: a callable of (packed address, listener id, time).
 - Both are None where there is nothing to ask; whoever sets them may set others between two turns of the reactor.
-- `greet` counts a socket's peer in the node where a PROXY header is to come, which may speak for others;
-  `admit_client` follows once the client is known. `admit` is both at once.
+- `greet` counts a socket's peer in the node where a PROXY header of a trusted one is to come, which speaks for others;
+  `admit_client` follows once the client is known. `admit` is both at once, for whoever is a client itself.
 - What a connection holds is in its `lease` (address) and `places` (listener, route, user), and given back once, by
   `Connection.end`, on every path. Steps that hold nothing (bans, access, rates) have nothing to give back.
 - What is asked once route and user are known is the second stage: dataplane/shares.py.

@@ -30,6 +30,7 @@ from penstock.dataplane.telling import describe
 from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import SCOPE, pack_scope, take
 from penstock.policy.access import Access
+from penstock.policy.networks import Networks
 from penstock.policy.ranges import address_number
 from penstock.protocols.proxy_header.header import ProxyHeader
 
@@ -221,8 +222,9 @@ class Listener:
         else:
             host, ip, port = "-", NO_ADDRESS, 0  # a Unix socket's client has no address
         now, entrance = worker.reactor.now, self._entrance
+        speaks_for_others = self._trusted is not None and host in self._trusted
         refused = (
-            entrance.admit(ip, host, self.plan.id, now) if self._trusted is None else entrance.greet(self.plan.id, now)
+            entrance.greet(self.plan.id, now) if speaks_for_others else entrance.admit(ip, host, self.plan.id, now)
         )
         if refused:
             self._send_away(fd, ip, port, refused)
@@ -245,7 +247,7 @@ class Listener:
             if self._ordinary:
                 dial_target(connection)
             elif self._trusted is not None:
-                self._await_header(connection, host, port)
+                self._await_header(connection, host, port, self._trusted, speaks_for_others=speaks_for_others)
             else:
                 self._admit(connection, Facts(host, port, self._rules, challenges=self._challenges))
         except Exception as error:
@@ -263,24 +265,22 @@ class Listener:
         else:
             ledger.turn_away(outcome)
 
-    def _await_header(self, connection: Connection, host: str, port: int) -> None:
-        trusted = host in self._trusted  # type: ignore[operator]
-
+    def _await_header(
+        self, connection: Connection, host: str, port: int, trusted: Networks, *, speaks_for_others: bool
+    ) -> None:
         def admit(header: ProxyHeader | None) -> None:
             client = client_of(header, host, port)
             if header is not None:
                 connection.introduce(header, client)
-            believed = client.host in self._trusted  # type: ignore[operator]  # who passes bytes on vouches for none
-            facts = Facts(
-                client.host, client.port, self._rules, trusted=believed, challenges=self._challenges
-            )  # fmt: skip
-            if not believed and (refused := self._admit_client(connection, client)):
+            believed = client.host in trusted  # who passes bytes on vouches for none
+            facts = Facts(client.host, client.port, self._rules, trusted=believed, challenges=self._challenges)
+            if speaks_for_others and not believed and (refused := self._admit_client(connection, client)):
                 connection.end(refused)
             else:
                 self._admit(connection, facts, behind_header=True)
 
         required = self.plan.accept_proxy == "required"
-        Preface(connection, required=required, trusted=trusted, then=admit).start()
+        Preface(connection, required=required, trusted=speaks_for_others, then=admit).start()
 
     def _admit_client(self, connection: Connection, client: Endpoint) -> int:
         """Return 0 if the client that a header names may come in, or the outcome that refuses it."""
