@@ -21,7 +21,7 @@ _NO_SUCH_NAME = Send(serialize_alert(Alert.UNRECOGNIZED_NAME))
 NAMELESS = "- (no SNI)"
 """What a client has asked for that asks for no name."""
 
-_PROOF = (b"acme-tls/1",)
+PROOF = (b"acme-tls/1",)
 """What an ACME server offers, and nothing besides (RFC 8737 section 3)."""
 
 INSIDE: dict[str, Callable[[Facts, ListenerPlan], Conversation]] = {"tcp": tcp, "http": http_reverse}
@@ -47,7 +47,7 @@ def tls(facts: Facts, listener: ListenerPlan) -> Conversation:
     host, port, rules, _, _, trusted, challenges = facts
     facts = Facts(host, port, rules, hello.server_name or "", hello.version, trusted, challenges)
     yield Describe(_described(hello))
-    if hello.alpn == _PROOF and listener.challenge == TLS_ALPN_01 and _is_proved(facts):
+    if hello.alpn == PROOF and listener.challenge == TLS_ALPN_01 and _is_proved(facts):
         yield Secure(facts.server_name)
         yield Close(COMPLETE)  # the handshake was all that the server wanted (RFC 8737 section 3)
     route = route_of(facts, listener)

@@ -48,6 +48,7 @@ from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
 from penstock.dataplane.handlers import Deciding, decide
 from penstock.dataplane.handshake import ClientHandshake
+from penstock.dataplane.hello import Hello
 from penstock.dataplane.inbox import Inbox
 from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface
@@ -105,7 +106,7 @@ class Connection(Deadlines):
     Attributes:
         inbox: What the client has sent and the conversation has not taken yet.
         exchange: Carries HTTP exchanges, once there was one.
-        extra: A SOCKS BIND, a UDP association, or the wait for a PROXY header, a handler or a login.
+        extra: A SOCKS BIND, a UDP association, or the wait for a PROXY header, a hello, a handler or a login.
         detail: One line for the log, written to the ledger at the end.
         secure: The client's socket, where it speaks TLS.
         proxied: The PROXY header that it began with.
@@ -145,7 +146,7 @@ class Connection(Deadlines):
         self.watch: Watch | None = None
         self.target: End | None = None
         self.exchange: HttpExchange | None = None
-        self.extra: Binding | Association | Preface | Deciding | Verifying | None = None
+        self.extra: Binding | Association | Preface | Hello | Deciding | Verifying | None = None
         self.conversation: Conversation | None = None
         self.waiting: Need | Until | Peek | None = None
         self.described: Describe | None = None

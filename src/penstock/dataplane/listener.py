@@ -14,13 +14,15 @@ from penstock.base.bounds import ACCEPT_BATCH, ACCEPT_NS, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Describe, Facts, NewPlan
 from penstock.connection.registry import CONVERSATIONS
-from penstock.connection.tls import NAMELESS, inside
+from penstock.connection.reverse import PASSTHROUGH
+from penstock.connection.tls import NAMELESS, PROOF, inside
 from penstock.dataplane.connection import Connection
 from penstock.dataplane.contexts import Contexts
 from penstock.dataplane.dialing import dial_target
 from penstock.dataplane.entrance import NO_ADDRESS
 from penstock.dataplane.equipment import Equipment
 from penstock.dataplane.handshake import ClientHandshake
+from penstock.dataplane.hello import Hello
 from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, LEVEL_IN
@@ -28,10 +30,12 @@ from penstock.dataplane.route import Route, Routes
 from penstock.dataplane.shares import Places
 from penstock.dataplane.telling import describe
 from penstock.dataplane.tls import TlsSocket
-from penstock.metrics.ledger import SCOPE, pack_scope, take
+from penstock.metrics.ledger import PORT, SCOPE, pack_scope, take
 from penstock.policy.access import Access
 from penstock.policy.networks import Networks
 from penstock.policy.ranges import address_number
+from penstock.policy.routes import NAMES
+from penstock.protocols.client_hello import ClientHello
 from penstock.protocols.proxy_header.header import ProxyHeader
 
 if TYPE_CHECKING:
@@ -74,6 +78,7 @@ class Listener:
         self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
         self._batch, self._turn_ns = 1, ACCEPT_NS
+        self._ways: dict[str, tuple[Route, Describe]] = {}
         self._entrance = worker.entrance
         self.contexts: Contexts | None = None
         self._kinds: WeakKeyDictionary[Routes, tuple[str, str, bool]] = WeakKeyDictionary()
@@ -102,6 +107,8 @@ class Listener:
         spoken = plan.inside if self._told else plan.protocol
         self._plain = spoken == "tcp" and self._rules is None and plan.route.action == "forward"
         self._socket = TlsSocket if self._shakes and self._trusted is None else RawSocket
+        self._hears = self._routed and self._trusted is None and self.worker.access is None
+        self._ways = {}
         self._ordinary = self._plain and not self._shakes and self._trusted is None and self._access is None
 
     def renew(self, connection: Connection) -> NewPlan | None:
@@ -139,6 +146,37 @@ class Listener:
         else:
             connection.inbox.leaves = self._routed and self.contexts is not None
             connection.converse(self._converse(facts, self.plan))
+
+    def passes(self, hello: ClientHello) -> tuple[Route, Describe] | None:
+        """Return the route that passes a client through, and what it asks for; None for what is not so simple."""
+        name = hello.server_name
+        if not name or hello.alpn == PROOF:
+            return None
+        way = self._ways.get(name)
+        return way or self._look_up(name)
+
+    def _look_up(self, name: str) -> tuple[Route, Describe] | None:
+        plan = self.plan.route
+        if self._rules is not None:
+            decision = self._rules.by_name(name)
+            if decision is None:
+                return None
+            plan = decision.route
+        if plan.tls != PASSTHROUGH or plan.action != "forward" or not plan.targets:
+            return None
+        if len(self._ways) >= NAMES:
+            self._ways.clear()
+        way = self._ways[name] = self.route.routes.of(plan), Describe(name)
+        return way
+
+    def meet(self, connection: Connection) -> None:
+        """Begin the conversation with a client whose hello is not so simple, or who came before this plan."""
+        port = self.worker.words[connection.row + PORT] & 0xFFFF
+        facts = Facts(connection.host, port, self._rules, challenges=self._challenges)
+        if connection.route.routes is self.route.routes:
+            self._serve(connection, facts)
+        else:
+            self._admit(connection, facts, behind_header=True)
 
     def _shake_hands(self, connection: Connection, facts: Facts, *, now: bool) -> None:
         plan = self.plan
@@ -242,10 +280,13 @@ class Listener:
         connection.lease = entrance.lease
         if entrance.door:
             connection.places = Places(entrance.door)
-        worker.reactor.watch(fd, connection, EDGE_IN)
+        worker.reactor.watch(fd, Hello(connection) if self._hears else connection, EDGE_IN)
         try:
             if self._ordinary:
                 dial_target(connection)
+            elif self._hears:
+                if self._access is not None:
+                    self._give_permit(connection, host, self._access)
             elif self._trusted is not None:
                 self._await_header(connection, host, port, self._trusted, speaks_for_others=speaks_for_others)
             else:

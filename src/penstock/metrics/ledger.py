@@ -13,6 +13,7 @@ Source: docs/decisions/0003-ledger.md.
 import mmap
 import os
 from collections import deque
+from functools import lru_cache
 from struct import Struct
 
 from penstock.metrics.tallies import SLOT_WORDS, SLOTS, Tallies
@@ -31,6 +32,9 @@ TEXT_BYTES = 384
 TEXT_LENGTH = 0xFFFF
 """In a TEXT word: the length of the text. The bits above it count how often the text was written: a new one of the same
 length is seen too. A length of 0 in a word that is not 0 is that of a text that is just being written."""
+
+TEXTS = 512
+"""Texts without a detail that are remembered: many clients go to the same places. At most 0.5 MB."""
 
 TALLY_BYTES = SLOTS * SLOT_WORDS * 8
 """All tallies together."""
@@ -208,7 +212,7 @@ class Ledger:
 
     def describe(self, base: int, destination: str, user: str, detail: str) -> None:
         """Write who the client is and where it wants to go; what is too long is cut. An empty text leaves none."""
-        text = b"\0".join((destination.encode()[:263], user.encode()[:64], detail.encode()))[:TEXT_BYTES]
+        text = _known_text(destination, user) if not detail else _text(destination, user, detail)
         start = self._texts + (base - HEADER_WORDS) // ROW_WORDS * TEXT_BYTES
         words, version = self.words, (self.words[base + TEXT] | TEXT_LENGTH) + 1
         words[base + TEXT] = version  # no length: who reads now shall not take what is half written
@@ -221,6 +225,12 @@ class Ledger:
         self.tallies.close()
         self._map.close()
 
+
+def _text(destination: str, user: str, detail: str = "") -> bytes:
+    return b"\0".join((destination.encode()[:263], user.encode()[:64], detail.encode()))[:TEXT_BYTES]
+
+
+_known_text = lru_cache(TEXTS)(_text)
 
 TARGET_SHIFT, ROUTE_SHIFT = 16, 32
 """Where the ids of target and route begin in a SCOPE word; the listener's has the low 16 bits, as each of them has."""

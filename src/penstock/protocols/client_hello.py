@@ -103,16 +103,8 @@ class HelloReader:
         Raises:
             TlsError: If it is no hello and will be none.
         """
-        if not self._place and len(data) > RECORD_HEAD_BYTES + MESSAGE_HEAD_BYTES:
-            kind, version, size, message, high, low = _unpack_heads(data, 0)
-            if (
-                kind == _HANDSHAKE
-                and version >> 8 == 3
-                and message == _CLIENT_HELLO
-                and (high << 16 | low) + MESSAGE_HEAD_BYTES == size <= _WHOLE_BYTES
-                and len(data) >= RECORD_HEAD_BYTES + size
-            ):  # as nearly always, all is in one record
-                return parse_client_hello(data, RECORD_HEAD_BYTES + MESSAGE_HEAD_BYTES, RECORD_HEAD_BYTES + size)
+        if not self._place and (whole := whole_hello(data)) is not None:
+            return whole
         while len(data) >= self._place + RECORD_HEAD_BYTES:
             start = self._place + RECORD_HEAD_BYTES
             end = start + _record_size(data, self._place)
@@ -146,6 +138,30 @@ class HelloReader:
         return end if len(data) >= start + missing else min(end, start + missing)
 
 
+def whole_hello(data: bytes) -> ClientHello | None:
+    """
+    Return the hello that comes in one record, as nearly always; None if it is not all there, or not so.
+
+    Args:
+        data: All that the client has sent.
+
+    Raises:
+        TlsError: If it is malformed.
+    """
+    if len(data) <= RECORD_HEAD_BYTES + MESSAGE_HEAD_BYTES:
+        return None
+    kind, version, size, message, high, low = _unpack_heads(data, 0)
+    if (
+        kind == _HANDSHAKE
+        and version >> 8 == 3
+        and message == _CLIENT_HELLO
+        and (high << 16 | low) + MESSAGE_HEAD_BYTES == size <= _WHOLE_BYTES
+        and len(data) >= RECORD_HEAD_BYTES + size
+    ):
+        return parse_client_hello(data, RECORD_HEAD_BYTES + MESSAGE_HEAD_BYTES, RECORD_HEAD_BYTES + size)
+    return None
+
+
 def parse_client_hello(data: bytes, start: int, end: int) -> ClientHello:
     """
     Return what a hello says.
@@ -174,11 +190,11 @@ def parse_client_hello(data: bytes, start: int, end: int) -> ClientHello:
     found = _extensions(data, place, end)
     name, alpn, versions = found.get(_SERVER_NAME), found.get(_ALPN), found.get(_SUPPORTED_VERSIONS)
     return ClientHello(
-        server_name=None if name is None else _remembered_name(_value(data, name)),
-        alpn=() if alpn is None else _remembered_protocols(_value(data, alpn)),
+        server_name=None if name is None else _read_name(data, name),
+        alpn=() if alpn is None else _read_protocols(data, alpn),
         version=min(data[start] << 8 | data[start + 1], TLS_1_2)  # a higher one has no meaning, RFC 8446 section 4.1.2
         if versions is None
-        else _remembered_versions(_value(data, versions)),
+        else _read_versions(data, versions),
         has_ech=_ENCRYPTED_CLIENT_HELLO in found,
     )
 
@@ -245,10 +261,6 @@ def _extensions(data: bytes, place: int, end: int) -> dict[int, int]:
     return found
 
 
-def _value(data: bytes, place: int) -> bytes:
-    return data[place : place + (data[place - 2] << 8 | data[place - 1])]
-
-
 def _server_name(value: bytes) -> str | None:
     # A list of one: more names of its type are not allowed, and other types were never defined (RFC 6066 section 3).
     if len(value) < 5 or (value[0] << 8 | value[1]) != len(value) - 2 or (value[3] << 8 | value[4]) != len(value) - 5:
@@ -288,12 +300,21 @@ def _highest(value: bytes) -> int:
     return 0x0300 | best
 
 
-def _remembering(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Return what reads the same value but once: clients repeat themselves. A malformed one is read each time."""
+def _remembering(read: Callable[[bytes], T]) -> Callable[[bytes, int], T]:
+    """
+    Return what reads the value of an extension, the same one but once: clients repeat themselves.
+
+    A malformed one is read each time. The value begins at a place of the hello; its length stands in front of it.
+    """
     remembered = lru_cache(_REMEMBERED)(read)
-    return lambda value: remembered(value) if len(value) <= _REMEMBERED_BYTES else read(value)
+
+    def look(data: bytes, place: int) -> T:
+        value = data[place : place + (data[place - 2] << 8 | data[place - 1])]
+        return remembered(value) if len(value) <= _REMEMBERED_BYTES else read(value)
+
+    return look
 
 
-_remembered_name = _remembering(_server_name)
-_remembered_protocols = _remembering(_protocols)
-_remembered_versions = _remembering(_highest)
+_read_name = _remembering(_server_name)
+_read_protocols = _remembering(_protocols)
+_read_versions = _remembering(_highest)
