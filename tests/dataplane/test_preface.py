@@ -165,13 +165,12 @@ def test_a_client_in_a_header_is_not_believed_on_whom_it_speaks_for(mode):
     assert heard == ["203.0.113.9", "6.6.6.6, 127.0.0.1"]
 
 
-@pytest.mark.parametrize("mode", ["required", "optional"])
-def test_a_peer_that_is_no_proxy_is_limited_from_its_first_moment(mode):
+def test_a_peer_that_is_no_proxy_is_limited_from_its_first_moment():
     """Who may not speak for others is a client itself: it cannot hold more than its share by saying nothing."""
     limits = LimitsPlan(connections_per_ip=1)
     with (
         serving(echo) as target,
-        plane_of(target, mode, ("192.0.2.0/24",), limits=limits) as plane,
+        plane_of(target, "optional", ("192.0.2.0/24",), limits=limits) as plane,
         plane.connect() as first,
     ):
         wait_for(plane.connections, "the first")
