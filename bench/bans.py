@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import msgspec
@@ -46,6 +47,37 @@ def list_of(networks: int, chance: random.Random) -> str:
         number = chance.randrange(1 << 24, 223 << 24) >> 32 - bits << 32 - bits
         lines.append(f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}/{bits}\n")
     return "".join(lines)
+
+
+TOPS = (0x2001, *range(0x2400, 0x2410), *range(0x2600, 0x2620), *range(0x2A00, 0x2A10), 0x2C0F)
+"""First 16 bits of IPv6 addresses that registries give to networks."""
+
+
+def ipv6_of(chance: random.Random) -> tuple[int, int]:
+    """Return a network of IPv6: its number and its length, from 32 to 128."""
+    bits = chance.choice((32, 40, 48, 48, 48, 56, 64, 64, 128))
+    return (chance.choice(TOPS) << 112 | chance.getrandbits(112)) >> 128 - bits << 128 - bits, bits
+
+
+def read(text: str) -> Desk:
+    """Return a desk that has read and laid out a block list."""
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+        path = Path(folder, "list.txt")
+        path.write_text(text)
+        plan = BanPlan(lists=((str(path), "x"),))
+        desk = desk_of(plan)
+        desk.read_lists(replace(PLAN, bans=plan))
+        desk.take_lists(desk.write_lists())
+    return desk
+
+
+def ipv6_us(networks: int, chance: random.Random) -> float:
+    """Return what a look-up takes among so many networks of IPv6, every other one of an address within; unit us."""
+    some = [ipv6_of(chance) for _ in range(networks)]
+    bans = Bans(read("".join(f"{IPv6Address(number)}/{bits}\n" for number, bits in some)).fds)
+    addresses = [number for number, _ in chance.choices(some, k=LOOKUPS // 2)]
+    addresses += [ipv6_of(chance)[0] for _ in addresses]
+    return lookup_us(bans, [number.to_bytes(16) for number in addresses])
 
 
 def best(work: Callable[[], object]) -> float:
@@ -92,19 +124,15 @@ def banned(desk: Desk) -> list[Entry]:
 
 
 def main(argv: list[str]) -> None:
-    """Measure, and print `{"load", "networks", "lookup", "pause", "restore"}`."""
+    """Measure, and print `{"load", "networks", "ipv6", "lookup", "pause", "restore"}`."""
     parser = argparse.ArgumentParser(prog="bench.bans", description=__doc__)
     parser.add_argument("--rows", type=int, required=True)
     asked = parser.parse_args(argv)
     chance = random.Random(7)
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
-        path = Path(folder, "list.txt")
-        path.write_text(list_of(asked.rows, chance))
-        desk = desk_of(BanPlan(lists=((str(path), "x"),)))
-        began = time.perf_counter()
-        desk.read_lists(replace(PLAN, bans=BanPlan(lists=((str(path), "x"),))))
-        desk.take_lists(desk.write_lists())
-        load = time.perf_counter() - began
+    text = list_of(asked.rows, chance)
+    began = time.perf_counter()
+    desk = read(text)
+    load = time.perf_counter() - began
     addresses = [pack_ip(".".join(str(chance.randrange(256)) for _ in range(4))) for _ in range(LOOKUPS)]
     networks = lookup_us(Bans(desk.fds), addresses)
     entries = banned(desk)
@@ -114,7 +142,9 @@ def main(argv: list[str]) -> None:
     bans = Bans(desk.fds)
     lookup = lookup_us(bans, addresses)
     pause = pause_ms(bans, desk.fds[1 + LISTED], addresses)
-    print(json.dumps({"load": load, "networks": networks, "lookup": lookup, "pause": pause, "restore": restore}))
+    ipv6 = ipv6_us(asked.rows // 2, chance)
+    found = {"load": load, "networks": networks, "ipv6": ipv6, "lookup": lookup, "pause": pause, "restore": restore}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -24,4 +24,4 @@ def test_what_is_no_table_is_refused(content):
 
 def test_columns_are_padded():
     """An odd number of IPv4 ranges leaves all columns of eight bytes where they can be read."""
-    assert size_of(1, 2) == HEADER_WORDS * 8 + 8 + 8 + 8 + (HALVES * 4 + 4) + 2 * 40
+    assert size_of(1, 2) == HEADER_WORDS * 8 + 8 + 8 + 8 + 2 * (HALVES * 4 + 4) + 2 * 40

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from struct import Struct
 
 from penstock.dataplane.ban_ranges import MAPPED, BanRanges
 from penstock.dataplane.ban_table import H_LIVE, KIND, USED, BanTable
@@ -26,6 +27,8 @@ def parse(text: str) -> tuple[int, int, int]:
 
 
 _WIDE = ~((1 << 64) - 1)
+
+_HALVES = Struct(">QQ")
 
 
 class Bans:
@@ -58,9 +61,9 @@ class Bans:
         Args:
             packed: 16 bytes of `pack_ip`; 16 zeros, a Unix peer, never are.
         """
-        address = int.from_bytes(packed)
-        if address >> 32 != MAPPED:
-            return self._holds_ipv6(address)
+        high, address = _HALVES.unpack(packed)
+        if high or address >> 32 != MAPPED:
+            return self._holds_ipv6(high, address, packed)
         if self._words[H_LIVE] and (until := self._until(address, USED)) and until > self._wall_ns():
             return True
         for networks in self._asked:
@@ -68,13 +71,18 @@ class Bans:
                 return True
         return False
 
-    def _holds_ipv6(self, address: int) -> bool:
-        if not address:
+    def _holds_ipv6(self, high: int, low: int, packed: bytes) -> bool:
+        if not high and not low:
             return False
-        untils = [each.until(address) for each in self._asked]
         if self._words[H_LIVE]:
-            untils += [self._until(address, USED), self._until(address & _WIDE, KIND)]
-        return any(untils) and max(untils) > self._wall_ns()
+            address = int.from_bytes(packed)
+            until = max(self._until(address, USED), self._until(address & _WIDE, KIND))
+            if until and until > self._wall_ns():
+                return True
+        for networks in self._asked:  # noqa: SIM110 - a generator costs a quarter of all this
+            if (until := networks.until_ipv6(high, low)) and until > self._wall_ns():
+                return True
+        return False
 
     def take(self, place: int, fd: int) -> None:
         """

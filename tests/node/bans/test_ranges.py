@@ -39,6 +39,8 @@ def spans(draw_numbers, base):
 BASES = {
     "IPv4": IPV4 + 0x0A00_0000,
     "IPv6": (0x2001_0DB8 << 96) + (1 << 64) - 128,
+    "across the first 16 bits": (0x2400 << 112) - 128,
+    "across those of IPv4": IPV4 + 0x0A01_0000 - 128,
     "first": 1,
     "last": (1 << 128) - 256,
 }

@@ -189,10 +189,12 @@ def _previous(points: Numbers) -> Numbers:
     return np.stack((points[:, 0] - (points[:, 1] == 0), points[:, 1] - np.uint64(1)), axis=1)
 
 
-def _below(first: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return how many ranges begin below each first half of an address."""
-    halves = np.arange(HALVES, dtype=np.int64) << 16
-    return np.searchsorted(first, halves).astype(np.uint32) if len(first) else np.zeros(0, np.uint32)
+def _below(first: NDArray[np.uint32] | Numbers) -> NDArray[np.uint32]:
+    """Return how many ranges begin below each first 16 bits of an address, and below none further."""
+    if not len(first):
+        return np.zeros(0, np.uint32)
+    halves = np.arange(HALVES - 1, dtype=first.dtype) << first.dtype.type(first.itemsize * 8 - 16)
+    return np.append(np.searchsorted(first, halves), len(first)).astype(np.uint32)
 
 
 def write(columns: Columns, name: str = "penstock-banned-networks") -> int:
@@ -204,7 +206,7 @@ def write(columns: Columns, name: str = "penstock-banned-networks") -> int:
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
     with open(fd, "wb", closefd=False) as file:
         file.write(header.data)
-        for column in (*columns.ipv4, _below(columns.ipv4[0]), *columns.ipv6):
+        for column in (*columns.ipv4, _below(columns.ipv4[0]), *columns.ipv6, _below(columns.ipv6[0])):
             file.write(np.ascontiguousarray(column).data)
             file.write(b"\0" * (-column.nbytes % 8))
     return fd
