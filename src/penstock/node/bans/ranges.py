@@ -193,8 +193,8 @@ def _below(first: NDArray[np.uint32] | Numbers) -> NDArray[np.uint32]:
     """Return how many ranges begin below each first 16 bits of an address, and below none further."""
     if not len(first):
         return np.zeros(0, np.uint32)
-    halves = np.arange(HALVES - 1, dtype=first.dtype) << first.dtype.type(first.itemsize * 8 - 16)
-    return np.append(np.searchsorted(first, halves), len(first)).astype(np.uint32)
+    halves = np.arange(HALVES - 1, dtype=np.uint64) << np.uint64(first.itemsize * 8 - 16)
+    return np.append(np.searchsorted(first, halves.astype(first.dtype)), len(first)).astype(np.uint32)
 
 
 def write(columns: Columns, name: str = "penstock-banned-networks") -> int:
