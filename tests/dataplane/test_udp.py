@@ -7,8 +7,10 @@ from socket import AF_INET, AF_INET6
 import pytest
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
+from penstock.config.limit_plan import BandwidthPlan, LimitsPlan
 from penstock.config.plan import DestinationPlan, MatchPlan, RoutePlan
 from penstock.dataplane import udp as room
+from penstock.dataplane.meters import DOWN
 from penstock.dataplane.resolver import Answer
 from penstock.metrics.ledger import APART, HEADER_WORDS, ROW_WORDS, SCOPE
 from penstock.testing.http_peers import Wire
@@ -241,3 +243,28 @@ def test_waiting_names_are_bounded(plane, monkeypatch):
         assert {target.recv(10), target.recv(10)} == {b"0", b"1"}
         client.sendto(datagram("n9.example", port, b"9"), door)
         wait_for(lambda: len(asked) == 3)
+
+
+def test_datagrams_beyond_a_bandwidth_are_lost_each_way():
+    """A datagram that a bandwidth has no room for is dropped, and counted as received; a smaller one passes."""
+    slow = BandwidthPlan(rate=200_000, burst=20_000)
+    with (
+        bench(listener("main", "socks5"), limits=LimitsPlan(bandwidth_per_connection=slow)) as plane,
+        udp() as target,
+        udp() as client,
+        association(plane) as (_, door),
+    ):
+        there = target.getsockname()
+        client.sendto(datagram(*there, bytes(60_000)), door)
+        client.sendto(datagram(*there, b"small"), door)
+        assert target.recvfrom(65_535)[0] == b"small"
+        row = plane.settled()
+        assert row.client_rx > 60_000
+        assert row.target_tx == 5
+        (connection,) = plane.connections()
+        (meter,) = connection.shaped.meters
+        meter.pay(DOWN, 100_000_000, plane.worker.reactor.now)
+        client.sendto(datagram(*there, b"more"), door)
+        echo_once(target)
+        wait_for(lambda: plane.row(0).target_rx == 4, "an answer that comes")
+        assert plane.settled().client_tx == row.client_tx
