@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
+import signal
 import socket
+import sqlite3
 
 import pytest
 
@@ -119,3 +122,32 @@ def test_a_throttled_route_goes_on_slowly():
             with contextlib.suppress(BlockingIOError):
                 assert len(client.recv(64 * KIB)) < 16 * KIB
             assert node.stats()["totals"]["active"] == 1
+
+
+def kept(path):
+    """Return what a store knows of the route's quota, over all months; unit bytes."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT body FROM entries WHERE kind = 'quota' AND key = 'route main'").fetchone()
+        return sum(json.loads(found[0]).values()) if found else 0
+    return 0
+
+
+def test_a_kill_loses_no_more_than_one_write(tmp_path):
+    """A killed node has what it had written; a killed worker loses nothing of what it moved."""
+    with serving(echo) as target:
+        limits = route(quota="1GiB").rstrip("\n")
+        words = (
+            f'[store]\npath = "{tmp_path}/store.db"\nflush = "1s"\n',
+            table("main", "tcp"),
+            f'{limits}\ntargets = ["127.0.0.1:{target.port}"]\n',
+        )
+        with running(*words, folder=tmp_path, killed=True) as node:
+            with socket.create_connection(node.address("main"), 30) as client:
+                echoed(client, 30 * KIB)
+                os.kill(node.worker_pids()[0], signal.SIGKILL)
+                assert read_all(client) == b""
+            wait_for(lambda: kept(tmp_path / "store.db") == 60 * KIB, "what was used to be written")
+            os.kill(node.process.pid, signal.SIGKILL)
+            node.process.wait()
+        with running(*words, folder=tmp_path, killed=True) as node:
+            assert quota(node, "route", "main")["quota_used"] == 60 * KIB
