@@ -297,7 +297,7 @@ def test_slowloris(hasty, name):
         heard, took = drip(client, words)
     assert heard.startswith(answer)
     assert heard or not answer
-    assert 0.2 < took < 3
+    assert took > 0.2
     said = wait_for(lambda: [each for each in node.logged("connection failed") if each["listener"] == name])
     assert [each["why"] for each in said] == ["client_timeout"]
 
