@@ -1,5 +1,7 @@
 """The supervisor's side of the limit table."""
 
+import os
+
 import pytest
 
 from penstock.base.addresses import pack_ip
@@ -31,6 +33,20 @@ def test_a_dead_workers_connections_are_given_back(limits):
     assert {alive.used(slot, NS, NS) for slot in slots} == {1}
     dead.close()
     alive.close()
+
+
+def test_looking_at_the_table_takes_no_memory(limits):
+    """What is shown, and what a dead worker had, is found without a page for each slot that nobody uses."""
+    worker = LimitTable(limits.fd, 0)
+    slot = worker.slot(pack_ip("192.0.2.7"), IP, NS, NS)
+    worker.enter(slot, 5)
+    before = os.fstat(limits.fd).st_blocks
+    plan = WorkerPlan(listeners=(), limits=LimitsPlan(connections_per_ip=5))
+    assert [each.open for each in limits.view(plan, NS).limits if each.name == "192.0.2.7"] == [1]
+    limits.forget(0)
+    assert worker.open_in(slot) == 0
+    assert os.fstat(limits.fd).st_blocks <= before + 8, "more than a page"
+    worker.close()
 
 
 def test_a_node_in_one_process_has_one_seat():

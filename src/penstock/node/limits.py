@@ -40,6 +40,9 @@ Words = NDArray[np.int64]
 TOP = 20
 """Addresses that are shown: those with the most open connections and the most used of their rate."""
 
+PIECE_BYTES = 1_048_576
+"""Of the table that are read at once; a pread of pages that nobody has written allocates none."""
+
 EACH = "*"
 """Stands for each address or user that has no limit of its own."""
 
@@ -120,8 +123,17 @@ class Limits:
         Its rates stay: what it let in has come in, and counts until its window is over.
         """
         self._header[GLOBAL + seat] = 0
-        column = self._slots[:, COLUMNS + seat]
-        column[column != 0] = 0  # a page that nobody has written takes no memory
+        for first, slots in self._read():
+            held = first + np.flatnonzero(slots[:, COLUMNS + seat])
+            self._slots[held, COLUMNS + seat] = 0
+
+    def _read(self) -> Iterator[tuple[int, Words]]:
+        """Yield copies of all slots in pieces, each with its place: a look through the map would fill its pages."""
+        size, step = self._slots.strides[0], PIECE_BYTES // self._slots.strides[0]
+        for first in range(0, len(self._slots), step):
+            count = min(step, len(self._slots) - first)
+            data = os.pread(self.fd, count * size, HEADER_WORDS * 8 + first * size)
+            yield first, np.frombuffer(data, np.int64).reshape(count, -1)
 
     def view(self, plan: WorkerPlan, now: int) -> LimitsView:
         """
@@ -131,7 +143,7 @@ class Limits:
             plan: What workers serve.
             now: Monotonic time; unit ns.
         """
-        slots = self._slots[self._slots[:, KIND] == IP]
+        slots = np.concatenate([each[each[:, KIND] == IP] for _, each in self._read()])
         return LimitsView(
             limits=(*self._named(plan, now), *self._addresses(plan, slots, now)),
             addresses=len(slots),
