@@ -46,8 +46,8 @@ ADMIN_NS = 3_600 * 10**9
 AROUND_NS = 5 * 10**9
 """For how long the machine's own addresses, gateways and name servers are remembered."""
 
-LINES = 20
-"""Lines in one tick about single bans; the rest is counted."""
+LINES = 10
+"""Lines in one tick about bans that begin, and about bans that end: with 20 of refusals fewer than 50 (FEATURES B7)."""
 
 PROTECTED, TRUSTED = "in bans.protect", "a proxy that is trusted"
 _WRITTEN = (PROTECTED, TRUSTED)
