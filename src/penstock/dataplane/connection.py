@@ -134,7 +134,7 @@ class Connection(Deadlines):
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
-        super().__init__(worker.reactor, worker.reactor.now + worker.handshake)
+        Deadlines.__init__(self, worker.reactor, worker.reactor.now + worker.handshake)
         self.worker, self.listener, self.row, self.host = worker, listener, row, host
         self.route: Route = listener.route
         self.client: End = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
@@ -412,7 +412,9 @@ class Connection(Deadlines):
 
     def half_closed(self) -> None:
         """One end gets no more: the other one's silence is judged by its own timeout."""
-        self.arm_idle(self.route.idle or self.worker.half_closed_idle)
+        self.idle = idle = self.route.idle or self.worker.half_closed_idle
+        if self.seen + idle < self.visit:
+            self.arm_idle(idle)
 
     def noticed(self, mask: int) -> None:
         """Keep an edge of the target's socket until the relay begins."""

@@ -38,9 +38,9 @@ class Deadlines:
     __slots__ = ("_reactor", "deadline", "idle", "seen", "visit")
 
     def __init__(self, reactor: "Reactor", deadline: int) -> None:
-        self._reactor, self.seen = reactor, reactor.now
+        self._reactor, self.seen = reactor, (now := reactor.now)
         self.deadline, self.idle = deadline, 0
-        self.visit = visit = reactor.now + FIRST_VISIT_NS
+        self.visit = visit = now + FIRST_VISIT_NS
         if deadline < visit:
             self.visit = deadline
             reactor.at(deadline, self)

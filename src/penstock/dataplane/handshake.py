@@ -85,8 +85,7 @@ class ClientHandshake(Handshake):
         client = connection.client
         plain = client.sock
         sock = plain if isinstance(plain, TlsSocket) else TlsSocket(plain.family, SOCK_STREAM, 0, plain.detach())
-        super().__init__(connection, sock, client.fd)
-        self._then = then
+        self.connection, self._sock, self._fd, self._then = connection, sock, client.fd, then
         client.sock = connection.secure = sock
         client.__class__ = FromTls  # all that knows the end goes on with it
         client.watches_out = True  # the socket itself asks to be told when it takes more
@@ -102,7 +101,8 @@ class ClientHandshake(Handshake):
             now: Whether it is there already, and has made its edge.
         """
         connection = self.connection
-        connection.inbox.decided()
+        if connection.inbox.leaves:
+            connection.inbox.decided()
         connection.inbox.pending = 0
         connection.worker.reactor.table[self._fd] = self
         if now:

@@ -5,7 +5,7 @@ import os
 from _socket import SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as RawSocket
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -179,17 +179,14 @@ class Listener:
             self._admit(connection, facts, behind_header=True)
 
     def _shake_hands(self, connection: Connection, facts: Facts, *, now: bool) -> None:
-        plan = self.plan
-
-        def serve() -> None:
-            assert connection.secure is not None  # noqa: S101 - they have just agreed
-            self._shaken(connection, facts, plan, connection.secure.asked)
-
         assert self.contexts is not None  # noqa: S101 - the caller looked
-        ClientHandshake(connection, self.contexts.default, serve).start(now=now)
+        shaken = partial(self._shaken, connection, facts, self.plan)
+        ClientHandshake(connection, self.contexts.default, shaken).start(now=now)
 
-    def _shaken(self, connection: Connection, facts: Facts, began: ListenerPlan, asked: str) -> None:
+    def _shaken(self, connection: Connection, facts: Facts, began: ListenerPlan) -> None:
         """Begin what the listener is for, inside TLS."""
+        assert connection.secure is not None  # noqa: S101 - they have just agreed
+        asked = connection.secure.asked
         if self._told and self._plain and self.worker.access is None:
             describe(connection, Describe(asked or NAMELESS))
             self._serve(connection, facts)

@@ -206,8 +206,9 @@ class Reactor:
         if not self._due:
             return limit
         wait = ((self._due[0] << SLOT_BITS) - self.clock()) / 1e9
-        wait = max(wait, 0)
-        return wait if limit < 0 else min(wait, limit)
+        if wait <= 0:
+            return 0
+        return wait if limit < 0 or wait < limit else limit
 
     def _catch_up(self) -> None:
         again, self._again = self._again, {}

@@ -18,7 +18,7 @@ from _socket import socket as RawSocket
 from socket import socketpair
 from struct import Struct
 from struct import error as StructError
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from penstock.dataplane.reactor import IN, OUT, URGENT
 
@@ -141,8 +141,8 @@ class TlsSocket(RawSocket):
             before: Bytes that were received and sent before TLS, which are counted, or are nobody's.
         """
         self.setblocking(False)  # OpenSSL calls read(2) and write(2), which know no MSG_DONTWAIT
-        wrap = cast(Any, context)._wrap_socket  # the calls of ssl.SSLSocket would cost three frames each
-        self._tls: Any = wrap(self, accepts, server_name)
+        plain: Any = context  # the calls of ssl.SSLSocket would cost three frames each
+        self._tls: Any = plain._wrap_socket(self, accepts, server_name)
         self.read, self.write, self._pending = self._tls.read, self._tls.write, self._tls.pending
         self._reactor, self.modify, self._detour = worker.reactor, worker.reactor.epoll.modify, worker.detour
         self._words, self.rx, self.tx = worker.words, rx, tx
@@ -188,17 +188,20 @@ class TlsSocket(RawSocket):
     @property
     def version(self) -> str:
         """Return the protocol that was agreed on, such as TLSv1.3."""
-        return cast(str, self._tls.version())
+        version: str = self._tls.version()
+        return version
 
     @property
     def alpn(self) -> str:
         """Return the application protocol that was agreed on; empty for none."""
-        return cast(str, self._tls.selected_alpn_protocol() or "")
+        protocol: str = self._tls.selected_alpn_protocol() or ""
+        return protocol
 
     @property
     def certificate(self) -> bytes | None:
         """Return the other end's certificate as DER; None if it sent none."""
-        return cast("bytes | None", self._tls.getpeercert(True))
+        certificate: bytes | None = self._tls.getpeercert(True)
+        return certificate
 
     # What a plain socket does ----------------------------------------------------------------------------------------
 

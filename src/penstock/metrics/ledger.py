@@ -153,12 +153,10 @@ class Ledger:
             base = self._wake()
             if not base:
                 return 0
-        self.serial += 1
+        self.serial = serial = self.serial + 1
         self.open_rows += 1
-        _ROW.pack_into(
-            self._map, base * 8, self.serial << 2 | FREE, 0, 0, 0, 0, 0, 0, 0, now_ns, 0, 0, scope, ip, port, 0
-        )  # fmt: skip
-        self.words[base] = self.serial << 2 | OPEN  # last: who sees an open row sees all of it
+        _ROW.pack_into(self._map, base * 8, serial << 2 | FREE, 0, 0, 0, 0, 0, 0, 0, now_ns, 0, 0, scope, ip, port, 0)
+        self.words[base] = serial << 2 | OPEN  # last: who sees an open row sees all of it
         return base
 
     def readdress(self, base: int, ip: bytes, port: int) -> None:
