@@ -90,6 +90,20 @@ def test_flows_that_wait_divide_what_there_is(tables):
     assert LEAST_BYTES < portions[0] <= MIB // 8
 
 
+def test_a_crowd_is_woken_when_there_is_something_for_it(tables):
+    """Who waits with others is told when there is a piece for each, but before the bucket is full."""
+    meter = shared(tables[0])
+    meter.pay(UP, MIB, NOW)
+    alone = meter.ready_at(UP, LEAST_BYTES, NOW)
+    meter.waiting[UP] = 8
+    few = meter.ready_at(UP, LEAST_BYTES, NOW)
+    meter.waiting[UP] = 100_000
+    many = meter.ready_at(UP, LEAST_BYTES, NOW)
+    assert meter.room(UP, few) >= 8 * LEAST_BYTES // 16  # the other worker may take a half, each of eight its part
+    assert few - alone == pytest.approx(7 * LEAST_BYTES * NS // MIB, abs=10)
+    assert few < many <= alone + NS // 2  # half of the burst
+
+
 def test_a_slot_that_another_key_takes_begins_anew(tables):
     """Who comes into a slot that was another one's finds neither its debts nor its burst."""
     table = tables[0]

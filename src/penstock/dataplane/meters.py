@@ -8,6 +8,7 @@ both take what is left, once; then both wait until it is paid, and nothing is lo
 
 from collections.abc import Callable
 
+from penstock.base.clock import NS
 from penstock.config.limit_plan import BandwidthPlan
 from penstock.dataplane.limit_table import PAID, LimitTable
 from penstock.dataplane.reactor import SLOT_BITS
@@ -15,6 +16,9 @@ from penstock.policy.bandwidth import FIRST_NS, LEAST_BYTES, pay, reach_of, read
 
 UP, DOWN = 0, 1
 """From the client, and to it."""
+
+EACH_NS = NS // 1_000
+"""What each flow that waits for a shared bucket adds to the time until all of them look again."""
 
 
 class Meter:
@@ -93,7 +97,14 @@ class SharedMeter:
             self._table.pay(slot, way, count, self._rate, self._reach, now)
 
     def ready_at(self, way: int, count: int, now: int) -> int:
-        """Return when there will be room for so many bytes, or for what the burst allows; unit ns."""
+        """
+        Return when it is worth to look again: there is as much for each that waits, or a while is over; unit ns.
+
+        The more wait, the longer the while: what a few of them get shall be even, what a crowd costs shall be little.
+        """
         slot = self._slot(now)
         paid = self._table.words[slot + PAID + way] if slot else now
-        return min(ready_at(paid, count, self._rate), max(paid, now) + self._reach)
+        waiting = max(1, self.waiting[way])
+        all_can = ready_at(paid, count * waiting, self._rate)
+        a_while = min(FIRST_NS + waiting * EACH_NS, self._reach // 2)
+        return max(ready_at(paid, count, self._rate), min(all_can, max(paid, now) + a_while))
