@@ -150,6 +150,6 @@ def of_client(address: int, bits: int) -> Network:
         address: Of the client, as a number, IPv4 as IPv4-mapped.
         bits: Of an IPv6 address that count, 64 or 128.
     """
-    if address >> 32 == 0xFFFF:
-        return _network(IPv4Network(address & 0xFFFF_FFFF))
+    if address >> 32 == 0xFFFF:  # a flood has ten thousand of them: as quick as may be
+        return Network(unpack_ip(address.to_bytes(16)), ((address, address),), single=True, wide=False)
     return _network(IPv6Network((address >> 128 - bits << 128 - bits, bits)))

@@ -310,6 +310,32 @@ def test_an_attack_from_everywhere_is_told_in_a_few_lines(kept, pen):
     assert kept.events("more clients banned")[0]["clients"] == 100 - desks.LINES
 
 
+def test_a_flood_is_banned_a_part_at_a_time(kept, pen, monkeypatch):
+    """No tick bans more than so many; who waits is banned by the next ones, though it has done nothing since."""
+    monkeypatch.setattr(desks, "SENTENCES", 40)
+    for number in range(100):
+        for _ in range(3):
+            row = pen.open(1, (f"192.0.2.{number}", 1))
+            pen.ledger.words[row + PORT] += 1 << WRONG_LOGINS_SHIFT
+            pen.end(row, AUTH)
+    kept.desk.look(pen.reader.fold())
+    assert [kept.tick().active["auto"] for _ in range(4)] == [40, 80, 100, 100]
+
+
+def test_who_waits_for_its_ban_is_forgotten_by_other_rules(kept, pen, monkeypatch):
+    """A reload clears verdicts that no tick has come to."""
+    monkeypatch.setattr(desks, "SENTENCES", 1)
+    for number in range(3):
+        for _ in range(3):
+            row = pen.open(1, (f"192.0.2.{number}", 1))
+            pen.ledger.words[row + PORT] += 1 << WRONG_LOGINS_SHIFT
+            pen.end(row, AUTH)
+    kept.desk.look(pen.reader.fold())
+    assert kept.tick().active["auto"] == 1
+    kept.desk.replan(kept.desk.plan)
+    assert kept.tick().active["auto"] == 1
+
+
 def test_block_lists_hold_for_good_but_not_for_the_protected(make_desk, tmp_path):
     """They are read when they have changed, and handed over whole."""
     path = tmp_path / "list"

@@ -49,6 +49,10 @@ AROUND_NS = 5 * 10**9
 LINES = 10
 """Lines in one tick about bans that begin, and about bans that end: with 20 of refusals fewer than 50 (FEATURES B7)."""
 
+SENTENCES = 1_000
+"""Clients that detectors ban in one tick, which takes it about 13 ms; others are banned in the next ones. Until then
+their limits refuse them."""
+
 PROTECTED, TRUSTED = "in bans.protect", "a proxy that is trusted"
 _WRITTEN = (PROTECTED, TRUSTED)
 """Why addresses are protected though loopback is not: somebody has written them down."""
@@ -83,6 +87,7 @@ class Desk:
         self._book = BanBook(BANS)
         self._networks = 0
         self._dirty = False
+        self._verdicts: list[Verdict] = []
         self._admins: OrderedDict[str, int] = OrderedDict()
         self._names: tuple[Guarded, ...] = ()
         self._lists: tuple[BlockList, ...] = ()
@@ -362,6 +367,8 @@ class Desk:
         for client, count in refused:
             for name in self._named(client):
                 self._refused[name] = self._refused.get(name, 0) + count
+        waiting = self._verdicts + verdicts
+        verdicts, self._verdicts = waiting[:SENTENCES], waiting[SENTENCES:][:BANS]
         protection = self.protection(auto=True) if verdicts else None
         told = 0
         for verdict in verdicts:
@@ -444,6 +451,7 @@ class Desk:
         self._plan = plan
         self.offences.longest, self.offences.remember = plan.bans.longest, plan.bans.remember
         self.judge.replan(plan.bans, len(plan.worker.listeners))
+        self._verdicts = []
         protection = self.protection()
         for held in [each for each in self._book if protection.refuses(each.network)]:
             self._book.remove(held.ban.network)
