@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.scenarios import CHAIN, ENTRANCE, PASSTHROUGH, PLAIN, REVERSE, ROUTES, SERVED, SERVICES, TERMINATE
+from bench.scenarios import CHAIN, ENTRANCE, FLOOD, PASSTHROUGH, PLAIN, REVERSE, ROUTES, SERVED, SERVICES, TERMINATE
 
 LOOPBACK = "127.0.0.1"
 
@@ -108,7 +108,7 @@ def one_shot(place: Place) -> Launch:
     return Launch((penstock_program(), place.kind, *listen, *target, *rest))
 
 
-CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES, ENTRANCE)
+CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES, ENTRANCE, FLOOD)
 """Kinds that Penstock needs a configuration file for."""
 
 
@@ -126,13 +126,22 @@ def configured(place: Place) -> Launch:
             parts += ['protocol = "http"', "reverse = true", target]
         case "entrance":
             parts += ['protocol = "tcp"', target, guarded()]
+        case "flood":
+            parts += ['protocol = "tcp"', target, besieged()]
         case "routes":
             parts += ['protocol = "http"', "reverse = true"]
             paths = (f'[[route]]\nname = "r{n}"\nmatch = {{ path = "/service-{n}/*" }}' for n in range(SERVICES))
             parts += [f"{each}\n{target}" for each in paths]
     files = {"penstock.toml": "\n".join(parts) + "\n", **({PAIR: place.pair} if place.pair else {})}
     argv = (penstock_program(), "run", "--config", str(place.directory / "penstock.toml"), "--workers", "1")
-    return Launch((*argv, "--name", f"bench{place.port}", "--admin", f"{LOOPBACK}:{place.admin}"), files)
+    more = ("--log-format", "json") if place.kind == FLOOD else ()
+    return Launch((*argv, "--name", f"bench{place.port}", "--admin", f"{LOOPBACK}:{place.admin}", *more), files)
+
+
+def besieged() -> str:
+    """Return limits and bans under which everybody but one client of loopback is small."""
+    limits = f'[limits]\nexempt = ["{LOOPBACK}"]\nconnections_per_ip = 10\nrate_per_ip = "1/1m"'
+    return f'{limits}\n[bans]\ndetect = "on"\nprotect_loopback = false\nfloods = {{ threshold = 3 }}'
 
 
 def guarded() -> str:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from bench import loads, proc
 from bench.collection import collection_rounds
 from bench.figures import Sample
+from bench.flooding import flood_rounds
 from bench.machine import idle_connections
 from bench.origins import origin_for
 from bench.proxies import LOOPBACK, PROXIES
 from bench.running import CONNECTIONS, SETTLE_S, Run, complaints
-from bench.scenarios import DIRECT, OFF, PENSTOCK, Idle, Inside, Iperf, Load, Scenario, Wrk
+from bench.scenarios import DIRECT, OFF, PENSTOCK, Flood, Idle, Inside, Iperf, Load, Scenario, Wrk
 from bench.servers import ROOT, ServerError, new_place, serving
 
 REST_S = 2.5
@@ -60,6 +61,8 @@ def rounds_of(scenario: Scenario) -> Callable[[Scenario, Run], Iterator[Sample]]
     """Return what runs the rounds of a scenario."""
     if isinstance(scenario.load, Inside):
         return inside_rounds
+    if isinstance(scenario.load, Flood):
+        return flood_rounds
     if OFF in scenario.proxies:
         return collection_rounds
     return memory_rounds if isinstance(scenario.load, Idle) else load_rounds

@@ -130,7 +130,25 @@ class Inside:
     program: str = "bench.inside"
 
 
-Load = Wrk | Iperf | Handshakes | Idle | Light | Inside
+@dataclass(frozen=True)
+class Flood:
+    """
+    Connections from many addresses, as many as one core can make, while a client that may goes on asking.
+
+    Args:
+        addresses: That the flood comes from.
+        requests: Of the client on lasting connections; unit 1/s.
+        connections: Of the client, for one request each; unit 1/s.
+        times: How many times the seconds of the effort it lasts, and so does the calm before it.
+    """
+
+    addresses: int
+    requests: float
+    connections: float
+    times: float
+
+
+Load = Wrk | Iperf | Handshakes | Idle | Light | Inside | Flood
 
 
 @dataclass(frozen=True)
@@ -220,6 +238,9 @@ CHAIN = "chain"
 
 ENTRANCE = "entrance"
 """A TCP proxy with access rules and limits that nobody reaches, or without."""
+
+FLOOD = "flood"
+"""A TCP proxy as it stands under attack: limits of the address, and detectors that ban."""
 
 SERVED = "localhost"
 """Whom TLS clients ask for."""
@@ -500,6 +521,35 @@ SCENARIOS = (
         (Bound(OFF, 1.08),),
     ),
     Scenario(
+        "flood",
+        "TCP, a flood of connections",
+        "10,000 addresses connect as fast as one core lets them, and hold 1,024 connections; each may connect once a "
+        "minute and is banned for its third refusal, so a flood is served, then refused, then banned. A client that is "
+        "exempt asks meanwhile, on lasting connections, and on new ones, which stand in the kernel's line with all "
+        "others. Each round has 10,000 addresses of its own, which the node remembers as banned.",
+        FLOOD,
+        Flood(10_000, requests=200, connections=50, times=3),
+        (PENSTOCK,),
+        (
+            Metric("worse", "p99 of requests, times that of calm", 2),
+            Metric("p50", "p50 us", 0),
+            Metric("p99", "p99 us", 0),
+            Metric("calm", "in calm", 0),
+            Metric("fresh", "p99 us of new connections", 0),
+            Metric("fresh_calm", "in calm", 0),
+            Metric("rate", "flood, connections/s", 0),
+            Metric("lines", "log lines in the worst second", 0),
+            Metric("before", "MB before", 1),
+            Metric("growth", "MB more at most", 2),
+        ),
+        (),
+        (
+            Bound(None, 3.0),
+            Bound(None, 50.0, key="lines"),
+            Bound(None, 20.0, key="growth"),
+        ),
+    ),
+    Scenario(
         "inside",
         "The supervisor's own work",
         "A tick with 50,000 rows of 50,000 addresses and 300 targets, every row moving; the slowest read of the "
@@ -520,13 +570,15 @@ SCENARIOS = (
     Scenario(
         "bans",
         "Bans",
-        "A block list of 1,000,000 IPv4 networks is read and laid out; random addresses are looked up in it, and in it "
-        "with 20,000 banned clients beside; a worker swaps the table while it uses it; 20,000 bans are restored.",
+        "A block list of 1,000,000 IPv4 networks is read and laid out; random addresses are looked up in it, in it "
+        "with 20,000 banned clients beside, and in one of half as many IPv6 networks; a worker swaps the table while "
+        "it uses it; 20,000 bans are restored.",
         "tcp",
         Inside(1_000_000, "bench.bans"),
         (PENSTOCK,),
         (
             Metric("networks", "look-up, networks, us", 2),
+            Metric("ipv6", "look-up, 500,000 of IPv6, us", 2),
             Metric("lookup", "look-up, all, us", 2),
             Metric("load", "load, s", 2),
             Metric("pause", "pause, ms", 2),
@@ -535,6 +587,7 @@ SCENARIOS = (
         (),
         (
             Bound(None, 2.0, key="networks"),
+            Bound(None, 2.0, key="ipv6"),
             Bound(None, 2.0, key="load"),
             Bound(None, 5.0, key="pause"),
             Bound(None, 1.0, key="restore"),

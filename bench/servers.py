@@ -111,6 +111,7 @@ def serving(launch: Launch, place: Place, core: int | None) -> Iterator[int]:
         )
     try:
         _await_port(process, place.port, words)
+        _prefer(os.getpid(), *living(process.pid))
         yield process.pid
     finally:
         _stop(process)
@@ -130,6 +131,17 @@ def _await_port(process: subprocess.Popen[bytes], port: int, words: Path) -> Non
     last = " | ".join(words.read_text(errors="replace").strip().splitlines()[-3:])
     how = "not ready in time" if process.returncode is None else f"ended with {process.returncode}"
     raise ServerError(f"{how}: {last}" if last else how)
+
+
+def _prefer(*pids: int) -> None:
+    """
+    Give sessions the nice value that we have.
+
+    Where the kernel schedules each session as a group (autogroup), a nice value counts within its session alone.
+    """
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,131 @@
+"""Rounds of the flood: a client asks in calm, then while thousands of addresses connect as fast as they can."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from bench import loads, proc
+from bench.figures import Sample
+from bench.origins import origin_for
+from bench.proxies import LOOPBACK, PROXIES, Place
+from bench.running import CONNECTIONS, Run
+from bench.scenarios import PENSTOCK, Flood, Scenario
+from bench.servers import ROOT, new_place, serving
+
+REST_S = 2.0
+"""Behind a flood: what it held is closed, and the supervisor has counted it."""
+
+LOOK_S = 0.25
+"""How often memory is read during a flood."""
+
+
+def flood_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
+    """
+    Start Penstock once, and flood it again and again, each time from addresses that it has not seen.
+
+    Args:
+        scenario: One whose load is `Flood`.
+        run: How.
+
+    Yields:
+        One sample for each round. The flood before the first is not measured: it touches what memory tables have.
+
+    Raises:
+        ServerError: If the origin or the proxy does not come up.
+    """
+    load = scenario.load
+    assert isinstance(load, Flood)
+    with ExitStack() as stack:
+        origin = stack.enter_context(new_place(0, scenario.kind, CONNECTIONS))
+        stack.enter_context(serving(origin_for(load, origin), origin, run.cores.load))
+        place = stack.enter_context(new_place(origin.port, scenario.kind, CONNECTIONS))
+        pid = stack.enter_context(serving(PROXIES[PENSTOCK].launch(place), place, run.cores.proxy))
+        for number in range(run.effort.rounds + 1):
+            sample = flooded(Sample(scenario.name, PENSTOCK, number, {}), load, run, place, pid)
+            if number:
+                yield sample
+
+
+def flooded(blank: Sample, load: Flood, run: Run, place: Place, pid: int) -> Sample:
+    """
+    Measure one calm and one flood.
+
+    Args:
+        blank: The sample to fill in.
+        load: What to send.
+        run: How.
+        place: Where the proxy is.
+        pid: Its supervisor.
+
+    Returns:
+        The sample with `p50`, `p99` and `calm` (the calm's p99) of requests on lasting connections, `fresh` and
+        `fresh_calm` (p99) of those with connections of their own (unit us), and `worse`, how many times `calm` `p99`
+        is; `rate` (connections of the flooder; 1/s), `lines` (logged in the worst second), `before` and `growth` (of
+        PSS; unit 1e6 bytes).
+    """
+    seconds = load.times * run.effort.seconds
+    calm = [report(each) for each in clients(load, place, seconds)]
+    words = place.directory / "words"
+    told, before = words.stat().st_size, proc.pss_bytes(pid)
+    asking = clients(load, place, seconds)
+    sizes = ["--first", str(blank.round * load.addresses), "--count", str(load.addresses)]
+    flooder = started("flood", place, seconds, *sizes)
+    most = before
+    while flooder.poll() is None:
+        time.sleep(LOOK_S)
+        most = max(most, proc.pss_bytes(pid))
+    storm, made = [report(each) for each in asking], report(flooder)
+    time.sleep(REST_S)
+    most = max(most, proc.pss_bytes(pid))
+    if not all((*calm, *storm, made)):
+        return replace(blank, errors="a side of the flood said nothing")
+    values = {
+        "worse": storm[0]["p99"] / calm[0]["p99"],
+        "p50": storm[0]["p50"],
+        "p99": storm[0]["p99"],
+        "calm": calm[0]["p99"],
+        "fresh": storm[1]["p99"],
+        "fresh_calm": calm[1]["p99"],
+        "rate": made["made"] / made["seconds"],
+        "lines": worst_second(words, told),
+        "before": before / 1e6,
+        "growth": (most - before) / 1e6,
+    }
+    failed = sum(each["failed"] for each in (*calm, *storm))
+    return replace(blank, values=values, errors=f"failed {failed:.0f}" if failed else "")
+
+
+def clients(load: Flood, place: Place, seconds: float) -> list["subprocess.Popen[str]"]:
+    """Start the clients that may, one on lasting connections and one on new ones, and wait until they stand."""
+    pairs = (("kept", load.requests), ("fresh", load.connections))
+    found = [started(role, place, seconds, "--rate", str(rate)) for role, rate in pairs]
+    for each in found:
+        assert each.stdout is not None
+        each.stdout.readline()
+    return found
+
+
+def started(role: str, place: Place, seconds: float, *more: str) -> "subprocess.Popen[str]":
+    """Start one side of the flood."""
+    argv = [sys.executable, "-m", "bench.flood", role, f"{LOOPBACK}:{place.port}", "--seconds", str(seconds), *more]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def report(side: "subprocess.Popen[str]") -> dict[str, float]:
+    """Return what one side says at its end; nothing if it says nothing."""
+    text = side.communicate(timeout=loads.TIMEOUT_S)[0]
+    found: dict[str, float] = json.loads(text) if text.strip() else {}
+    return found
+
+
+def worst_second(words: Path, begin: int) -> int:
+    """Return the lines of the second in which a JSON log got most of them, from a byte of it on."""
+    lines = words.read_bytes()[begin:].decode().splitlines()
+    seconds = Counter(json.loads(line)["timestamp"][:19] for line in lines)
+    return max(seconds.values(), default=0)

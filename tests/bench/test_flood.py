@@ -1,0 +1,57 @@
+"""Both sides of the flood, against a server that answers."""
+
+import socket
+import threading
+
+import pytest
+from bench.flood import Client, flood, source
+
+
+@pytest.fixture
+def server():
+    """Return the address of a server that answers every request in three bytes, and ends with its clients."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4_096) as listener:
+
+        def serve(client):
+            with client:
+                while client.recv(4_096):
+                    client.sendall(b"...")
+
+        def accept():
+            while True:
+                try:
+                    client = listener.accept()[0]
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield listener.getsockname()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_sources_differ():
+    """Every address of the flood is another one, and none is 127.0.0.1."""
+    found = {source(number) for number in range(100_000)}
+    assert len(found) == 100_000
+    assert not any(each.startswith("127.0.") for each in found)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_client_measures_each_answer(server, fresh):
+    """Each request is answered and measured, on lasting connections and on new ones."""
+    client = Client(server, fresh=fresh)
+    client.run(800.0, 0.1)
+    report = client.report()
+    assert len(client.took) == 80
+    assert report["failed"] == 0
+    assert 0 < report["p50"] <= report["p99"]
+
+
+def test_a_flood_waits_for_nobody():
+    """It goes on without an answer, and tells how many connections it began."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        made = flood(listener.getsockname(), 0, 10, 0.2)
+    assert made["made"] > 0
