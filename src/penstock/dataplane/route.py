@@ -65,7 +65,8 @@ class Route:
         handler: The function that decides; None where none does.
         share: What all its connections together may have; None for no limit.
         users: What each user may have; None for no limit.
-        limited: Whether there is either, or the node or a listener limits bandwidth.
+        shaped: Whether the node or a listener limits bandwidth.
+        limited: Whether any of these three limits anything.
         connect, idle, response: Deadlines of its own; unit ns, 0 for those of the worker.
 
     Raises:
@@ -75,7 +76,7 @@ class Route:
     __slots__ = (
         "_balancer", "_only", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers",
         "connect", "direct", "handler", "idle", "key", "limited", "parent_context", "plan", "pooled", "reader",
-        "response", "routes", "share", "target_context", "users",
+        "response", "routes", "shaped", "share", "target_context", "users",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +84,7 @@ class Route:
     ) -> None:
         self.share = None if plan.limits is None else Share(worker.entrance.table, ROUTE, plan.name, plan.limits)
         self.users = users or None
+        self.shaped = shaped
         self.limited = shaped or self.share is not None or self.users is not None
         self.plan, self._worker, self._words = plan, worker, worker.board.words
         target_tls, parent = plan.target_tls, plan.parent

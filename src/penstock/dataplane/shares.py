@@ -41,21 +41,13 @@ class Share:
     Attributes:
         per_connection: The bandwidth of each of its connections; None for no limit.
         quota: The bytes of a month; likewise.
+        shapes: Whether it has, or may get, a bandwidth.
     """
 
     __slots__ = (
-        "_kind",
-        "_meter",
-        "_slow",
-        "connections",
-        "key",
-        "name",
-        "per_connection",
-        "quota",
-        "rate",
-        "table",
-        "window",
-    )
+        "_kind", "_meter", "_slow", "connections", "key", "name", "per_connection", "quota",
+        "rate", "shapes", "table", "window",
+    )  # fmt: skip
 
     def __init__(self, table: LimitTable, kind: int, name: str, plan: LimitPlan) -> None:
         self.table, self._kind, self.name = table, kind, name
@@ -69,6 +61,7 @@ class Share:
             slow = plan.quota.throttle
             if plan.bandwidth is None or slow.rate < plan.bandwidth.rate:
                 self._slow = SharedMeter(table, self.slot, slow)
+        self.shapes = self.per_connection is not None or self._slow is not None
 
     def slot(self, now: int) -> int:
         """Return where it is counted; 0 where the table has no room."""
@@ -209,7 +202,12 @@ def refuse(connection: "Connection") -> DialFailed | None:
         assert user is not None  # noqa: S101 - likewise
         return user.full()
     failed = _count(share, user, now)
-    if failed is None:
+    if failed is None and (
+        route.shaped
+        or (share is not None and share.shapes)
+        or (user is not None and user.shapes)
+        or connection.shaped is not None
+    ):
         shape(connection, share, user)
     return failed
 

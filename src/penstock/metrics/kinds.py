@@ -77,7 +77,8 @@ class Kinds:
     def meter(self, metered: Metered | None) -> None:
         """Have somebody told of what every user moves, from now on; None for nobody."""
         self._metered = metered
-        self._watches.clear()
+        if metered is not None:
+            self._watches.clear()  # it has not heard what rows have said
 
     def evictions(self) -> dict[str, int]:
         """Return by kind how many keys have lost their place to others."""
