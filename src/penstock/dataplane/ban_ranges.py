@@ -115,15 +115,16 @@ class BanRanges:
         below, begin = self._below6, high >> 48
         if not below:
             return 0
-        first = self._first6
+        first, lasts = self._first6, self._last6
         place = bisect_right(first, high, below[begin], below[begin + 1]) - 1
-        if place >= 0 and first[place] == high and self._low_first6[place] > low:  # several begin in the same 64 bits
+        if place < 0 or high > lasts[place]:
+            return 0
+        if first[place] == high and self._low_first6[place] > low:  # several begin in the same 64 bits
             begin = bisect_right(first, high - 1, 0, place) if high else 0
             place = bisect_right(self._low_first6, low, begin, place + 1) - 1
-        if place < 0:
-            return 0
-        last = self._last6[place]
-        return self._until6[place] if high < last or (high == last and low <= self._low_last6[place]) else 0
+            if place < 0 or high > lasts[place]:
+                return 0
+        return self._until6[place] if high < lasts[place] or low <= self._low_last6[place] else 0
 
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""
