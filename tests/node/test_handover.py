@@ -1,6 +1,7 @@
 """What two processes say to each other at a handover."""
 
 import asyncio
+import gc
 import os
 import socket
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_noise_is_an_error(noise):
         with ours:
             socket.send_fds(ours, [noise], [ours.fileno()])
             channel = Channel(theirs)
+            gc.collect()  # what other tests left would be closed in the midst of it
             before = len(list(Path("/proc/self/fd").iterdir()))
             with pytest.raises(HandoverError, match="not understood"):
                 await channel.receive()

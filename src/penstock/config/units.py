@@ -135,7 +135,11 @@ def parse_bandwidth(text: str) -> tuple[int, int]:
         raise Wrong("a bandwidth is a size for each second", '"10MiB/s"')
     if not slash:
         raise Wrong("a bandwidth is a size and /s", f'"{rate}/s"' if _SIZE.fullmatch(rate) else '"10MiB/s"')
-    return parse_size(size), parse_size(burst) if burst else 0
+    try:
+        most = parse_size(size)
+    except Wrong as wrong:
+        raise Wrong(wrong.what, f'{wrong.write[:-1]}/s"' if wrong.write else "") from None
+    return most, parse_size(burst) if burst else 0
 
 
 def serialize_bandwidth(rate: int, burst: int = 0) -> str:
