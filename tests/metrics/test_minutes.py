@@ -49,6 +49,16 @@ def test_a_minute_is_what_was_moved_in_it(kept):
     assert kept.take() == ()
 
 
+def test_before_the_first_tick_nobody_knows_the_minute(kept):
+    """A checkpoint that comes first asks for nothing: what was moved by then belongs to the minute of the first tick."""
+    kinds = Grows()
+    kinds.grown.append(("a", 1, 2, 3, 4))
+    kept.gather(kinds)
+    for second in (59, 60, 61):
+        kept.tick(BEGIN + second, kinds)
+    assert kept.take() == (Minute(BEGIN + 60, 0, (Row("client", "a", 1, 2, 3, 4),)),)
+
+
 def test_the_minute_that_was_not_over_is_kept(kept):
     """A run that ends in the middle leaves its piece; the next one adds its own to the same minute."""
     kinds = Grows()

@@ -127,7 +127,7 @@ def test_changes_hold_while_connections_are_open(users):
         assert ask(wire, site, "ann", "pw-ann") == 200
         penstock("user", "remove", "ann", "--file", str(users))
         wait_for(lambda: node.logged("users file read"))
-        assert ask(wire, site, "ann", "pw-ann") == 407
+        wait_for(lambda: ask(wire, site, "ann", "pw-ann") == 407, "a worker that has heard of it")
         with client(node, "web", "127.0.0.2") as other:
             assert ask(other, site, "bob", "pw-bob") == 200
         penstock("user", "add", "carl", "--password-stdin", "--file", str(users), says="secret\n")

@@ -55,8 +55,8 @@ class Minutes:
             self.gather(kinds)
 
     def gather(self, kinds: Kinds) -> None:
-        """Ask trackers what their keys grew by. Cost: O(keys that grew)."""
-        if not self.keeps:
+        """Ask trackers what their keys grew by, once it is known which minute it is. Cost: O(keys that grew)."""
+        if not self.keeps or not self._minute:
             return
         for kind, growth in self._growth.items():
             tracker = kinds.trackers.get(kind)
