@@ -50,7 +50,7 @@ def test_a_minute_is_what_was_moved_in_it(kept):
 
 
 def test_before_the_first_tick_nobody_knows_the_minute(kept):
-    """A checkpoint that comes first asks for nothing: what was moved by then belongs to the minute of the first tick."""
+    """A checkpoint that comes first asks for nothing: what was moved is of the first tick's minute."""
     kinds = Grows()
     kinds.grown.append(("a", 1, 2, 3, 4))
     kept.gather(kinds)

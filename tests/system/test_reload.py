@@ -20,8 +20,8 @@ from penstock.testing.workbench import wait_for
 pytestmark = pytest.mark.system
 
 GROWTH_BYTES = 24 << 20
-"""By which supervisor and workers together may grow in eighty reloads. Without load a worker grew by 8 KB with each, and
-ceased after 1,500 at 11 MB, when its collector came; the supervisor by 2 MB in all. Load adds records and samples."""
+"""By which supervisor and workers together may grow in eighty reloads. Without load a worker grew by 8 KB with each,
+and ceased after 1,500 at 11 MB, when its collector came; the supervisor by 2 MB. Load adds records and samples."""
 
 
 class Configured:
