@@ -6,6 +6,7 @@ It says and is told little (dataplane/orders.py). When its supervisor dies it en
 
 import argparse
 import gc
+import mmap
 import os
 import resource
 import signal
@@ -99,7 +100,8 @@ class Worker:
         self.entrance, self.bans = Entrance(LimitTable(limits, number)), Bans(bans)
         self.quotas = Quotas(self)
         self.entrance.bans = self.bans.holds if self.bans else None
-        self.buffer = bytearray(RELAY_BUFFER_BYTES)
+        # begins with a page: where malloc put it, the kernel's copies took a quarter longer in some workers
+        self.buffer = mmap.mmap(-1, RELAY_BUFFER_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
         self.handlers = Handlers(self.reactor, self.report)
