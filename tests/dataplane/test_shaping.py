@@ -51,6 +51,7 @@ class TestTls(RelayContract):
     """And one whose clients speak TLS: records, the wire's count and the goodbye are as without a limit."""
 
     test_urgent_data_loses_nothing = None  # TLS knows none
+
     @pytest.fixture(autouse=True)
     def _secured(self, authority, version):
         """Certificates, and clients of one version."""
