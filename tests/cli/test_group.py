@@ -94,6 +94,14 @@ def test_a_lazy_command_is_imported_when_called_and_not_for_help():
     assert "No module named 'penstock.cli.missing'" in called.stderr
 
 
+def test_a_wrong_command_is_answered_with_the_nearest():
+    """Commands that are not imported yet are suggested like all others."""
+    group = _group(lambda: None, status=Lazy("penstock.cli.missing:status", "Panel", "Shows."))
+    result = CliRunner().invoke(group, ["statsu"], prog_name="penstock")
+    assert result.exit_code == 2
+    assert "No such command 'statsu'. Did you mean 'status'?" in result.stderr
+
+
 def test_a_reader_that_leaves_ends_us_quietly():
     """With standard output closed by `| head`, there is no traceback and nothing on standard error."""
     code = (

@@ -168,7 +168,8 @@ def test_users_are_looked_at(tmp_path):
     hashed = "$argon2id$v=19$m=19456,t=2,p=1$MDAwMDAwMDAwMDAwMDAwMA$TZCCCJQw6qE40QoszdZDx3LhW/RG6J0UYvSQtFYYSrQ"
     mistakes = []
     attached(USERS, tmp_path, mistakes)
-    assert {each.what for each in mistakes} == {"no such file"}
+    made = f"no such file; make it with `penstock user add NAME --file {tmp_path / 'users'}`"
+    assert {each.what for each in mistakes} == {made}
     (tmp_path / "users").write_text(f"ann:{hashed}\n")
     mistakes = []
     found = attached(USERS, tmp_path, mistakes)

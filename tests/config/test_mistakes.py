@@ -31,13 +31,23 @@ def test_shown_text_is_short_and_printable(text):
     assert len(line) <= VALUE_CHARACTERS * 10 + 2
 
 
-@pytest.mark.parametrize("name", ["auth", "users", "password", "API_KEY", "token", "credentials", "passwd", "secret"])
+@pytest.mark.parametrize(
+    "name", ["auth", "users", "password", "API_KEY", "token", "credentials", "passwd", "secret", "key_per_user"]
+)
 def test_secrets_are_not_shown(name):
     """What is called like a secret is shown as three stars, and so is all that stands in it."""
     assert shown(("listener", 0, name), "hunter2") == shown(("listener", 0, name, "bob"), 5) == "***"
 
 
-@pytest.mark.parametrize("key", [("admin", "token_file"), ("timeouts", "http_keep_alive"), ("listener", 0, "listen")])
+@pytest.mark.parametrize(
+    "key",
+    [
+        ("admin", "token_file"),
+        ("timeouts", "http_keep_alive"),
+        ("listener", 0, "listen"),
+        ("limits", "bandwidth_per_user"),
+    ],
+)
 def test_other_keys_are_no_secrets(key):
     """A path of a secret's file is none, and no other key of ours is called like one."""
     assert not is_secret(key)

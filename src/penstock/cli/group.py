@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
@@ -56,6 +57,14 @@ class LazyGroup(click.RichGroup):
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 - our own table; a test walks it
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command of `args` as `click.Group` does; for a wrong one say which is near, loaded or not."""
+        wrong = not args[0].startswith("-") and args[0] not in self.list_commands(ctx)
+        if wrong and not ctx.resilient_parsing:  # the shell's completion asks in the middle of a word
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            ctx.fail(f"No such command '{args[0]}'.{f' Did you mean {near[0]!r}?' if near else ''}")
+        return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write options and commands; of the commands their summaries alone."""

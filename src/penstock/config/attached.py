@@ -168,6 +168,8 @@ def _wrong_users(path: Path) -> Iterator[str]:
     """Yield what is wrong with a file of users; its users are read again by who needs them."""
     try:
         users = users_file.parse(read_bounded(path, users_file.FILE_BYTES))
+    except FileNotFoundError as error:
+        yield f"{why(error)}; make it with `penstock user add NAME --file {path}`"
     except (OSError, ValueError) as error:
         yield why(error)
     else:

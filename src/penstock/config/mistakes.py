@@ -20,6 +20,8 @@ WHAT_CHARACTERS = 300
 
 _SECRET = re.compile(r"pass|pwd|secret|token|auth|user|cred|key", re.IGNORECASE)
 _LOGIN = re.compile(r"(?<![^\s'\"/\[\]])[^\s'\"/\[\]]+@")  # begins at a word's begin only: linear in any text
+_PATHS = ("_file", "_dir")
+_EACH = "_per_user"  # how much one may have is no secret
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 
 
@@ -100,7 +102,7 @@ def is_secret(key: Key) -> bool:
     words = [part for part in key if isinstance(part, str)]
     if words[-1:] == ["key"] and {"certificates", "target_tls", "tls"} & set(words):  # the path of a key's file
         return False
-    return any(_SECRET.search(word) and not word.endswith(("_file", "_dir")) for word in words)
+    return any(_SECRET.search(word.removesuffix(_EACH)) and not word.endswith(_PATHS) for word in words)
 
 
 def quoted(text: str) -> str:
