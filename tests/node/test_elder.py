@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from penstock.base.errors import StartError
+from penstock.dataplane.orders import CutClients
 from penstock.metrics.fold import LedgerReader
 from penstock.metrics.ledger import MAGIC
 from penstock.node import elder as room
@@ -125,6 +126,48 @@ def test_workers_of_the_old_process_are_followed_to_their_ends(monkeypatch):
 
     asyncio.run(go())
     assert kept.events("the old process has ended")
+
+
+def test_connections_of_old_workers_are_closed():
+    """The process that has the worker is asked, and its answer is told; with the worker's end its connections end."""
+
+    async def go():
+        ours, theirs = handover.pair()
+        old, elders = Channel(theirs), Elders(lambda _: None, KeptLog().log)
+        elders.follow([Drainer(ours, {1: in_memory(b""), 2: in_memory(b"")})])
+        assert not await elders.close_connection(3, 1)
+        for found in (True, False):
+            asked = asyncio.create_task(elders.close_connection(2, 7))
+            assert (await old.receive()).message == handover.Close(2, 7)
+            await old.send(handover.Closed(9, 9, found=True))  # nobody has asked
+            await old.send(handover.Closed(2, 7, found=found))
+            assert await asked is found
+        asked = asyncio.create_task(elders.close_connection(1, 7))
+        await old.receive()
+        await old.send(Ended(1))
+        assert await asked
+        cut = CutClients((("00", "ff"),))
+        elders.cut(cut)
+        assert (await old.receive()).message == handover.Cut(cut)
+        elders.leave()
+        old.close()
+
+    asyncio.run(go())
+
+
+def test_an_old_process_that_does_not_answer_is_not_waited_for(monkeypatch):
+    """Nobody knows whether the connection is closed, and it is shown until it is."""
+    monkeypatch.setattr(room, "CLOSE_SECONDS", 0.0)
+
+    async def go():
+        ours, theirs = handover.pair()
+        elders = Elders(lambda _: None, KeptLog().log)
+        elders.follow([Drainer(ours, {1: in_memory(b"")})])
+        assert not await elders.close_connection(1, 7)
+        elders.leave()
+        theirs.close()
+
+    asyncio.run(go())
 
 
 def test_somebody_else_may_read_on():

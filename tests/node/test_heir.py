@@ -2,9 +2,9 @@
 
 import asyncio
 
-from penstock.dataplane.orders import Drain
+from penstock.dataplane.orders import CutClients, Drain
 from penstock.node import handover
-from penstock.node.handover import Channel, Ended, Hurry
+from penstock.node.handover import Channel, Close, Closed, Cut, Ended, Hurry
 from penstock.node.heir import Heir
 
 
@@ -24,6 +24,10 @@ class Crew:
 
     def __init__(self, *generations):
         self.lives = [Life(each) for each in generations]
+
+    async def close_connection(self, generation, serial):
+        """Have one connection."""
+        return (generation, serial) == (1, 5)
 
 
 def test_every_end_is_told_once():
@@ -55,6 +59,28 @@ def test_the_successor_may_be_in_a_hurry():
         await heir.listen()
         assert [life.orders for life in crew.lives] == [[Drain(5)], [Drain(5)]]
         heir.detach(1)  # nobody hears it, and nothing comes of that
+        await heir.close()
+
+    asyncio.run(go())
+
+
+def test_the_successor_may_end_connections():
+    """One by its number, and those of a client in every worker."""
+
+    async def go():
+        ours, theirs = handover.pair()
+        other, crew = Channel(theirs), Crew(1, 2)
+        heir = Heir(ours, crew)
+        listening = asyncio.create_task(heir.listen())
+        for serial in (5, 6):
+            await other.send(Close(1, serial))
+            assert (await other.receive()).message == Closed(1, serial, found=serial == 5)
+        cut = CutClients((("00", "ff"),))
+        await other.send(Cut(cut))
+        await other.send(Hurry(1))
+        other.close()
+        await listening
+        assert [life.orders for life in crew.lives] == [[cut, Drain(1)]] * 2
         await heir.close()
 
     asyncio.run(go())

@@ -179,3 +179,29 @@ def test_a_target_is_up_exactly_when_nobody_objects(events, slow_start):
 def test_states_are_words(state):
     """What is published is the word itself."""
     assert f"{state}" == state.value
+
+
+def test_a_successor_goes_on_from_what_was_known():
+    """An order, a weight and the word of the last check hold at once; then checks decide again, the first one alone."""
+    elder = TargetHealth(PLAN, 4, 0)
+    elder.obey(None, 2, 0)
+    states(elder, "---")
+    heir = TargetHealth(PLAN, 4, 5)
+    heir.recall(elder.remember(), 5)
+    assert (heir.state, heir.why, heir.share(5)) == (DOWN, "refused", 2 * FINE)
+    assert states(heir, "+", 6) == [UP]
+    elder.obey(TargetOrder.MAINT, None, 7)
+    heir.recall(elder.remember(), 8)
+    assert (heir.state, heir.down) == (MAINT, False)
+    heir.recall(TargetHealth(PLAN, 4, 0).remember(), 9)
+    assert (heir.state, heir.share(9)) == (UP, 4 * FINE)
+
+
+def test_another_configuration_wins_over_what_was_known():
+    """Another configured weight counts more than an older order, and who is not checked any more is not down."""
+    elder = TargetHealth(PLAN, 4, 0)
+    elder.obey(None, 2, 0)
+    states(elder, "---")
+    heir = TargetHealth(HealthPlan(kind="off"), 5, 0)
+    heir.recall(elder.remember(), 0)
+    assert (heir.state, heir.share(0)) == (UP, 5 * FINE)

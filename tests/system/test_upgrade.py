@@ -15,6 +15,7 @@ import pytest
 from penstock.testing.http_peers import ok, origin
 from penstock.testing.nodes import environment, running, table
 from penstock.testing.peers import echo, serving
+from penstock.testing.procfs import children
 from penstock.testing.workbench import wait_for
 
 from .load import Load
@@ -109,6 +110,77 @@ def test_open_connections_are_counted_to_their_ends(tmp_path):
         records = json.loads(node.fetch("/api/v1/history"))["connections"]
         assert [(each["bytes_in"], each["listener"]) for each in records] == [(3_000, "main")]
         assert residuals(node) == []
+
+
+def test_connections_of_the_old_process_are_closed_by_their_ids(tmp_path):
+    """By the new process, and by the one after it; who bans a client cuts what it has open there, too."""
+    more = '[bans]\nprotect_loopback = false\n[timeouts]\ndrain = "1h"\n'
+    with (
+        serving(echo) as target,
+        upgradable(table("main", "tcp", target.port), more, workers=2, folder=tmp_path) as node,
+        socket.create_connection(node.address("main"), timeout=SECONDS) as one,
+        socket.create_connection(node.address("main"), timeout=SECONDS) as two,
+        socket.create_connection(node.address("main"), SECONDS, ("127.0.0.2", 0)) as three,
+    ):
+        ids = {each["client"]: each["id"] for each in node.until(lambda s: s["totals"]["active"] == 3) and shown(node)}
+        for client in (one, two):
+            upgraded(node)
+            number = ids["{}:{}".format(*client.getsockname())]
+            assert asked(node, "DELETE", f"/api/v1/connections/{number}") == 204
+            assert client.recv(1) == b""
+        node.until(lambda stats: stats["totals"]["active"] == 1)
+        assert asked(node, "DELETE", f"/api/v1/connections/{number}") == 404
+        assert asked(node, "POST", "/api/v1/bans", address="127.0.0.2", cut=True) == 201
+        with contextlib.suppress(ConnectionResetError):
+            assert three.recv(1) == b""
+        found = node.until(lambda stats: not stats["totals"]["active"])
+        assert {each["ended_by"] for each in found["outcomes"] if each["count"]} <= {"admin", "policy"}
+
+
+def asked(node, method, path, **body):
+    """Ask the door for something and return the status of its answer."""
+    with closing(http.client.HTTPConnection(*node.admin, timeout=SECONDS)) as door:
+        door.request(method, path, json.dumps(body) if body else None)
+        return door.getresponse().status
+
+
+def shown(node):
+    """Return the open connections."""
+    return json.loads(node.fetch("/api/v1/connections"))["connections"]
+
+
+def test_orders_for_targets_outlive_upgrades_and_workers(tmp_path):
+    """One that is drained and one that weighs more stay so in the new process, and for a worker that is born later."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(origin(lambda *_, name=name: ok(name))) for name in (b"a", b"b", b"c")]
+        addresses = [f"127.0.0.1:{each.port}" for each in servers]
+        web = table("web", "http", reverse=True, targets=addresses)
+        node = stack.enter_context(upgradable(web, workers=1, folder=tmp_path))
+        proxy = node.address("web")
+        for address, wanted in zip(addresses, ({"state": "drain"}, {"weight": 3}), strict=False):
+            assert asked(node, "PUT", f"/api/v1/targets/default/{address}", **wanted) == 200
+
+        def answers():
+            client = http.client.HTTPConnection(*proxy, timeout=SECONDS)
+            with closing(client):
+                found = []
+                for _ in range(8):
+                    client.request("GET", "/")
+                    found.append(client.getresponse().read())
+            return {each: found.count(each) for each in found}
+
+        wanted = {b"b": 6, b"c": 2}
+        assert answers() == wanted
+        upgraded(node)
+        assert answers() == wanted
+        upgraded(node)
+        (worker,) = children(serving_pid(node))
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: "worker ready" in {each["event"] for each in node.events}, "its heir")
+        assert answers() == wanted
+        states = {each["address"]: each["state"] for each in json.loads(node.fetch("/api/v1/targets"))["targets"]}
+        assert states == dict(zip(addresses, ("drain", "up", "up"), strict=True))
+        node.strays.clear()
 
 
 def test_a_new_process_that_fails_changes_nothing(tmp_path):

@@ -24,6 +24,7 @@ from penstock.node.bans.desk import Desk
 from penstock.node.certificates import Certificates
 from penstock.node.crew import Crew
 from penstock.node.draining import Progress
+from penstock.node.elder import Elders
 from penstock.node.health.health import Health
 from penstock.node.keeper import Keeper
 from penstock.node.limits import Limits, LimitsView
@@ -51,6 +52,7 @@ class Answers:
     _upgrades: Upgrades
     _sampler: Sampler
     _crew: Crew
+    _elders: Elders | None
     _auditor: Auditor
     _health: Health
     _desk: Desk
@@ -93,7 +95,9 @@ class Answers:
     async def close_connection(self, number: int) -> bool:
         """End the connection with this id; returns whether there was one."""
         generation, serial = number >> SERIAL_BITS, number & (1 << SERIAL_BITS) - 1
-        return await self._crew.close_connection(generation, serial)
+        if await self._crew.close_connection(generation, serial):
+            return True
+        return self._elders is not None and await self._elders.close_connection(generation, serial)
 
     def switch(self, wanted: Mapping[str, bool]) -> Collection:
         """Switch parts of the collection, and return what is on; raises CollectionError as `Registry.switch` does."""

@@ -60,6 +60,9 @@ class Crew:
         on_login: Called when one asks whether a login is right, with what sends it the answer.
         birth: How one begins; None for the usual way.
         generation: The highest that was given to a worker so far.
+
+    Attributes:
+        on_cut: Called with each order to end connections of clients, for whoever else has some.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Crew:
         self._remembering: set[int] = set()
         self._told: dict[int, tuple[int, int]] = {}
         self._generation = generation
+        self.on_cut: Callable[[orders.CutClients], None] = lambda _: None
         self._keepers: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self._notices = Allowance(NOTICE_LINES)
@@ -175,6 +179,7 @@ class Crew:
     def cut(self, ranges: Sequence[tuple[int, int]]) -> None:
         """End the connections of clients whose addresses, as numbers, lie in these ranges."""
         order = orders.CutClients(tuple((f"{first:032x}", f"{last:032x}") for first, last in ranges))
+        self.on_cut(order)
         for life in self.lives:
             if not life.ended.done() and not life.send(order):
                 self._log.warning("a worker did not cut connections", worker=life.number)

@@ -9,17 +9,20 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from penstock.base.errors import StartError
+from penstock.dataplane.orders import CutClients
 from penstock.metrics.ledger import MAGIC
 from penstock.metrics.resumed import SavedReader
 from penstock.node import handover
 from penstock.node.handover import Channel, Counted, Greeting, Handed, HandoverError, Legacy, Message, Will
 from penstock.node.inherited import Given, Inherited, listening
 from penstock.node.log import Log
+from penstock.node.processes import CLOSE_SECONDS, CLOSES
 from penstock.node.upgrade import TAKEN_SECONDS, VARIABLE
 
 GONE_SECONDS = 2.0
@@ -148,6 +151,8 @@ class Elders:
         self._detach, self._log = detach, log
         self._drainers: list[Drainer] = []
         self._listening: list[asyncio.Task[None]] = []
+        self._closes: dict[tuple[int, int], asyncio.Future[bool]] = {}
+        self._saying: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
         self._done.set()
 
@@ -179,10 +184,34 @@ class Elders:
     async def hurry(self, deadline_ns: int) -> None:
         """Have what still drains end by this monotonic time; unit ns."""
         for each in list(self._drainers):
-            try:
-                await each.channel.send(handover.Hurry(deadline_ns))
-            except HandoverError:
-                continue  # it is gone, and heard as such
+            await _say(each.channel, handover.Hurry(deadline_ns))
+
+    async def close_connection(self, generation: int, serial: int) -> bool:
+        """Close a connection of a worker that drains; returns whether there was one, as far as is known in time."""
+        drainer = next((each for each in self._drainers if generation in each.ledgers), None)
+        if drainer is None:
+            return False
+        key = generation, serial
+        answer = self._closes.get(key)
+        if answer is None:
+            if len(self._closes) >= CLOSES:
+                return False
+            answer = self._closes[key] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(2 * CLOSE_SECONDS):  # the old process waits for its worker so long once
+                await drainer.channel.send(handover.Close(generation, serial))
+                return await asyncio.shield(answer)
+        except (HandoverError, TimeoutError):
+            return False
+        finally:
+            self._closes.pop(key, None)
+
+    def cut(self, order: CutClients) -> None:
+        """End connections of clients, in every worker that drains."""
+        for each in self._drainers:
+            task = asyncio.create_task(_say(each.channel, handover.Cut(order)))
+            self._saying.add(task)
+            task.add_done_callback(self._saying.discard)
 
     async def wait(self, seconds: float) -> None:
         """Return when all of them are gone, or so many seconds have passed."""
@@ -219,6 +248,13 @@ class Elders:
                 return
             if isinstance(message, handover.Ended):
                 self._end(drainer, message.generation)
+            elif isinstance(message, handover.Closed):
+                self._answer(message)
+
+    def _answer(self, closed: handover.Closed) -> None:
+        answer = self._closes.get((closed.generation, closed.serial))
+        if answer is not None and not answer.done():
+            answer.set_result(closed.found)
 
     def _end(self, drainer: Drainer, generation: int) -> None:
         fd = drainer.ledgers.pop(generation, None)
@@ -229,6 +265,8 @@ class Elders:
         except Exception as error:  # a ledger that cannot be read costs its counts, and nothing else
             self._log.error("last fold failed", generation=generation, detail=repr(error))
         os.close(fd)
+        for each in [key for key in self._closes if key[0] == generation]:
+            self._answer(handover.Closed(*each, found=True))  # gone with its worker
 
     def _bury(self, drainer: Drainer) -> None:
         for generation in list(drainer.ledgers):
@@ -238,6 +276,12 @@ class Elders:
         if not self._drainers:
             self._log.info("the old process has ended")
             self._done.set()
+
+
+async def _say(channel: Channel, message: Message) -> None:
+    """Say something to an old process; one that is gone is heard as such."""
+    with suppress(HandoverError):
+        await channel.send(message)
 
 
 def from_environment(environ: MutableMapping[str, str] = os.environ) -> Elder | None:

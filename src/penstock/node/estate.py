@@ -4,12 +4,13 @@ from penstock.metrics import parts
 from penstock.node.crew import Crew
 from penstock.node.elder import Elders
 from penstock.node.handover import Counted
+from penstock.node.health.health import Health
 from penstock.node.keeper import Keeper
 from penstock.node.sampler import Sampler
 from penstock.node.upgrade import Estate
 
 
-def estate_of(crew: Crew, sampler: Sampler, older: Elders | None, keeper: Keeper) -> Estate:
+def estate_of(crew: Crew, sampler: Sampler, older: Elders | None, keeper: Keeper, health: Health) -> Estate:
     """
     Return it. Nobody may tick any more, and what older processes say waits for the successor.
 
@@ -18,6 +19,7 @@ def estate_of(crew: Crew, sampler: Sampler, older: Elders | None, keeper: Keeper
         sampler: Has read their ledgers.
         older: Processes that drain since an upgrade before; None for none.
         keeper: Packs records.
+        health: Knows the targets.
     """
     ledgers = {life.generation: life.ledger for life in crew.lives}
     if older is not None:
@@ -27,5 +29,6 @@ def estate_of(crew: Crew, sampler: Sampler, older: Elders | None, keeper: Keeper
         parts=parts.export(sampler.registry),
         pages=tuple((each[0], each[1], each[2]) for each in keeper.pages(sampler.registry)),
         readers=tuple(each for each in sampler.export() if each.generation in ledgers),
+        targets=health.remember(),
     )
     return Estate(counted, list(ledgers.items()), [] if older is None else older.channels())

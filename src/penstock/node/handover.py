@@ -8,6 +8,9 @@ What a process and the one that succeeds it say to each other: one packet each, 
     old: Ended ...                    a worker is no more: its ledger is read one last time
     new: Refused                      instead of Ready or Taken: why not; the old one serves on
     new: Hurry                        later: what still drains shall end by then
+    new: Close                        later: a connection of a worker that drains shall end
+    old: Closed                       the answer to it
+    new: Cut                          later: connections of some clients shall end
 
 The end of either process is the end of file for the other.
 Source: docs/decisions/0018-upgrade.md.
@@ -26,9 +29,11 @@ from msgspec import Struct
 from penstock.base.errors import PenstockError
 from penstock.config.plan import NodePlan
 from penstock.config.renumber import Numbers, TargetName
+from penstock.dataplane import orders
 from penstock.metrics.resumed import SavedReader
+from penstock.node.health.memory import SavedTarget
 
-VERSION = 1
+VERSION = 2
 """Of all that is said here; another one is refused."""
 
 DESCRIPTORS = 200
@@ -99,11 +104,13 @@ class Will(Struct, frozen=True):
         plan: What is served.
         numbers: Of all names that were served so far.
         generation: The highest of a worker so far.
+        targets: How they are, so that the first connections go where they should.
     """
 
     plan: NodePlan
     numbers: SavedNumbers
     generation: int
+    targets: tuple[SavedTarget, ...] = ()
 
 
 class Ready(Struct, frozen=True, tag="ready"):
@@ -134,11 +141,13 @@ class Counted(Struct, frozen=True):
         parts: As `parts.export` returns them.
         pages: First number, count and body of pages of records.
         readers: How far each ledger was read.
+        targets: How they are, and what was counted of them.
     """
 
     parts: dict[str, bytes]
     pages: tuple[tuple[int, int, bytes], ...]
     readers: tuple[SavedReader, ...]
+    targets: tuple[SavedTarget, ...] = ()
 
 
 class Taken(Struct, frozen=True, tag="taken"):
@@ -170,7 +179,34 @@ class Hurry(Struct, frozen=True, tag="hurry"):
     deadline_ns: int
 
 
-Message = Sockets | Greeting | Ready | Ledgers | Older | Legacy | Taken | Refused | Ended | Hurry
+class Close(Struct, frozen=True, tag="close"):
+    """
+    End a connection; answered with `Closed`.
+
+    Args:
+        generation: Of its worker.
+        serial: Its number there.
+    """
+
+    generation: int
+    serial: int
+
+
+class Closed(Struct, frozen=True, tag="closed"):
+    """The answer to `Close`: whether there was one."""
+
+    generation: int
+    serial: int
+    found: bool
+
+
+class Cut(Struct, frozen=True, tag="cut"):
+    """End connections, in every worker that drains."""
+
+    order: orders.CutClients
+
+
+Message = Sockets | Greeting | Ready | Ledgers | Older | Legacy | Taken | Refused | Ended | Hurry | Close | Closed | Cut
 
 _encode = msgspec.json.Encoder().encode
 _decode: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

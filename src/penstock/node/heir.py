@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from penstock.dataplane import orders
-from penstock.node.handover import Channel, Ended, HandoverError, Hurry, close_all
+from penstock.node.handover import Channel, Close, Closed, Cut, Ended, HandoverError, Hurry, close_all
+from penstock.node.processes import CLOSES
 
 
 class Worker(Protocol):
@@ -26,6 +28,9 @@ class Workers(Protocol):
     def lives(self) -> Sequence[Worker]:
         """Return those that live."""
 
+    async def close_connection(self, generation: int, serial: int) -> bool:
+        """Close a connection of one of them; returns whether there was one."""
+
 
 class Heir:
     """
@@ -45,6 +50,7 @@ class Heir:
             if generation not in alive:
                 self._ended.put_nowait(generation)
         self._telling = asyncio.create_task(self._tell())
+        self._closing: set[asyncio.Task[None]] = set()
 
     def attach(self, generation: int, fd: int) -> None:
         """Nothing is attached any more: a crew that drains starts nobody."""
@@ -66,6 +72,18 @@ class Heir:
             if isinstance(message, Hurry):
                 for life in self._crew.lives:
                     life.send(orders.Drain(message.deadline_ns))
+            elif isinstance(message, Cut):
+                for life in self._crew.lives:
+                    life.send(message.order)
+            elif isinstance(message, Close) and len(self._closing) < CLOSES:
+                task = asyncio.create_task(self._close_one(message))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    async def _close_one(self, wanted: Close) -> None:
+        found = await self._crew.close_connection(wanted.generation, wanted.serial)
+        with suppress(HandoverError):
+            await self._channel.send(Closed(wanted.generation, wanted.serial, found))
 
     async def close(self) -> None:
         """Say what is left to say, and leave: the end of file says that all workers are gone."""

@@ -222,9 +222,11 @@ class Supervisor(Answers):
         await self._keeper.inherit(self._sampler.registry, kept, [Page(*each) for each in counted.pages])
         for fd, saved in adopted(succession):
             self._sampler.adopt(fd, saved)
+        self._health.recall(counted.targets, counts=True)
         self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
         self._elders = Elders(self._sampler.detach, self._log)
         self._elders.follow(succession.drainers)
+        self._crew.on_cut = self._elders.cut
         self._sampler.tick()
         self._log.info("upgrade: took over", old_pid=elder.pid)
 
@@ -268,6 +270,8 @@ class Supervisor(Answers):
         self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
         self._health = Health(self.plan.worker, self._clock, self._log)
         registry.conditions = self._health.conditions
+        if will is not None:
+            self._health.recall(will.targets, counts=False)
         deploy = self._reloads.refresh
         self._certificates = Certificates(self.plan, self._clock, self._log, self._health.board, deploy)
         self._desk = Desk(self.plan, self._clock, self._log)
@@ -350,7 +354,7 @@ class Supervisor(Answers):
         """Return what a successor must know first, and the listening sockets."""
         sockets = listening_sockets(self._reloads.plan, self.listeners, self._admin, self._local)
         numbers = saved_numbers(self._reloads.numbers)
-        return Will(self.plan, numbers, self._crew.generation), sockets
+        return Will(self.plan, numbers, self._crew.generation, self._health.remember()), sockets
 
     async def lay_down(self) -> Estate:
         """Stop counting and let go of the store, and return everything that was counted."""
@@ -360,7 +364,7 @@ class Supervisor(Answers):
         self._tick(last=True)
         if self._exports is not None:
             await self._exports.stop()
-        estate = estate_of(self._crew, self._sampler, self._elders, self._keeper)
+        estate = estate_of(self._crew, self._sampler, self._elders, self._keeper, self._health)
         self._left = tuple(each for each, _ in estate.ledgers)
         await self._keeper.close()
         return estate

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from msgspec import Struct
+
 from penstock.config.plan import HealthPlan
 from penstock.policy.balance import FINE
 from penstock.policy.ejection import Ejection
@@ -32,6 +34,23 @@ class TargetState(StrEnum):
     EJECTED = "ejected"
     DRAIN = "drain"
     MAINT = "maint"
+
+
+class Remembered(Struct, frozen=True):
+    """
+    What a process that succeeds this one must know of a target from its first connection on.
+
+    Args:
+        order: The operator's.
+        weight: As it is.
+        configured: What stands in the configuration; another one wins over `weight`.
+        down: What checks said last; empty for nothing bad.
+    """
+
+    order: TargetOrder
+    weight: int
+    configured: int
+    down: str = ""
 
 
 class TargetHealth:
@@ -130,6 +149,20 @@ class TargetHealth:
             self._undecided = self._undecided or self.order is TargetOrder.MAINT  # what was known of it is old
             self.order = order
         self._settle("by order of the operator", now)
+
+    def remember(self) -> Remembered:
+        """Return what outlives this process."""
+        down = (self.why or "checks failed") if self.down else ""
+        return Remembered(self.order, self.weight, self._weight, down)
+
+    def recall(self, known: Remembered, now: int) -> None:
+        """Go on from what an older process knew; a check of our own knows better how the target is."""
+        self.order = known.order
+        if known.configured == self._weight:
+            self.weight = known.weight
+        if self._undecided and self._plan.kind != "off":
+            self.down = bool(known.down)
+        self._settle(known.down if known.order is TargetOrder.READY else "by order of the operator", now)
 
     def wake(self, now: int) -> None:
         """Let happen what time brings: the end of an ejection."""

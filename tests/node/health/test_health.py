@@ -103,9 +103,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(what=None):
-    """Run a node's health."""
+async def staged(what=None, known=()):
+    """Run a node's health, one that goes on from what an older process knew."""
     stage = Stage(what or plan())
+    stage.health.recall(known, counts=False)
     stage.health.start()
     try:
         yield stage
@@ -346,5 +347,27 @@ def test_an_end_leaves_nothing_behind():
             pass
         assert len(list(Path("/proc/self/fd").iterdir())) == before
         assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(go())
+
+
+def test_a_successor_takes_orders_and_counts():
+    """Who was taken out stays out on the new board and is not checked; counts go on where they were."""
+
+    async def go():
+        async with staged() as elder:
+            elder.problems[2] = "refused"
+            await elder.hear(2)
+            elder.health.order("app", "192.0.2.1:81", TargetOrder.MAINT, 7)
+            known = elder.health.remember()
+        async with staged(known=known) as heir:
+            assert (heir.bits(1), heir.weight(1) // heir.weight(2), heir.bits(2)) == (OUT_OF_SERVICE, 7, DOWN)
+            await heir.hear(2)
+            assert heir.asked.count(1) == 0
+            heir.health.recall(known, counts=True)
+            ours, theirs = heir.health.conditions[2], {each.address: each for each in known}["192.0.2.1:82"]
+            assert (ours.passed, ours.failed) == (theirs.passed + 1, theirs.failed)
+            assert theirs.failed
+            assert heir.bits(2) == 0  # our own check knows better than the elder's
 
     asyncio.run(go())

@@ -2,7 +2,7 @@
 All targets of a node: checks, reports of workers and orders come in, the board and the metrics go out.
 
 The supervisor is the one writer of the board, so all workers agree, and a worker that is born later finds everything
-there. What an operator has ordered outlives checks, ejections and reloads, but not the node.
+there. What an operator has ordered outlives checks, ejections, reloads and upgrades, but not the node.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from penstock.dataplane.orders import TargetFailed
 from penstock.metrics.conditions import WELL, Condition
 from penstock.metrics.live import rfc3339
 from penstock.node.health.checks import Check, Checker, Way, ways
+from penstock.node.health.memory import SavedTarget, found_again, resumed
 from penstock.node.health.names import Names
 from penstock.node.health.rounds import Rounds
 from penstock.node.log import NOTICE_LINES, Allowance, Log
@@ -183,6 +184,32 @@ class Health:
                 self._schedule(number, each)
             self._settle(number, before)
         return tuple(found)
+
+    def remember(self) -> tuple[SavedTarget, ...]:
+        """Return what a process that succeeds this one must know."""
+        return tuple(
+            SavedTarget(each.route.name, str(each.way.target), each.health.remember(), *self.conditions[number][-3:])
+            for number, each in self._targets.items()
+        )
+
+    def recall(self, saved: tuple[SavedTarget, ...], *, counts: bool) -> None:
+        """
+        Go on from what an older process knew.
+
+        Args:
+            saved: As it said.
+            counts: Whether its counts are added to ours.
+        """
+        names = {number: (each.route.name, str(each.way.target)) for number, each in self._targets.items()}
+        for number, known in found_again(saved, names):
+            each = self._targets[number]
+            before, was = each.health.state, each.health.order
+            each.health.recall(known.known, self._clock.monotonic_ns())
+            if each.health.order is not was:
+                self._schedule(number, each)
+            self._settle(number, before)
+            if counts:
+                self.conditions[number] = resumed(known, self.conditions[number])
 
     def _schedule(self, number: int, each: Watched, place: int = 0) -> None:
         """Check a target, or check it no more."""
