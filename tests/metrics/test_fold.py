@@ -241,7 +241,7 @@ def test_troubles_are_told_and_bounded():
         pen.end(row, REFUSED, now_ns=5_000)
         pen.end(pen.open(), COMPLETE)
     growth = reader.fold()
-    assert (len(growth.troubles), growth.offences.counts.tolist()) == (TROUBLES, [TROUBLES + 50])
+    assert (len(growth.troubles), growth.troubled.counts.tolist()) == (TROUBLES, [TROUBLES + 50])
     trouble = growth.troubles[7]
     assert trouble.outcome == REFUSED
     assert (trouble.listener, trouble.client, trouble.age_ns) == (2, "[2001:db8::1]:7", 4_000)

@@ -115,9 +115,9 @@ def test_troubles_are_told_once_and_bounded(node, second):
         second.end(second.open(), FAILED)
         second.end(second.open(), COMPLETE)
     snapshot = node.tick()
-    assert (len(snapshot.troubles), node.sampler.offences.counts.tolist()) == (TROUBLES, [TROUBLES + 80])
+    assert (len(snapshot.troubles), node.sampler.troubled.counts.tolist()) == (TROUBLES, [TROUBLES + 80])
     snapshot = node.tick()
-    assert (snapshot.troubles, node.sampler.offences.counts.tolist()) == ((), [])
+    assert (snapshot.troubles, node.sampler.troubled.counts.tolist()) == ((), [])
 
 
 def test_the_node_says_who_and_how_it_is(node):

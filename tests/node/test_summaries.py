@@ -7,9 +7,9 @@ from penstock.base.addresses import pack_ip
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.metrics.fold import TROUBLES
-from penstock.metrics.offences import NO_OFFENCES, offences
 from penstock.metrics.snapshot import EndedView
-from penstock.node.summaries import CLIENTS, LINES, OFFENDERS, WHOLE, Summaries
+from penstock.metrics.troubled import NOBODY, troubled
+from penstock.node.summaries import CLIENTS, LINES, NAMED, WHOLE, Summaries
 
 AUTH = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)
 PROTOCOL = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
@@ -37,7 +37,7 @@ class Desk:
         """Let a tick tell of endings, each an outcome and a client; then some time goes by."""
         rows = [np.frombuffer(pack_ip(client), np.uint64) for _, client in endings]
         high, low = np.array(rows, np.uint64).reshape(-1, 2).T
-        wrong = offences(high, low, np.array([outcome.pack() for outcome, _ in endings], np.uint64))
+        wrong = troubled(high, low, np.array([outcome.pack() for outcome, _ in endings], np.uint64))
         self.summaries.tell([trouble(*ending) for ending in endings[:TROUBLES]], wrong, self.now)
         self.now += int(seconds * NS)
 
@@ -128,7 +128,7 @@ def test_the_worst_offender_is_named_in_a_crowd(desk):
     desk.tick(*crowd, *[(AUTH, "2001:db8::1")] * 30)
     (line,) = desk.sums()
     assert line["top"].startswith("2001:db8::1 (30), ")
-    assert line["top"].count("(") == OFFENDERS
+    assert line["top"].count("(") == NAMED
 
 
 def test_the_end_tells_what_waits(desk):
@@ -141,6 +141,6 @@ def test_the_end_tells_what_waits(desk):
 
 def test_a_quiet_tick_writes_nothing(desk):
     """No trouble is no line."""
-    desk.summaries.tell([], NO_OFFENCES, desk.now)
+    desk.summaries.tell([], NOBODY, desk.now)
     desk.summaries.flush(desk.now)
     assert desk.kept.events() == []

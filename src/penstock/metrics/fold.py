@@ -75,10 +75,10 @@ from penstock.metrics.ledger import (
     in_doubt,
     rows_of,
 )
-from penstock.metrics.offences import NO_OFFENCES, Offences, offences
 from penstock.metrics.pairs import PairIndex, Pairs
 from penstock.metrics.resumed import SavedReader
 from penstock.metrics.tallied import Tallied, TallyReader
+from penstock.metrics.troubled import NOBODY, Troubled, troubled
 
 Words = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
@@ -197,7 +197,7 @@ class Growth(NamedTuple):
         undecided: Which rows are open and do not relay yet; shape (n,).
         reader: Who folded, for the texts of these rows.
         troubles: The first `TROUBLES` connections that ended badly.
-        offences: All of them, by client and outcome.
+        troubled: All of them, by client and outcome.
         texts: Of the rows that ended, in their order, if they were asked for.
         turned_away: Clients that were refused and had no row, by reason.
     """
@@ -219,7 +219,7 @@ class Growth(NamedTuple):
     undecided: Mask
     reader: "LedgerReader"
     troubles: list[Trouble]
-    offences: Offences = NO_OFFENCES
+    troubled: Troubled = NOBODY
     texts: TextBlock = NO_TEXTS
     turned_away: Mapping[Reason, int] = MappingProxyType({})
 
@@ -333,7 +333,7 @@ class LedgerReader:
             undecided=undecided,
             reader=self,
             troubles=troubles,
-            offences=wrong,
+            troubled=wrong,
             texts=self.text_block(rows, np.flatnonzero(closed)) if texts else NO_TEXTS,
         )
         self._tick[H_TICK] += 1  # invariant 5
@@ -427,10 +427,10 @@ class LedgerReader:
         table[:, 0] = 0  # connections without a target
         return table
 
-    def _endings(self, rows: Rows, closed: Mask, dead: bool) -> tuple[dict[Outcome, int], list[Trouble], Offences]:
+    def _endings(self, rows: Rows, closed: Mask, dead: bool) -> tuple[dict[Outcome, int], list[Trouble], Troubled]:
         position = np.flatnonzero(closed)
         if not len(position):
-            return {}, [], NO_OFFENCES
+            return {}, [], NOBODY
         packed = rows.words[position, OUTCOME]
         if dead:
             packed = np.where((rows.words[position, STATE] & _KIND) == OPEN, np.uint64(LOST.pack()), packed)
@@ -444,7 +444,7 @@ class LedgerReader:
         troubles = [
             self._trouble(rows, int(i), int(word)) for i, word in zip(chosen[:TROUBLES], packed[bad], strict=False)
         ]
-        return outcomes, troubles, offences(rows.words[chosen, IP_HIGH], rows.words[chosen, IP_LOW], packed[bad])
+        return outcomes, troubles, troubled(rows.words[chosen, IP_HIGH], rows.words[chosen, IP_LOW], packed[bad])
 
     def _trouble(self, rows: Rows, index: int, packed: int) -> Trouble:
         words, serial = rows.words[index], int(rows.serial[index])

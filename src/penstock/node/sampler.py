@@ -7,10 +7,10 @@ import penstock
 from penstock.base.clock import NS, Clock
 from penstock.metrics.fold import TROUBLES, Growth, LedgerReader
 from penstock.metrics.live import Live, Share, rfc3339
-from penstock.metrics.offences import NO_OFFENCES, Offences, together
 from penstock.metrics.registry import Registry
 from penstock.metrics.resumed import SavedReader
 from penstock.metrics.snapshot import EndedView, NodeView, Snapshot, State, ended_view, picture, switched
+from penstock.metrics.troubled import NOBODY, Troubled, together
 
 
 class Sampler:
@@ -26,7 +26,7 @@ class Sampler:
         state: What the next snapshot says of the node; the supervisor sets it.
         snapshot: The last one; at first one of a node that has done nothing.
         watch: Called with each growth; set by who looks for offenders.
-        offences: What went wrong in the second before it.
+        troubled: Whose connections went wrong in the second before it.
     """
 
     def __init__(self, clock: Clock, registry: Registry) -> None:
@@ -36,8 +36,8 @@ class Sampler:
         self.watch: Callable[[Growth], None] = lambda growth: None
         self._readers: dict[int, LedgerReader] = {}
         self._troubles: list[EndedView] = []
-        self._wrong: list[Offences] = []
-        self.offences = NO_OFFENCES
+        self._wrong: list[Troubled] = []
+        self.troubled = NOBODY
         self._started, self._started_at = clock.monotonic_ns(), rfc3339(clock.wall_ns())
         registry.since_ns = clock.wall_ns()
         self.snapshot = self.tick()
@@ -101,7 +101,7 @@ class Sampler:
         self.registry.tick(now, wall, last=last)
         self.registry.records.seal(now, wall)
         troubles, self._troubles = self._troubles, []
-        self.offences, self._wrong = together(self._wrong), []
+        self.troubled, self._wrong = together(self._wrong), []
         self.snapshot = picture(
             self.registry,
             node=self._node(now),
@@ -119,8 +119,8 @@ class Sampler:
         scopes = self.registry.scopes
         self.registry.records.add(reader.generation, growth, scopes, self._clock.monotonic_ns())
         self._troubles += [ended_view(trouble, reader.generation, scopes) for trouble in growth.troubles[:room]]
-        if len(growth.offences.counts):
-            self._wrong.append(growth.offences)
+        if len(growth.troubled.counts):
+            self._wrong.append(growth.troubled)
         return growth
 
     def _node(self, now_ns: int) -> NodeView:

@@ -15,8 +15,8 @@ import numpy as np
 from penstock.base.addresses import unpack_ip
 from penstock.base.clock import NS
 from penstock.metrics.fold import outcome_of
-from penstock.metrics.offences import Offences
 from penstock.metrics.snapshot import EndedView
+from penstock.metrics.troubled import Troubled
 from penstock.node.log import Log
 
 WHOLE = 3
@@ -30,7 +30,7 @@ EVENTS = 100
 BURST = 50
 """When a sum is told: FEATURES B7."""
 
-OFFENDERS = 5
+NAMED = 5
 """Clients that a sum names."""
 
 CLIENTS = 1_000
@@ -51,22 +51,22 @@ class Summaries:
         self._whole: Counter[str] = Counter()
         self._window_ns: int | None = None
 
-    def tell(self, troubles: Sequence[EndedView], offences: Offences, now_ns: int) -> None:
+    def tell(self, troubles: Sequence[EndedView], troubled: Troubled, now_ns: int) -> None:
         """
         Tell of one tick.
 
         Args:
             troubles: Some of what went wrong, in full.
-            offences: All of it.
+            troubled: Whose it was, all of it.
             now_ns: Monotonic time; unit ns.
         """
         if self._window_ns is not None and now_ns - self._window_ns >= WINDOW_NS:
             self.flush(now_ns)
-        if not len(offences.counts):
+        if not len(troubled.counts):
             return
         if self._window_ns is None:
             self._window_ns = now_ns
-        grown = self._count(offences)
+        grown = self._count(troubled)
         self._say_some(troubles)
         for refused, each in self._sums.items():
             if each.count >= EVENTS or min(grown[refused], each.count) >= BURST:
@@ -79,20 +79,20 @@ class Summaries:
         self._whole.clear()
         self._window_ns = None
 
-    def _count(self, offences: Offences) -> dict[bool, int]:
+    def _count(self, troubled: Troubled) -> dict[bool, int]:
         grown = {True: 0, False: 0}
-        words, places = np.unique(offences.outcomes, return_inverse=True)
+        words, places = np.unique(troubled.outcomes, return_inverse=True)
         counts = np.zeros(len(words), np.int64)
-        np.add.at(counts, places, offences.counts)
+        np.add.at(counts, places, troubled.counts)
         for word, count in zip(words.tolist(), counts.tolist(), strict=True):
             outcome = outcome_of(word)
             refused = outcome.reason is not None
             self._sums[refused].whys[outcome.reason or outcome.ended_by.name.lower()] += count
             grown[refused] += count
-        most = np.argsort(-offences.counts, kind="stable")[:CLIENTS]
+        most = np.argsort(-troubled.counts, kind="stable")[:CLIENTS]
         for i in most.tolist():
-            each = self._sums[outcome_of(int(offences.outcomes[i])).reason is not None]
-            each.blame((int(offences.high[i]), int(offences.low[i])), int(offences.counts[i]))
+            each = self._sums[outcome_of(int(troubled.outcomes[i])).reason is not None]
+            each.blame((int(troubled.high[i]), int(troubled.low[i])), int(troubled.counts[i]))
         return grown
 
     def _say_some(self, troubles: Sequence[EndedView]) -> None:
@@ -145,7 +145,7 @@ class _Sum:
 
     def top(self) -> str:
         """Return the clients that did it most, those told in full included, as `192.0.2.7 (12), 192.0.2.9 (3)`."""
-        return ", ".join(f"{_text(client)} ({count})" for client, count in self._clients.most_common(OFFENDERS))
+        return ", ".join(f"{_text(client)} ({count})" for client, count in self._clients.most_common(NAMED))
 
 
 def _text(client: tuple[int, int]) -> str:

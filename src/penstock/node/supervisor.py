@@ -337,7 +337,7 @@ class Supervisor(Answers):
             self._log.error("tick failed", detail=repr(error))
             return
         now = self._clock.monotonic_ns()
-        self._summaries.tell(snapshot.troubles, self._sampler.offences, now)
+        self._summaries.tell(snapshot.troubles, self._sampler.troubled, now)
         if last:
             self._summaries.flush(now)
         self._auditor.tell(snapshot.audit)

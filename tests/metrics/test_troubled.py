@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.metrics.offences import NO_OFFENCES, offences, together
+from penstock.metrics.troubled import NOBODY, together, troubled
 
 FEW = st.integers(0, 3)
 LARGE = st.sampled_from([0, 1, 2**63, 2**64 - 1])
@@ -19,7 +19,7 @@ def columns(endings):
 
 
 def counted(found):
-    """Return offences as a Counter; each stands there once."""
+    """Return who is troubled as a Counter; each stands there once."""
     rows = list(zip(*(column.tolist() for column in found[:3]), strict=True))
     assert len(set(rows)) == len(rows)
     return Counter(dict(zip(rows, found.counts.tolist(), strict=True)))
@@ -28,17 +28,17 @@ def counted(found):
 @given(ENDINGS)
 def test_each_client_and_outcome_is_counted(endings):
     """Counts are those of a Counter over who and how, addresses that fill all bits included."""
-    assert counted(offences(*columns(endings))) == Counter(endings)
+    assert counted(troubled(*columns(endings))) == Counter(endings)
 
 
 @given(st.lists(ENDINGS, max_size=4))
 def test_several_workers_are_one_node(shares):
     """Counts of workers add up by client and outcome."""
-    found = together([offences(*columns(share)) for share in shares if share])
+    found = together([troubled(*columns(share)) for share in shares if share])
     assert counted(found) == Counter(ending for share in shares for ending in share)
 
 
 def test_nothing_is_nothing():
-    """Without endings there are no offences, and nothing is sorted for them."""
-    assert together([]) is NO_OFFENCES
-    assert offences(*columns([])) is NO_OFFENCES
+    """Without endings nobody is troubled, and nothing is sorted for them."""
+    assert together([]) is NOBODY
+    assert troubled(*columns([])) is NOBODY

@@ -9,7 +9,7 @@ Words = NDArray[np.uint64]
 Numbers = NDArray[np.int64]
 
 
-class Offences(NamedTuple):
+class Troubled(NamedTuple):
     """
     Connections that ended badly; each client and outcome once, all shapes (n,).
 
@@ -26,32 +26,32 @@ class Offences(NamedTuple):
 
 
 _NONE = np.zeros(0, np.uint64)
-NO_OFFENCES = Offences(_NONE, _NONE, _NONE, np.zeros(0, np.int64))
+NOBODY = Troubled(_NONE, _NONE, _NONE, np.zeros(0, np.int64))
 
 
-def offences(high: Words, low: Words, outcomes: Words, counts: Numbers | None = None) -> Offences:
+def troubled(high: Words, low: Words, outcomes: Words, counts: Numbers | None = None) -> Troubled:
     """
     Count what is there more than once.
 
     Args:
-        high, low, outcomes: As of `Offences`, in any order.
+        high, low, outcomes: As of `Troubled`, in any order.
         counts: How often each is there; None for once.
 
     Cost: O(n log n); 0.2 us each of 50,000.
     """
     if not len(high):
-        return NO_OFFENCES
+        return NOBODY
     order = np.lexsort((outcomes, low, high))  # a hash would be faster, and clients could choose colliding addresses
     columns = [column[order] for column in (high, low, outcomes)]
     fresh = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     begins = np.concatenate((np.zeros(1, np.intp), np.flatnonzero(fresh) + 1))
     sums = np.diff(begins, append=len(order)) if counts is None else np.add.reduceat(counts[order], begins)
     high, low, outcomes = (column[begins] for column in columns)
-    return Offences(high, low, outcomes, sums.astype(np.int64))
+    return Troubled(high, low, outcomes, sums.astype(np.int64))
 
 
-def together(several: list[Offences]) -> Offences:
+def together(several: list[Troubled]) -> Troubled:
     """Return those of several workers as one."""
     if len(several) == 1:
         return several[0]
-    return offences(*(np.concatenate(column) for column in zip(*several, strict=True))) if several else NO_OFFENCES
+    return troubled(*(np.concatenate(column) for column in zip(*several, strict=True))) if several else NOBODY
