@@ -6,11 +6,9 @@ from penstock.base.addresses import unpack_ip
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.metrics.fold import LedgerReader
 from penstock.metrics.ledger import PORT, WRONG_LOGINS_SHIFT
-from penstock.metrics.offenders import CLIENTS, offences
+from penstock.metrics.offenders import CLIENTS, conduct
 from penstock.node.bans.judge import COUNTED
 from penstock.testing.pen import Pen
-
-MIXING = (0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F)
 
 
 def refused(reason):
@@ -28,7 +26,7 @@ def pen():
 
 def look(pen, *, wide=True, wanted=tuple(COUNTED)):
     """Return what the next fold of a ledger tells."""
-    return offences(LedgerReader(pen.fd, 1).fold().rows, MIXING, wanted, wide=wide)
+    return conduct(LedgerReader(pen.fd, 1).fold().rows, wanted, wide=wide)
 
 
 def named(counts):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.metrics.fold import Rows, Words
+from penstock.metrics.grouping import group
 from penstock.metrics.ledger import (
     IP_HIGH,
     IP_LOW,
@@ -37,7 +38,7 @@ _LISTENER = np.uint64(0xFFFF)
 _BYTE = np.uint64(0xFF)
 
 
-class Offences(NamedTuple):
+class Conduct(NamedTuple):
     """
     What ended connections tell.
 
@@ -89,13 +90,12 @@ class _Clients(NamedTuple):
         return [(high << 64 | low, int(count)) for high, low, count in found if high or low]
 
 
-def offences(rows: Rows, mixing: tuple[int, int], wanted: Collection[str], *, wide: bool) -> Offences:
+def conduct(rows: Rows, wanted: Collection[str], *, wide: bool) -> Conduct:
     """
     Return what detectors count.
 
     Args:
         rows: Of one fold.
-        mixing: Two secret odd numbers of 64 bits: clients choose their addresses, and shall not choose who is told.
         wanted: Detectors that are on.
         wide: Whether IPv6 addresses that share 64 bits are one client.
 
@@ -104,7 +104,7 @@ def offences(rows: Rows, mixing: tuple[int, int], wanted: Collection[str], *, wi
     words = rows.words[~rows.open]
     words = words[words[:, STATE] & _KIND == REST]
     if not len(words):
-        return Offences({}, [], [])
+        return Conduct({}, [], [])
     outcome = words[:, OUTCOME]
     reason, phase, who = outcome >> np.uint64(16) & _BYTE, outcome >> np.uint64(8) & _BYTE, outcome & _BYTE
     banned = reason == _BAN
@@ -116,31 +116,31 @@ def offences(rows: Rows, mixing: tuple[int, int], wanted: Collection[str], *, wi
     useless = ~banned & (words[:, TARGET_RX] == 0) & (words[:, TARGET_TX] == 0)
     walks = "port_walks" in wanted and useless.any()
     if not (masks or walks or banned.any()):
-        return Offences({}, [], [])
-    clients = _clients(words, mixing, wide=wide)
+        return Conduct({}, [], [])
+    clients = _clients(words, wide=wide)
     events = {name: clients.most(mask, wrong if name == "failed_logins" else None) for name, mask in masks.items()}
-    return Offences(
+    return Conduct(
         events,
         _walks(clients, useless, words[:, SCOPE] & _LISTENER) if walks else [],
-        by_client(words[banned], mixing, wide=False) if banned.any() else [],
+        by_client(words[banned], wide=False) if banned.any() else [],
     )
 
 
-def by_client(words: Words, mixing: tuple[int, int], *, wide: bool) -> Counts:
+def by_client(words: Words, *, wide: bool) -> Counts:
     """
     Return clients and how many rows each has, those with the most first; clients without an address are left out.
 
     Args:
         words: Of rows.
-        mixing, wide: As for `offences`.
+        wide: As for `conduct`.
     """
-    return _clients(words, mixing, wide=wide).most(np.ones(len(words), np.bool_))
+    return _clients(words, wide=wide).most(np.ones(len(words), np.bool_))
 
 
-def _clients(words: Words, mixing: tuple[int, int], *, wide: bool) -> _Clients:
+def _clients(words: Words, *, wide: bool) -> _Clients:
     high, low = _addresses(words, wide=wide)
-    _, first, place = np.unique(_mixed(high, low, mixing), return_index=True, return_inverse=True)
-    return _Clients(high[first], low[first], place)
+    chosen, place = group(high, low)
+    return _Clients(high[chosen], low[chosen], place)
 
 
 def _walks(clients: _Clients, mask: NDArray[np.bool_], listener: Words) -> Counts:
@@ -159,9 +159,3 @@ def _addresses(words: Words, *, wide: bool) -> tuple[Words, Words]:
     if wide:
         low = np.where((high == 0) & (low >> np.uint64(32) == _MAPPED), low, np.uint64(0))
     return high, low
-
-
-def _mixed(high: Words, low: Words, mixing: tuple[int, int]) -> Words:
-    mixed: Words = high * np.uint64(mixing[0]) ^ (low * np.uint64(mixing[1]))
-    mixed ^= mixed >> np.uint64(29)
-    return mixed * np.uint64(mixing[1] ^ mixing[0] | 1)

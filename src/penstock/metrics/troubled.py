@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.uint64]
+from penstock.metrics.grouping import Words, group
+
 Numbers = NDArray[np.int64]
 
 
@@ -37,17 +38,14 @@ def troubled(high: Words, low: Words, outcomes: Words, counts: Numbers | None = 
         high, low, outcomes: As of `Troubled`, in any order.
         counts: How often each is there; None for once.
 
-    Cost: O(n log n); 0.2 us each of 50,000.
+    Cost: that of `group`.
     """
     if not len(high):
         return NOBODY
-    order = np.lexsort((outcomes, low, high))  # a hash would be faster, and clients could choose colliding addresses
-    columns = [column[order] for column in (high, low, outcomes)]
-    fresh = np.any([column[1:] != column[:-1] for column in columns], axis=0)
-    begins = np.concatenate((np.zeros(1, np.intp), np.flatnonzero(fresh) + 1))
-    sums = np.diff(begins, append=len(order)) if counts is None else np.add.reduceat(counts[order], begins)
-    high, low, outcomes = (column[begins] for column in columns)
-    return Troubled(high, low, outcomes, sums.astype(np.int64))
+    chosen, place = group(high, low, outcomes)
+    sums = np.zeros(len(chosen), np.int64)
+    np.add.at(sums, place, 1 if counts is None else counts)
+    return Troubled(high[chosen], low[chosen], outcomes[chosen], sums)
 
 
 def together(several: list[Troubled]) -> Troubled:

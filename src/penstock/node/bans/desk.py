@@ -344,7 +344,7 @@ class Desk:
         if self._shadows:
             fresh = growth.rows.words[growth.fresh]
             if len(fresh):
-                self._count_shadowed(by_client(fresh, (1, 3), wide=False))
+                self._count_shadowed(by_client(fresh, wide=False))
 
     def tick(self) -> BannedView:
         """Let run out what is over, ban whom detectors have found, and return how many are banned."""

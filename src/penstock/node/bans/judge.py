@@ -1,13 +1,12 @@
 """All detectors of a node together: what a tick has told goes in, verdicts come out."""
 
-import secrets
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from penstock.base.bounds import LISTENERS
 from penstock.config.ban_plan import BanPlan
 from penstock.metrics.fold import Growth
-from penstock.metrics.offenders import Counts, Offences, offences
+from penstock.metrics.offenders import Conduct, Counts, conduct
 from penstock.policy.detectors import Counter, Rule
 from penstock.policy.walks import Walks
 
@@ -52,8 +51,7 @@ class Judge:
     """
 
     def __init__(self, plan: BanPlan, listeners: int = LISTENERS) -> None:
-        self._mixing = secrets.randbits(64) | 1, secrets.randbits(64) | 1
-        self._waiting: list[Offences] = []
+        self._waiting: list[Conduct] = []
         self.replan(plan, listeners)
 
     def replan(self, plan: BanPlan, listeners: int = LISTENERS) -> None:
@@ -80,7 +78,7 @@ class Judge:
     def look(self, growth: Growth) -> None:
         """Take what ended in one worker."""
         if not growth.rows.open.all():
-            self._waiting.append(offences(growth.rows, self._mixing, self._counters.keys(), wide=self._wide))
+            self._waiting.append(conduct(growth.rows, self._counters.keys(), wide=self._wide))
 
     def verdicts(self, now: int) -> tuple[list[Verdict], Counts]:
         """
