@@ -12,7 +12,8 @@ from penstock.config.limits import Limit
     [
         ("off", None, LimitPlan()),
         (7, None, LimitPlan(connections=7)),
-        ("off", (3, 10), LimitPlan(rate=RatePlan(count=3, window=10))),
+        ("off", (3, 10, 0), LimitPlan(rate=RatePlan(count=3, window=10))),
+        (5, (3, 10, 2), LimitPlan(connections=5, rate=RatePlan(count=3, window=10, burst=2))),
     ],
 )
 def test_what_is_written_is_planned(connections, rate, plan):

@@ -110,15 +110,42 @@ def test_any_text_is_read_or_refused(text):
 
 @pytest.mark.parametrize(
     ("text", "rate"),
-    [("300/1m", (300, 60 * S)), ("50/2s", (50, 2 * S)), ("100/s", (100, S)), ("7 / 1 h", (7, 3_600 * S))],
+    [
+        ("300/1m", (300, 60 * S, 0)),
+        ("50/2s", (50, 2 * S, 0)),
+        ("100/s", (100, S, 0)),
+        ("7 / 1 h", (7, 3_600 * S, 0)),
+        ("300/1m burst 20", (300, 60 * S, 20)),
+        ("10/s burst  5 ", (10, S, 5)),
+    ],
 )
 def test_rates(text, rate):
-    """A rate is how many in which time; a unit alone stands for one of it."""
+    """A rate is how many in which time, and how many at once; a unit alone stands for one of it."""
     assert parse_rate(text) == rate
 
 
 @pytest.mark.parametrize(
-    "text", ["", "300", "300/", "/1m", "300/1", "-3/1s", "1.5/1s", "3/1s/2", "3//1s", "٣/1s", "x/s"]
+    "text",
+    [
+        "",
+        "300",
+        "300/",
+        "/1m",
+        "300/1",
+        "-3/1s",
+        "1.5/1s",
+        "3/1s/2",
+        "3//1s",
+        "٣/1s",
+        "x/s",
+        "3/1s burst",
+        "3/1s burst ",
+        "3/1s burst 0",
+        "3/1s burst x",
+        "3/1s burst 2 burst 2",
+        "3/1sburst 2",
+        "3 burst 2/1s",
+    ],
 )
 def test_what_is_no_rate(text):
     """A text that is no rate is refused."""
@@ -126,10 +153,14 @@ def test_what_is_no_rate(text):
         parse_rate(text)
 
 
-@given(st.integers(0, 10**19 - 1), st.integers(0, LONGEST // 1_000_000).map(lambda ms: ms * 1_000_000))
-def test_rates_survive(count, ns):
+@given(
+    st.integers(0, 10**19 - 1),
+    st.integers(0, LONGEST // 1_000_000).map(lambda ms: ms * 1_000_000),
+    st.integers(0, 10**19 - 1),
+)
+def test_rates_survive(count, ns, burst):
     """A rate that is written is read back."""
-    assert parse_rate(serialize_rate(count, ns)) == (count, ns)
+    assert parse_rate(serialize_rate(count, ns, burst)) == (count, ns, burst)
 
 
 def test_bandwidths():

@@ -169,6 +169,17 @@ def test_a_listener_has_limits_of_its_own(entrance):
     assert entrance.table.open_in(NODE) == 4
 
 
+def test_rates_with_a_burst(entrance):
+    """An address and a listener that have a burst let it pass at once, and then one each time that one is due."""
+    door = listener("main", limits=LimitPlan(rate=RatePlan(count=60, window=MINUTE, burst=3)))
+    per_ip = LimitsPlan(rate_per_ip=RatePlan(count=60, window=MINUTE, burst=2))
+    entrance.equip(WorkerPlan(listeners=(door,), connections=100, limits=per_ip))
+    assert [admit(entrance), admit(entrance), admit(entrance)] == [0, 0, REFUSE_RATE]
+    assert [admit(entrance, "192.0.2.9"), entrance.why] == [REFUSE_RATE, "main has had 3 at once, and has 60 in 60 s"]
+    assert [entrance.admit(CLIENT, HOST, 1, NS + step * NS) for step in (1, 2)] == [0, 0]
+    assert entrance.table.open_in(NODE) == 4
+
+
 def test_who_is_refused_for_its_address_holds_no_place_of_the_listener(entrance):
     """A client beyond the limit of its address gives back the place that its listener had for it."""
     entrance.equip(limited(100, listeners=(listener("main", limits=LimitPlan(connections=9)),), per_ip=1))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.clock import NS
+from penstock.config.limit_plan import RatePlan
 from penstock.dataplane.limit_table import (
     FRESH_NS,
     GLOBAL,
@@ -143,6 +144,77 @@ def test_later_windows_are_smoothed(tables):
     assert sum(table.count(base, 100, NS, 2 * NS + NS // 2) for _ in range(200)) == 25
     assert table.used(base, NS, 2 * NS + NS // 2) == 100
     assert table.used(base, NS, 4 * NS) == 0
+
+
+# Rates with a burst --------------------------------------------------------------------------------------------------
+
+BUCKET = RatePlan(count=60, window=MINUTE, burst=5)
+
+
+@pytest.mark.parametrize("seats", [1, 2, 4])
+def test_a_burst_passes_at_once_and_then_the_rate(tables, seats):
+    """From rest exactly the burst passes, whichever workers are asked, then one each time that one is due."""
+    views = tables(seats)
+    base, start = slot(views[0]), 7 * NS
+
+    def drawn(now):
+        return sum(views[turn % seats].draw(base, BUCKET.cost, BUCKET.reach, now) for turn in range(40))
+
+    assert [drawn(start), drawn(start + NS - 1), drawn(start + NS), drawn(start + 3 * NS)] == [5, 0, 1, 2]
+    assert drawn(start + 4 * NS + NS // 2) == 1
+    assert drawn(start + 5 * NS) == 1  # the half that was over is not lost
+    assert drawn(start + 3_600 * NS) == 5
+
+
+@given(
+    count=st.integers(1, 400),
+    burst=st.integers(1, 60),
+    window=st.sampled_from([NS, 7 * NS, MINUTE]),
+    steps=st.lists(st.integers(0, NS), min_size=1, max_size=200),
+)
+def test_no_time_lets_more_pass_than_burst_and_rate(count, burst, window, steps):
+    """Between any two moments at most the burst and what the rate brings have passed, from two workers in turn."""
+    rate, fd = RatePlan(count=count, window=window, burst=burst), create(2, 2)
+    views = [LimitTable(fd, seat) for seat in (0, 1)]
+    try:
+        now, passed = NS, []
+        for turn, step in enumerate(steps):
+            now += step
+            if views[turn % 2].draw(views[turn % 2].slot(KEY, IP, window, now), rate.cost, rate.reach, now):
+                passed.append(now)
+        for first, start in enumerate(passed):
+            for last in range(first, len(passed)):
+                assert last - first + 1 <= burst + (passed[last] - start) * count / window
+    finally:
+        for view in views:
+            view.close()
+        os.close(fd)
+
+
+def test_what_a_bucket_has_left_is_told(tables):
+    """What is used of a burst comes back one by one, who waits as told may pass, and what is put back is there."""
+    one, two = tables(2)
+    base, now = slot(one), 100 * NS
+    assert one.used_of(base, BUCKET, now) == 0
+    assert all(one.draw(base, BUCKET.cost, BUCKET.reach, now) for _ in range(5))
+    assert [one.used_of(base, BUCKET, now + step * NS) for step in (0, 1, 2, 9)] == [5, 4, 3, 0]
+    assert one.used_of(base, BUCKET, now + NS - 1) == 5
+    wait = two.wait_of(base, BUCKET, now + NS // 4)
+    assert not two.draw(base, BUCKET.cost, BUCKET.reach, now + NS // 4 + wait - 1)
+    one.put_back(base, BUCKET.cost)
+    assert two.draw(base, BUCKET.cost, BUCKET.reach, now)
+    assert two.draw(base, BUCKET.cost, BUCKET.reach, now + NS // 4 + wait)
+    assert one.wait_of(base, BUCKET, now + 60 * NS) == 0
+
+
+def test_who_takes_a_slot_has_a_full_bucket(tables):
+    """A key that gets another one's slot has its whole burst, and so has one on a machine that has just begun."""
+    (table,) = tables(1, 1)
+    base = slot(table, now=1)
+    assert sum(table.draw(base, BUCKET.cost, BUCKET.reach, 1) for _ in range(9)) == 5
+    for number in range(1, WAYS + 1):
+        other = slot(table, bytes([number]) * 16, now=2 + number)
+        assert sum(table.draw(other, BUCKET.cost, BUCKET.reach, 2 + number) for _ in range(9)) == 5
 
 
 def test_what_is_refused_is_not_counted(tables):

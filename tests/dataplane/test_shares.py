@@ -13,7 +13,7 @@ from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
 from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan
 from penstock.connection.commands import DialError
 from penstock.dataplane.limit_table import ROUTE, USER, LimitTable, create
-from penstock.dataplane.shares import USERS_KNOWN, Places, Share, UserShares
+from penstock.dataplane.shares import USERS_KNOWN, Places, Share, UserShares, _count
 from penstock.metrics.ledger import H_TURNED_AWAY
 from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.peers import echo, read_all, serving
@@ -96,6 +96,20 @@ def test_what_is_said_beyond_a_limit(table):
     busy = share.busy(NS)
     assert (busy.error, str(busy)) == (DialError.USER_BUSY, "ada has had 1 in 3600 s")
     assert 3_600 <= busy.wait <= 7_200
+
+
+@pytest.mark.parametrize("burst", [0, 2])
+def test_what_a_burst_is_refused_is_put_back(table, burst):
+    """Where a user is beyond its rate the route keeps what it has left, with a burst and without."""
+    rate = RatePlan(count=2, window=HOUR, burst=burst)
+    share, user = Share(table, ROUTE, "app", LimitPlan(rate=rate)), Share(table, USER, "ada", limit(9, 1))
+    assert _count(share, user, NS) is None
+    assert _count(share, user, NS).error == DialError.USER_BUSY
+    assert table.used_of(share.slot(NS), rate, NS) == 1
+    assert _count(share, None, NS) is None
+    busy = _count(share, None, NS)
+    assert busy.error == DialError.ROUTE_BUSY
+    assert 1_800 <= busy.wait <= (1_800 if burst else 7_200)
 
 
 # What clients hear ---------------------------------------------------------------------------------------------------

@@ -111,6 +111,19 @@ def test_the_busiest_addresses_come_first_and_not_all_of_them(limits):
     table.close()
 
 
+def test_rates_with_a_burst_are_shown_by_what_is_left(limits):
+    """Of a rate with a burst that is used which was drawn and has not come back, for addresses and for others."""
+    table, rate = LimitTable(limits.fd, 1), RatePlan(count=60, window=60 * NS, burst=5)
+    app = RoutePlan(id=1, name="app", limits=LimitPlan(rate=rate))
+    for slot in (table.slot(pack_ip("192.0.2.1"), IP, 0, NS), table.slot(table.key(ROUTE, "app"), ROUTE, 0, NS)):
+        assert sum(table.draw(slot, rate.cost, rate.reach, NS) for _ in range(4)) == 4
+    plan = WorkerPlan(listeners=(listener("main", route=app),), limits=LimitsPlan(rate_per_ip=rate))
+    for later, used in ((0, 4), (1, 3), (9, 0)):
+        found = {each.scope: (each.rate, each.used) for each in limits.view(plan, NS + later * NS).limits}
+        assert found["ip"] == found["route"] == ("60/1m burst 5", used)
+    table.close()
+
+
 def test_a_node_without_limits_of_addresses_shows_none(limits):
     """Where addresses have no limit, none of them is shown."""
     assert [each.scope for each in limits.view(WorkerPlan(listeners=()), NS).limits] == ["node"]

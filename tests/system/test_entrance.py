@@ -98,6 +98,17 @@ def test_a_rate_over_four_workers_lets_exactly_so_many_pass():
             wait_for(lambda: refused(node, "rate_limit") == 3 * CLIENTS - 50)
 
 
+def test_a_burst_over_four_workers_is_exact():
+    """Of 64 connections that race over four workers, 50 pass where 50 may pass at once, whatever the rate is."""
+    with serving(echo) as target:
+        parts = table("main", "tcp", target.port), limits(rate_per_ip='"20/1h burst 50"')
+        with running(*parts, workers=4) as node:
+            found = race(node.address("main"), 1)
+            assert len(found) == 50
+            release(node, found, 0)
+            wait_for(lambda: refused(node, "rate_limit") == CLIENTS - 50)
+
+
 def test_a_rate_lets_pass_again_when_its_window_is_over():
     """Who was refused by a rate of 50 in two seconds is let in again, and then again."""
     rate = limits(rate_per_ip='"50/2s"')

@@ -209,6 +209,10 @@ RATE_SHORTEST_NS = 1_000_000_000
 RATE_LONGEST_NS = 86_400_000_000_000
 """Time of a rate: nginx knows seconds and minutes, HAProxy's stick tables periods up to 24 days."""
 
+RATE_FILL_NS = 365 * 86_400_000_000_000
+"""Until the burst of a rate is whole again: a word of nanoseconds holds 146 years of either side of now. Envoy's token
+bucket has no bound but that of its 32 bits."""
+
 BANDWIDTH_LEAST = 1_024
 BANDWIDTH_MOST = 1 << 40
 """Bytes a second: a segment each second and a half, and more than the fastest Ethernet port. nginx's limit_rate and

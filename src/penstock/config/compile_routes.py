@@ -342,12 +342,12 @@ def _allow_private(listener: Listener) -> bool:
 
 def limit_plan(
     connections: int | str,
-    rate: tuple[int, int] | None,
+    rate: tuple[int, int, int] | None,
     bandwidth: tuple[int, int] | None = None,
     each: tuple[int, int] | None = None,
 ) -> LimitPlan:
     """Return what somebody may have, and each connection of it."""
-    plan = None if rate is None else RatePlan(count=rate[0], window=rate[1])
+    plan = None if rate is None else RatePlan(count=rate[0], window=rate[1], burst=rate[2])
     return LimitPlan(
         connections=0 if isinstance(connections, str) else connections,
         rate=plan,

@@ -94,24 +94,27 @@ class Duration(Kind):
 class Rate(Kind):
     """How many in which time; `"off"` reads as None."""
 
-    def parse(self, value: Any) -> tuple[int, int] | None:
-        """Return how many, and in which time; unit ns."""
+    def parse(self, value: Any) -> tuple[int, int, int] | None:
+        """Return how many, in which time, and how many at once, 0 for no burst; unit of the time: ns."""
         if value == "off":
             return None
         if not isinstance(value, str):
             bare = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= bounds.RATE_COUNT
             raise Wrong("a rate is text: how many, a slash and a duration", f'"{value if bare else 300}/1m"')
-        count, window = parse_rate(value)
+        count, window, burst = parse_rate(value)
         if not 1 <= count <= bounds.RATE_COUNT:
             raise Wrong(f'a rate lets from 1 to {bounds.RATE_COUNT:,} pass, or is "off"')
         if not bounds.RATE_SHORTEST_NS <= window <= bounds.RATE_LONGEST_NS:
             low, high = serialize_duration(bounds.RATE_SHORTEST_NS), serialize_duration(bounds.RATE_LONGEST_NS)
             raise Wrong(f"the time of a rate is from {low} to {high}")
-        return count, window
+        if burst > bounds.RATE_COUNT or burst * window > count * bounds.RATE_FILL_NS:
+            days = serialize_duration(bounds.RATE_FILL_NS)
+            raise Wrong(f"the burst of a rate is at most {bounds.RATE_COUNT:,}, and what it lets pass in {days}")
+        return count, window, burst
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what may be written."""
-        return {"type": "string", "pattern": "^([0-9]+ ?/ ?([0-9]+ ?)?(ms|s|m|h|d)|off)$"}
+        return {"type": "string", "pattern": "^([0-9]+ ?/ ?([0-9]+ ?)?(ms|s|m|h|d)( burst [0-9]+)?|off)$"}
 
 
 class Bandwidth(Kind):

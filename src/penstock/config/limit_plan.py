@@ -7,13 +7,33 @@ class RatePlan(Struct, frozen=True, kw_only=True):
     """
     How many may pass in which time.
 
+    Without a burst `count` pass in any window from rest. With one it is a bucket of `burst` that `count` in each window
+    fill, and each that passes takes one.
+
     Args:
         count: That pass; 1 or more.
         window: The time; unit ns.
+        burst: That may pass at once after a pause; 0 for no bucket.
     """
 
     count: int
     window: int
+    burst: int = 0
+
+    @property
+    def most(self) -> int:
+        """Return how many may pass at once after a pause."""
+        return self.burst or self.count
+
+    @property
+    def cost(self) -> int:
+        """Return after which time one more is in the bucket; unit ns, rounded up."""
+        return -(-self.window // self.count)
+
+    @property
+    def reach(self) -> int:
+        """Return after which time an empty bucket is full; unit ns."""
+        return self.burst * self.cost
 
 
 class BandwidthPlan(Struct, frozen=True, kw_only=True):

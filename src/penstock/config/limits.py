@@ -16,7 +16,7 @@ class Limit(Table):
     """What all connections of one listener or route together may have."""
 
     connections: Annotated[int | str, Whole(1, CONNECTIONS, "off")] = written("off", "Open connections.")
-    rate: Annotated[tuple[int, int] | None, Rate()] = written("off", "New connections, and of HTTP requests.")
+    rate: Annotated[tuple[int, int, int] | None, Rate()] = written("off", "New connections, and of HTTP requests.")
     bandwidth: Annotated[tuple[int, int] | None, Bandwidth()] = written(
         "off", "Bytes a second in each direction, of all connections together."
     )
@@ -49,7 +49,9 @@ class Limits(Table):
     connections_per_ip: Annotated[int | str, Whole(1, CONNECTIONS, "off")] = written(
         100, "Open connections of one client address."
     )
-    rate_per_ip: Annotated[tuple[int, int] | None, Rate()] = written("300/1m", "New connections of one client address.")
+    rate_per_ip: Annotated[tuple[int, int, int] | None, Rate()] = written(
+        "300/1m", "New connections of one client address."
+    )
     bandwidth_per_connection: Annotated[tuple[int, int] | None, Bandwidth()] = written(
         "off", "Bytes a second in each direction, of each connection of the node."
     )
@@ -62,7 +64,7 @@ class Limits(Table):
     connections_per_user: Annotated[int | str, Whole(1, CONNECTIONS, "off")] = written(
         "off", "Open connections of one user."
     )
-    rate_per_user: Annotated[tuple[int, int] | None, Rate()] = written(
+    rate_per_user: Annotated[tuple[int, int, int] | None, Rate()] = written(
         "off", "New connections of one user, and of HTTP requests."
     )
     bandwidth_per_user: Annotated[tuple[int, int] | None, Bandwidth()] = written(

@@ -97,26 +97,36 @@ def serialize_size(size: int) -> str:
     return next(f"{size // each}{unit}" for unit, each in SIZE_UNITS.items() if size % each == 0) if size else "0B"
 
 
-def parse_rate(text: str) -> tuple[int, int]:
+def parse_rate(text: str) -> tuple[int, int, int]:
     """
-    Return a rate as how many, and in which time; unit of the time: ns.
+    Return a rate as how many, in which time, and how many at once, 0 where no burst is written; unit of the time: ns.
 
     Args:
         text: A whole number, a slash and a duration: `300/1m`, `50/2s`; the unit alone stands for one of it: `100/s`.
+            Then what may pass at once after a pause: `300/1m burst 20`.
 
     Raises:
         Wrong: If it is anything else; says what to write where that can be guessed.
     """
-    count, slash, time = text.partition("/")
+    rate, said, burst = text.partition(" burst ")
+    count, slash, time = rate.partition("/")
     if not slash or not _COUNT.fullmatch(count.strip(" ")):
         raise Wrong("a rate is a whole number, a slash and a duration", '"300/1m"')
+    if said and not _COUNT.fullmatch(burst.strip(" ")):
+        raise Wrong("the burst of a rate is a whole number", f'"{rate.strip(" ")} burst 20"')
     time = time.strip(" ")
-    return int(count), parse_duration(f"1{time}" if time.isalpha() else time)
+    return int(count), parse_duration(f"1{time}" if time.isalpha() else time), _burst(said, burst)
 
 
-def serialize_rate(count: int, ns: int) -> str:
+def _burst(said: str, burst: str) -> int:
+    if said and not int(burst):
+        raise Wrong("the burst of a rate is 1 or more: 0 lets nobody pass")
+    return int(burst) if said else 0
+
+
+def serialize_rate(count: int, ns: int, burst: int = 0) -> str:
     """Return the text that `parse_rate` reads back: so many in so many nanoseconds, whole milliseconds."""
-    return f"{count}/{serialize_duration(ns)}"
+    return f"{count}/{serialize_duration(ns)}" + (f" burst {burst}" if burst else "")
 
 
 def parse_bandwidth(text: str) -> tuple[int, int]:

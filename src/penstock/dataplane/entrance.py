@@ -24,7 +24,6 @@ A client that is refused holds nothing when `admit` or `admit_client` returns, b
 
 from collections.abc import Callable
 
-from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane.limit_table import IP, KNOWN, LISTENER, NODE, LimitTable
@@ -61,8 +60,8 @@ class Entrance:
     """
 
     __slots__ = (
-        "_connections", "_doors", "_exempt", "_limited", "_per_ip", "_rate", "_window", "access", "bans", "door",
-        "lease", "table", "why",
+        "_connections", "_doors", "_exempt", "_limited", "_passes", "_per_ip", "_rate", "_span", "_window", "access",
+        "bans", "door", "lease", "table", "why",
     )  # fmt: skip
 
     def __init__(self, table: LimitTable) -> None:
@@ -72,7 +71,8 @@ class Entrance:
         self.door = self.lease = 0
         self.why = ""
         self._doors: dict[int, Share] = {}
-        self._connections = self._per_ip = self._rate = self._window = 0
+        self._connections = self._per_ip = self._window = 0
+        self._passes, self._rate, self._span = table.terms(None)
         self._exempt = Networks(())
         self._limited: dict[bytes, bool] = {}
 
@@ -80,7 +80,7 @@ class Entrance:
         """Ask what this plan says from the next connection on; what is counted stays."""
         limits = plan.limits
         self._connections, self._per_ip = plan.connections, limits.connections_per_ip
-        self._rate = limits.rate_per_ip.count if limits.rate_per_ip else 0
+        self._passes, self._rate, self._span = self.table.terms(limits.rate_per_ip)
         self._window = limits.rate_per_ip.window if limits.rate_per_ip else 0
         self._exempt, self._limited = Networks(limits.exempt), {}
         self._doors = {
@@ -153,9 +153,9 @@ class Entrance:
                 self.why = f"{share.name} has {share.connections} connections"
                 return REFUSE_GLOBAL
             self.door = slot
-        if slot and share.rate and not self.table.count(slot, share.rate, share.window, now):
+        if slot and share.rate and not share.passes(slot, share.rate, share.span, now):
             self.leave(self.door)
-            self.door, self.why = 0, f"{share.name} has had {share.rate} in {share.window // NS} s"
+            self.door, self.why = 0, share.had()
             return REFUSE_RATE
         return 0
 
@@ -184,7 +184,7 @@ class Entrance:
             if not table.enter(slot, self._per_ip):
                 return REFUSE_IP
             self.lease = slot
-        if self._rate and not table.count(slot, self._rate, self._window, now):
+        if self._rate and not self._passes(slot, self._rate, self._span, now):
             if self.lease:
                 table.leave(slot)
                 self.lease = 0

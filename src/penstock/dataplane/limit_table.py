@@ -12,6 +12,8 @@ counter has one writer, and what all workers have is the sum of a row.
 - A rate's word holds the number of a window, what was counted in it, and what was in the one before:
   used = now + before * what of the window before still counts. From rest a window begins with the first connection, so
   exactly the limit passes in it; after two windows of silence nothing is left. Precedent: HAProxy's freq_ctr.
+- A rate with a burst is a bucket instead: one word of the slot, until when what was drawn is paid for, as a bandwidth
+  is (policy/bandwidth.py). All workers write it, under the lock.
 - A new key takes an empty slot of its bucket, or that which nobody touched for longest of those without open
   connections. Where all have open ones, the key is not counted, and that is (`UNTRACKED`).
 - A slot is used without the lock only while it is fresh; it is taken from its key only when it is long stale, unless
@@ -25,11 +27,13 @@ Source: docs/decisions/0015-limits.md.
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from hashlib import blake2b
 from struct import Struct
 
 from penstock.base import bounds
 from penstock.base.clock import NS
+from penstock.config.limit_plan import RatePlan
 from penstock.policy.bandwidth import FIRST_NS, pay
 
 H_SEATS, H_BUCKETS, H_SECRET = 0, 1, 2
@@ -42,10 +46,11 @@ GLOBAL, UNTRACKED = 256, 512
 
 HEADER_WORDS = 1_024
 
-KEY_HIGH, KEY_LOW, TOUCHED, ORIGIN, KIND, PAID = range(6)
+KEY_HIGH, KEY_LOW, TOUCHED, ORIGIN, KIND, PAID, _, DRAWN = range(8)
 COLUMNS = 8
 """Words of a slot: its key, when it was last used and when its windows began (monotonic, unit ns), what its key is of,
-and until when the bytes of each direction are paid. One is free. Then the columns: open connections, rates."""
+until when the bytes of each direction are paid, and what was drawn from the bucket of its rate. Then the columns: open
+connections, rates."""
 
 IP, LISTENER, ROUTE, USER = 1, 2, 3, 4
 """What a key is of."""
@@ -216,6 +221,7 @@ class LimitTable:
             self._begin_afresh(best, window, now)
             words[best + KIND] = kind
             words[best + PAID] = words[best + PAID + 1] = now - FIRST_NS
+            words[best + DRAWN] = -FARTHEST_NS
             _KEY.pack_into(self._map, best << 3, key)
         return best
 
@@ -362,6 +368,61 @@ class LimitTable:
             middle = (low + high) // 2
             low, high = (low, middle) if self.used(base, window, now + middle) < limit else (middle, high)
         return high
+
+    # Rates with a burst ----------------------------------------------------------------------------------------------
+
+    def draw(self, base: int, cost: int, reach: int, now: int) -> bool:
+        """
+        Draw one from the bucket of a rate, or return False where it is empty.
+
+        Args:
+            base: A slot.
+            cost: After which time there is one more; unit ns.
+            reach: After which time an empty bucket is full; unit ns, at least `cost`.
+            now: Monotonic time; unit ns.
+        """
+        words, word = self.words, base + DRAWN
+        if words[word] > now - cost:
+            return False
+        if self.seats == 1:
+            words[word] = max(words[word], now - reach) + cost
+            return True
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, base)
+        try:
+            drawn = max(words[word], now - reach) + cost
+            if drawn > now:
+                return False
+            words[word] = drawn
+            return True
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, base)
+
+    def put_back(self, base: int, cost: int) -> None:
+        """Put one back that this worker has drawn, in the same turn of its reactor."""
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, base)
+        try:
+            self.words[base + DRAWN] -= cost
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, base)
+
+    def terms(self, rate: RatePlan | None) -> tuple[Callable[[int, int, int, int], bool], int, int]:
+        """Return what counts one more of a rate, `count` or `draw`, and its second and third argument."""
+        if rate is None:
+            return self.count, 0, 0
+        return (self.draw, rate.cost, rate.reach) if rate.burst else (self.count, rate.count, rate.window)
+
+    def used_of(self, base: int, rate: RatePlan, now: int) -> int:
+        """Return how many of a rate are used at a slot, of its burst where it has one; for whoever looks."""
+        if not rate.burst:
+            used = self.used(base, rate.window, now)
+            return 1 if used == AHEAD else used  # another worker has begun a window just now
+        return max(0, -((now - rate.reach - self.words[base + DRAWN]) // rate.cost))
+
+    def wait_of(self, base: int, rate: RatePlan, now: int) -> int:
+        """Return after which time one more may pass, if nobody else does; unit ns, a little more than needed."""
+        if not rate.burst:
+            return self.wait(base, rate.count, rate.window, now)
+        return max(0, self.words[base + DRAWN] + rate.cost - now)
 
     # Bandwidth -------------------------------------------------------------------------------------------------------
 

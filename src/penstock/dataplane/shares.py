@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from penstock.base.clock import NS
-from penstock.config.limit_plan import LimitPlan, LimitsPlan
+from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
 from penstock.connection.commands import DialError, DialFailed
 from penstock.dataplane.limit_table import ROUTE, USER, LimitTable
 from penstock.dataplane.meters import SharedMeter
@@ -39,21 +39,24 @@ class Share:
         plan: How much.
 
     Attributes:
+        passes: Counts one more of its rate at a slot, by `rate` and `span`; the table knows which terms these are.
+        rate: 0 for no limit.
         per_connection: The bandwidth of each of its connections; None for no limit.
         quota: The bytes of a month; likewise.
         shapes: Whether it has, or may get, a bandwidth.
     """
 
     __slots__ = (
-        "_kind", "_meter", "_slow", "connections", "key", "name", "per_connection", "quota",
-        "rate", "shapes", "table", "window",
+        "_kind", "_meter", "_rate", "_slow", "connections", "key", "name", "passes", "per_connection", "quota",
+        "rate", "shapes", "span", "table", "window",
     )  # fmt: skip
 
     def __init__(self, table: LimitTable, kind: int, name: str, plan: LimitPlan) -> None:
         self.table, self._kind, self.name = table, kind, name
         self.key = table.key(kind, name)
         self.connections = plan.connections
-        self.rate, self.window = (plan.rate.count, plan.rate.window) if plan.rate else (0, 0)
+        self._rate, self.window = plan.rate, plan.rate.window if plan.rate else 0
+        self.passes, self.rate, self.span = table.terms(plan.rate)
         self.per_connection = plan.bandwidth_per_connection
         self._meter = None if plan.bandwidth is None else SharedMeter(table, self.slot, plan.bandwidth)
         self.quota, self._slow = plan.quota, self._meter
@@ -93,8 +96,21 @@ class Share:
 
     def busy(self, now: int) -> DialFailed:
         """Return what a connection or request hears that comes too soon."""
-        wait = self.table.wait(self.slot(now), self.rate, self.window, now)
-        return DialFailed(BUSY[self._kind], f"{self.name} has had {self.rate} in {self.window // NS} s", -(-wait // NS))
+        wait = self.table.wait_of(self.slot(now), self._rate, now) if self._rate else 0
+        return DialFailed(BUSY[self._kind], self.had(), -(-wait // NS))
+
+    def had(self) -> str:
+        """Return what is said of one that comes too soon."""
+        rate = self._rate or RatePlan(count=0, window=0)
+        at_once = f"{rate.burst} at once, and has " if rate.burst else ""
+        return f"{self.name} has had {at_once}{rate.count} in {rate.window // NS} s"
+
+    def take_back(self, slot: int) -> None:
+        """Take back what this worker has counted last in its rate, in the same turn of its reactor."""
+        if self._rate is not None and self._rate.burst:
+            self.table.put_back(slot, self._rate.cost)
+        else:
+            self.table.uncount(slot)
 
 
 class UserShares:
@@ -215,11 +231,11 @@ def refuse(connection: "Connection") -> DialFailed | None:
 def _count(share: Share | None, user: Share | None, now: int) -> DialFailed | None:
     """Count in the rates; one that is refused by the second does not count in the first."""
     slot = share.slot(now) if share is not None and share.rate else 0
-    if share is not None and slot and not share.table.count(slot, share.rate, share.window, now):
+    if share is not None and slot and not share.passes(slot, share.rate, share.span, now):
         return share.busy(now)
     mine = user.slot(now) if user is not None and user.rate else 0
-    if user is None or not mine or user.table.count(mine, user.rate, user.window, now):
+    if user is None or not mine or user.passes(mine, user.rate, user.span, now):
         return None
-    if slot:
-        user.table.uncount(slot)
+    if share is not None and slot:
+        share.take_back(slot)
     return user.busy(now)

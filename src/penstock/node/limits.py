@@ -15,10 +15,10 @@ from penstock.config.plan import WorkerPlan
 from penstock.config.units import serialize_bandwidth, serialize_rate, serialize_size
 from penstock.dataplane import limit_table
 from penstock.dataplane.limit_table import (
-    AHEAD,
     COLUMNS,
     COUNT_BITS,
     COUNT_MASK,
+    DRAWN,
     GLOBAL,
     HEADER_WORDS,
     IP,
@@ -56,8 +56,8 @@ class LimitView(Struct, frozen=True, kw_only=True):
         name: Whose; `*` for each that is not named.
         connections: Open at once that it may have; null for no limit.
         open: That it has now.
-        rate: That it may have, such as `300/1m`; null for no limit.
-        used: Of the rate.
+        rate: That it may have, such as `300/1m` or `300/1m burst 20`; null for no limit.
+        used: Of the rate; of its burst where it has one.
         bandwidth: Of all its connections together, such as `10MiB/s`; null for no limit.
         bandwidth_per_connection: Of each; likewise.
         quota: Bytes that it may have in a month, such as `100GiB`; null for no limit.
@@ -172,9 +172,9 @@ class Limits:
 
     def _one(self, scope: str, kind: int, name: str, plan: LimitPlan, now: int) -> LimitView:
         slot = self.table.look(self.table.key(kind, name))
-        used = self.table.used(slot, plan.rate.window, now) if slot and plan.rate else 0
+        used = self.table.used_of(slot, plan.rate, now) if slot and plan.rate else 0
         held = self.table.open_in(slot) if slot else 0
-        view = _view(scope, name, plan.connections, held, plan.rate, 0 if used == AHEAD else used)
+        view = _view(scope, name, plan.connections, held, plan.rate, used)
         view = replace(
             view,
             bandwidth=_bandwidth(plan.bandwidth),
@@ -193,8 +193,8 @@ class Limits:
             return
         yield replace(_view("ip", EACH, most, 0, rate, 0), bandwidth=bandwidth)
         held = slots[:, COLUMNS : COLUMNS + self._seats].sum(axis=1)
-        used = used_of(slots, self._seats, rate.window, now) if rate else np.zeros(len(slots), np.int64)
-        share = np.maximum(held / (most or np.inf), used / (rate.count if rate else np.inf))
+        used = used_of(slots, self._seats, rate, now) if rate else np.zeros(len(slots), np.int64)
+        share = np.maximum(held / (most or np.inf), used / (rate.most if rate else np.inf))
         for place in np.argsort(-share, kind="stable")[:TOP]:
             if share[place] > 0:
                 name = unpack_ip(slots[place, :2].tobytes())
@@ -207,8 +207,12 @@ class Limits:
         os.close(self.fd)
 
 
-def used_of(slots: Words, seats: int, window: int, now: int) -> Words:
-    """Return what `LimitTable.used` does, of many slots."""
+def used_of(slots: Words, seats: int, rate: RatePlan, now: int) -> Words:
+    """Return what `LimitTable.used_of` does, of many slots."""
+    if rate.burst:
+        drawn: Words = np.maximum(-((now - rate.reach - slots[:, DRAWN]) // rate.cost), 0)
+        return drawn
+    window = rate.window
     elapsed = np.maximum(now - slots[:, ORIGIN], 0)
     number = elapsed // window
     rates = slots[:, COLUMNS + seats : COLUMNS + 2 * seats]
@@ -226,5 +230,5 @@ def _bandwidth(plan: BandwidthPlan | None) -> str | None:
 
 
 def _view(scope: str, name: str, most: int, held: int, rate: RatePlan | None, used: int) -> LimitView:
-    text = None if rate is None else serialize_rate(rate.count, rate.window)
+    text = None if rate is None else serialize_rate(rate.count, rate.window, rate.burst)
     return LimitView(scope=scope, name=name, connections=most or None, open=held, rate=text, used=used)

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from penstock.base.clock import NS
 from penstock.config.limit_plan import LimitsPlan
-from penstock.dataplane.limit_table import AHEAD, LimitTable
+from penstock.dataplane.limit_table import LimitTable
 from penstock.policy.networks import Networks
 
 
@@ -15,7 +15,7 @@ class FillView(Struct, frozen=True, kw_only=True):
     Args:
         limit: As in the configuration: `connections_per_ip` or `rate_per_ip`.
         used: How much of it is in use.
-        most: How much there may be.
+        most: How much there may be; of a rate with a burst, at once.
         window: Of a rate; unit s, null for connections.
         exempt: Whether the address is not held to it.
     """
@@ -46,7 +46,6 @@ def fills(table: LimitTable, limits: LimitsPlan, packed: bytes, host: str, now: 
         )
     rate = limits.rate_per_ip
     if rate is not None:
-        used = table.used(slot, rate.window, now) if slot else 0
-        used = 1 if used == AHEAD else used  # another worker has begun a window just now
-        found.append(FillView(limit="rate_per_ip", used=used, most=rate.count, window=rate.window / NS, exempt=exempt))
+        used = table.used_of(slot, rate, now) if slot else 0
+        found.append(FillView(limit="rate_per_ip", used=used, most=rate.most, window=rate.window / NS, exempt=exempt))
     return found
