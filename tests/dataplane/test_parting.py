@@ -5,10 +5,13 @@ import threading
 import time
 from types import SimpleNamespace
 
+import pytest
+
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE
 from penstock.dataplane.orders import Drain
-from penstock.dataplane.parting import Parting
+from penstock.dataplane.parting import Parting, told_to_leave
+from penstock.protocols.http1.answers import redirect, refusal
 from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.workbench import bench, listener, wait_for
 
@@ -50,6 +53,45 @@ def test_an_answer_that_begins_while_it_drains_says_so():
             assert (answer.body, answer.fields["connection"], client.read()) == (b"done", "close", b"")
         plane.thread.join(10)
         plane.faults()
+
+
+def test_our_own_answers_say_so_too():
+    """A client that is answered here, and not by a target, hears that the connection closes, and it does."""
+    with bench(listener("main", "http", reverse=True)) as plane:
+        with Wire(plane.connect()) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = client.read_message()
+            assert (answer.status, "connection" in answer.fields) == (404, False)
+            plane.order(Drain(time.monotonic_ns() + 3_600 * NS))
+            wait_for(lambda: plane.worker.draining)
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = client.read_message()
+            assert (answer.status, answer.fields["connection"], client.read()) == (404, "close", b"")
+        plane.thread.join(10)
+        assert {row.outcome for row in plane.ended(1)} == {COMPLETE}
+        plane.faults()
+
+
+def test_idle_clients_that_were_answered_here_are_closed_too():
+    """They need no target to be let go as all others."""
+    with bench(listener("main", "http", reverse=True)) as plane, Wire(plane.connect()) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_message()
+        plane.order(Drain(time.monotonic_ns() + 3_600 * NS // 600))
+        assert client.read() == b""
+        plane.thread.join(60)
+        assert {row.outcome for row in plane.ended(1)} == {COMPLETE}
+        plane.faults()
+
+
+@pytest.mark.parametrize("length", [0, 5])
+def test_an_answer_is_told_once_that_it_is_the_last(length):
+    """Behind its fields and before its body; one that says so already stays as it is."""
+    for data in (refusal(404, "x" * length, close=False), redirect(302, "/", close=False)):
+        told = told_to_leave(data)
+        assert told.replace(b"\r\nConnection: close", b"", 1) == data
+        assert told.index(b"Connection: close") < told.index(b"\r\n\r\n")
+        assert told_to_leave(told) == told
 
 
 def test_idle_clients_are_closed_within_a_share_of_the_drain():

@@ -3,9 +3,12 @@
 import contextlib
 import socket
 import threading
+import time
 
 import pytest
 
+from penstock.base.clock import NS
+from penstock.config.plan import RoutePlan
 from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, HEADER_WORDS, PORT, WRONG_LOGINS_SHIFT
 from penstock.protocols.http1.credentials import serialize_basic
 from penstock.testing.http_peers import Message, Wire, ok, origin, request
@@ -206,3 +209,16 @@ def test_connections_that_nobody_asked_for_in_words():
         assert read_all(client) == b""
         wait_for(lambda: plane.answers() == {0: 1})
         assert plane.timed() == 0
+
+
+@pytest.mark.parametrize(("status", "users"), [(404, {}), (401, {"ann": "secret"})])
+def test_who_was_answered_here_may_ask_again(status, users):
+    """The time of the handshake is over with an answer, as with one of a target; but not for who must still log in."""
+    route = RoutePlan(id=1, name="default", action="forward" if not users else "answer", users=users)
+    times = quick(handshake=60, http_keep_alive=6_000)
+    with bench(listener("main", "http", reverse=True, route=route), timeouts=times) as plane, plane.connect() as client:
+        wire = Wire(client)
+        assert statuses(wire, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == [status]
+        (connection,) = plane.worker.connections()
+        wait_for(lambda: connection.waiting is not None)
+        assert (connection.deadline > time.monotonic_ns() + 600 * NS) is (status == 404)

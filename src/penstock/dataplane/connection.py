@@ -50,6 +50,7 @@ from penstock.dataplane.handlers import Deciding, decide
 from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.hello import Hello
 from penstock.dataplane.inbox import Inbox
+from penstock.dataplane.parting import KEPT, LEAVING
 from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
@@ -121,6 +122,7 @@ class Connection(Deadlines):
         conversation: What decides about it; None where nobody is asked, and once both ends are relayed.
         dial: What is under way to its target.
         dial_began: When; unit ns.
+        kept: Whether it is an HTTP client that may ask again: 0, `parting.KEPT`, or `parting.LEAVING`.
         described: Who wants to go where, as far as it is known.
         places: That it holds in limits of listener, route and user; None for none.
         shaped: What stands before its client's socket where its bandwidth is limited; None where it is not.
@@ -129,8 +131,8 @@ class Connection(Deadlines):
 
     __slots__ = (
         "_farewell", "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail",
-        "dial", "dial_began", "exchange", "extra", "host", "inbox", "lease", "listener", "permit", "phase", "places",
-        "proxied", "route", "row", "secure", "shaped", "target", "tried", "waiting", "watch", "worker",
+        "dial", "dial_began", "exchange", "extra", "host", "inbox", "kept", "lease", "listener", "permit", "phase",
+        "places", "proxied", "route", "row", "secure", "shaped", "target", "tried", "waiting", "watch", "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -155,7 +157,7 @@ class Connection(Deadlines):
         self.places: Places | None = None
         self._farewell: Farewell | None = None
         self.dial: OneDial | Straight | Approach | None = None
-        self.dial_began = self._target_pending = self.asked = self.lease = 0
+        self.dial_began = self._target_pending = self.asked = self.lease = self.kept = 0
         self.aimed: Standing | None = None
         self.tried: tuple[Standing, ...] = ()
         self._told: Any = ASLEEP
@@ -244,7 +246,10 @@ class Connection(Deadlines):
 
     def _wait(self, command: Need | Until | Peek) -> None:
         self.waiting = command
-        if self.exchange is not None:  # the next head has its own deadline once it has begun
+        if self.kept:  # the next head has its own deadline once it has begun
+            if self.kept == LEAVING:
+                self.close(COMPLETED)
+                return
             worker = self.worker
             deadline = worker.reactor.now + (worker.handshake if self.inbox.data else worker.keep_alive)
             self.deadline, self.idle = deadline, 0
@@ -258,6 +263,8 @@ class Connection(Deadlines):
     def _postpone(self, command: Need | Until | Peek) -> None:
         """Read on when the client has taken what it was told, or when others had their turn."""
         self._wait(command)
+        if self.waiting is None:
+            return
         if self.client.held is not None:
             self.client.on_flushed = self.listen
         else:
@@ -309,7 +316,7 @@ class Connection(Deadlines):
         if answer is not None:
             self.waiting = None
             self.step(answer)
-        elif not before and inbox.data and self.exchange is not None:  # a next head has begun
+        elif not before and inbox.data and self.kept:  # a next head has begun
             self.arm(self.worker.reactor.now + self.worker.handshake)
 
     @property
@@ -550,11 +557,11 @@ class Connection(Deadlines):
     def between_requests(self) -> bool:
         """Whether this is an HTTP client that has said nothing of a next request: it may be closed at no loss."""
         waits = self.waiting is not None and self.client.held is None and not self.inbox.data
-        return waits and self.exchange is not None
+        return waits and self.kept > 0
 
     def _exchange(self, command: Exchange) -> None:
         if self.exchange is None:
-            self.exchange = HttpExchange(self)
+            self.exchange, self.kept = HttpExchange(self), KEPT
             self.enter(Phase.RELAY)
         self.exchange.begin(command)
 

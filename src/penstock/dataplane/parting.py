@@ -23,6 +23,12 @@ SHARE = 10
 AGAIN_NS = NS
 """Until one that was busy is looked at again: its answer may have promised to keep the connection."""
 
+KEPT = 1
+"""A client that has had an answer: it may ask again within the time that is kept for it."""
+
+LEAVING = 2
+"""One that was told in an answer that the connection ends."""
+
 _COMPLETED = COMPLETE.pack()
 
 _NOTHING = bytes(4)
@@ -53,6 +59,14 @@ class Parting:
             connection.end(_COMPLETED)
         else:
             connection.worker.reactor.at(now + AGAIN_NS, self)
+
+
+def told_to_leave(answer: bytes) -> bytes:
+    """Return an answer of our own that says that the connection ends with it."""
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    if b"\r\nConnection: close" in head or not blank:
+        return answer
+    return b"".join((head, b"\r\nConnection: close", blank, body))
 
 
 def _has_spoken(fd: int) -> bool:

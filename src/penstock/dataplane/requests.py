@@ -8,21 +8,31 @@ come whole, until the last byte of the answer was handed to the kernel.
 from typing import TYPE_CHECKING
 
 from penstock.connection.commands import Answer
+from penstock.dataplane.parting import KEPT, LEAVING, told_to_leave
 from penstock.metrics.ledger import REQUESTS, SCOPE
 from penstock.metrics.tallies import NO_CODE
+from penstock.protocols.http1.answers import ESTABLISHED
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
 
+LOGIN_DUE = frozenset((401, 407))
+"""What is no service yet: the client must still say who it is within the handshake's time."""
+
 
 def conclude(connection: "Connection", command: Answer) -> None:
     """Send the answer of a conversation, and count its request; the connection may have ended by then."""
+    data, status, worker = command.data, command.status, connection.worker
     if not command.timed:
         connection.asked = 0
     elif not connection.asked:
-        connection.asked = connection.worker.reactor.now
-    if not command.data or connection.client.send(command.data) or connection.row:
-        answered(connection, command.status)
+        connection.asked = worker.reactor.now
+    if status and status not in LOGIN_DUE:
+        connection.kept = KEPT
+    if worker.draining and status and not connection.inbox.data and data != ESTABLISHED:
+        data, connection.kept = told_to_leave(data), LEAVING
+    if not data or connection.client.send(data) or connection.row:
+        answered(connection, status)
 
 
 def answered(connection: "Connection", status: int) -> None:

@@ -277,7 +277,7 @@ class Worker:
             listener.close()
         spread = max(0, deadline - self.reactor.now) // SHARE
         for connection in self.connections():
-            if connection.exchange is not None:
+            if connection.kept:
                 Parting(connection, spread)
         self.reactor.at(deadline, _DrainDeadline(self))
         self.attentive = True
