@@ -8,12 +8,24 @@ import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.base.outcomes import COMPLETE, EndedBy
 from penstock.config.plan import TlsPlan
-from penstock.dataplane.tls import OVERHEAD_1_2, OVERHEAD_1_3, OVERHEAD_CHACHA, overhead_1_2
+from penstock.dataplane.reactor import EDGE_BOTH, Reactor
+from penstock.dataplane.tls import (
+    OVERHEAD_1_2,
+    OVERHEAD_1_3,
+    OVERHEAD_CHACHA,
+    RECORD_BYTES,
+    Detour,
+    TlsSocket,
+    overhead_1_2,
+)
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.workbench import PATIENCE_S, Bench, bench, listener, wait_for
@@ -21,6 +33,7 @@ from penstock.testing.workbench import PATIENCE_S, Bench, bench, listener, wait_
 CLOSE_WAIT = 8
 """The FIN has come, and counts as a byte."""
 
+VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 SIZES = (0, 1, 17, 4_096, 16_383, 16_384, 16_385, 262_144, 262_145, 5_000_000)
 
 
@@ -66,7 +79,7 @@ def wire(sock: socket.socket) -> tuple[int, int]:
     return sent - again + waiting, received - (state == CLOSE_WAIT)
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("size", SIZES)
 def test_echo_is_exact_and_wire_bytes_are_counted(authority, plan, version, size):
     """Any number of bytes comes back unchanged, and the client's side counts what its own kernel counted."""
@@ -182,3 +195,88 @@ def test_overhead_of_older_records():
     """TLS 1.2 sends a nonce with GCM and none with ChaCha20."""
     assert overhead_1_2("ECDHE-RSA-AES128-GCM-SHA256") == OVERHEAD_1_2 == 29
     assert overhead_1_2("ECDHE-RSA-CHACHA20-POLY1305") == OVERHEAD_CHACHA == 21
+
+
+class Pair:
+    """A `TlsSocket` and its client without a relay: one thread does everything, in the order that a test wants."""
+
+    def __init__(self, authority, chain, version):
+        """Shake hands."""
+        accepting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        accepting.load_cert_chain(chain.cert, chain.key)
+        asking = authority.client_context()
+        asking.minimum_version = asking.maximum_version = version
+        self.reactor, self._detour, self.words = Reactor(print), Detour(), [0, 0]
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.wire = socket.create_connection(server.getsockname(), timeout=PATIENCE_S)
+            taken = server.accept()[0]
+        self.served = TlsSocket(taken.family, socket.SOCK_STREAM, 0, taken.detach())
+        worker = SimpleNamespace(reactor=self.reactor, detour=self._detour, words=self.words)
+        self.served.secure(accepting, worker, 0, 1)
+        self.reactor.watch(self.served.fd, SimpleNamespace(ready=lambda fd, mask: None), EDGE_BOTH)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = asking.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.sent = 0
+        self._shake()
+
+    def _shake(self):
+        agreed = False
+        while not agreed:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.client.do_handshake()
+            self.deliver(self.outgoing.read())
+            agreed = self.served.shake()
+            self.incoming.write(self.wire.recv(1 << 16))
+        self.served.settle()
+
+    def deliver(self, data):
+        """Send bytes of the client's as they are, and wait until they are there."""
+        self.sent += len(data)
+        self.wire.sendall(data)
+        wait_for(lambda: self.served._moved(ended=True, orderly=True)[0] == self.sent, "the bytes")
+
+    def receive(self, size):
+        """Return what is there, read in pieces of at most some size."""
+        got, buffer = b"", bytearray(size)
+        with contextlib.suppress(BlockingIOError):
+            while read := self.served.recv_into(buffer):
+                got += buffer[:read]
+        return got
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.wire.close()
+        self.served.close()
+        self.reactor.close()
+        self._detour.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@settings(deadline=None, max_examples=40)
+@given(
+    lengths=st.lists(st.integers(1, RECORD_BYTES), min_size=1, max_size=4),
+    arrived=st.integers(0, 70_000),
+    read=st.integers(0, 70_000),
+    size=st.integers(1, RECORD_BYTES),
+)
+def test_goodbye_in_the_middle_of_a_record_loses_nothing(authority, plan, version, lengths, arrived, read, size):
+    """We have said all while a part of a record has come, or is read: the rest comes, and what follows; each counts."""
+    said = random.Random(size).randbytes(sum(lengths) + 10)
+    with Pair(authority, plan.certificates[0], version) as pair:
+        left = memoryview(said)
+        for length in (*lengths, 10):
+            pair.client.write(left[:length])
+            left = left[length:]
+        wire = pair.outgoing.read()
+        pair.deliver(wire[:arrived])
+        got = b""
+        with contextlib.suppress(BlockingIOError):
+            got = pair.served.recv(read) if read else b""
+        pair.served.shutdown(socket.SHUT_WR)
+        got += pair.receive(size)
+        pair.deliver(wire[arrived:])
+        got += pair.receive(size)
+        assert got == said
+        assert pair.words[0] + len(got) == pair.served.counted_rx == pair.sent

@@ -108,7 +108,8 @@ class TlsSocket(RawSocket):
         counted_rx, counted_tx: Wire bytes that were counted.
         in_a_row: Reads since the last write.
         blocked: Whether a write has yet to be made again.
-        news: The end, or an error, that came behind some bytes; False for none.
+        news: What is told before OpenSSL is asked: the end, or an error, that came behind some bytes, or the rest of a
+            record; false for none.
         fd, modify: Its descriptor, and what changes the events that it is watched for.
     """
 
@@ -152,7 +153,7 @@ class TlsSocket(RawSocket):
         self._said = self.blocked = self._fin = self._begun = False
         self._accepts = accepts
         self.counted_rx, self.counted_tx = before
-        self.news: OSError | bool = False
+        self.news: OSError | bytes | bool = False
 
     def choose(self, context: ssl.SSLContext) -> None:
         """Go on with another context; for its SNI callback."""
@@ -218,9 +219,9 @@ class TlsSocket(RawSocket):
             BlockingIOError: If there is nothing.
             OSError: If the connection is broken.
         """
-        if self.news:
-            return self._tell_news()
         size = nbytes or len(buffer)
+        if self.news:
+            return self._tell_news(buffer, size)
         try:
             total: int = self.read(size, buffer)
         except BLOCKED:
@@ -335,6 +336,7 @@ class TlsSocket(RawSocket):
         """
         if self.extra and not self._said:
             self._said = True
+            self._set_aside()
             super().send(self._detour.say_goodbye(self._tls, self.fd), MSG_DONTWAIT | MSG_MORE)  # the FIN goes with it
         self._fin = True
         super().shutdown(SHUT_WR)
@@ -366,10 +368,29 @@ class TlsSocket(RawSocket):
         if handler is not None:
             self._reactor.again(handler, self.fd, IN | URGENT)
 
-    def _tell_news(self) -> int:
-        if isinstance(self.news, OSError):
-            raise self.news
-        return 0
+    def _set_aside(self) -> None:
+        """
+        Take what is left of a record out of OpenSSL: it reads when it says goodbye, and data there breaks it for good.
+
+        Whoever has read a part of a record comes back for the rest, so nobody needs to be told.
+        """
+        rest = self._pending()
+        if rest:
+            self.news = self.read(rest)
+
+    def _tell_news(self, buffer: Any, size: int) -> int:
+        news = self.news
+        if isinstance(news, OSError):
+            raise news
+        if not isinstance(news, bytes):
+            return 0
+        count = min(len(news), size)
+        memoryview(buffer)[:count] = news[:count]
+        self.news = news[count:]
+        if not self.news:
+            return self.received(count, buffer, size)
+        self.counted_rx += count
+        return count
 
     # Wire bytes ------------------------------------------------------------------------------------------------------
 
