@@ -2,14 +2,14 @@
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from penstock.base.errors import ConfigurationError
 from penstock.config.files import find, read, read_bounded
 from penstock.config.load import ETC
+from penstock.config.replacing import replace_file
 from penstock.config.users_file import FILE_BYTES
 
 
@@ -29,7 +29,7 @@ def change(path: Path, how: Callable[[bytes], bytes]) -> bool:
         ValueError: If it is no regular file, or too long.
     """
     path = path.resolve()
-    with _locked(path.parent) as folder:
+    with _locked(path.parent):
         try:
             before, status = read_bounded(path, FILE_BYTES), path.stat()
         except FileNotFoundError:
@@ -37,39 +37,19 @@ def change(path: Path, how: Callable[[bytes], bytes]) -> bool:
         after = how(before)
         if after == before:
             return False
-        _replace(path, after, status)
-        os.fsync(folder)
+        replace_file(path, after, status)
     return True
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[int]:
+def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock: the file itself is another one after each change, and a lock's own file would stay."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        yield fd
+        yield
     finally:
         os.close(fd)
-
-
-def _replace(path: Path, content: bytes, status: os.stat_result | None) -> None:
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
-    try:
-        with os.fdopen(fd, "wb") as file:
-            if status is not None:
-                own = os.fstat(fd)
-                if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
-                    os.fchown(fd, status.st_uid, status.st_gid)
-                os.fchmod(fd, status.st_mode & 0o777)
-            file.write(content)
-            file.flush()
-            os.fsync(fd)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def the_only_file(config: str | None, environ: Mapping[str, str], cwd: Path = Path(), etc: Path = ETC) -> Path:

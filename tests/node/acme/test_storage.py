@@ -8,7 +8,7 @@ import pytest
 from penstock.base.errors import StartError
 from penstock.config.plan import AcmePlan, CertificatePlan
 from penstock.node.acme.minting import key_pem, new_key, placeholder
-from penstock.node.acme.storage import ACCOUNT, account_key, prepare, read, write
+from penstock.node.acme.storage import ACCOUNT, account_key, prepare, read
 from penstock.testing.certificates import Authority
 
 NOW = 1_700_000_000
@@ -111,15 +111,3 @@ def test_the_account_keeps_its_key(plan):
     with pytest.raises(ValueError, match="no key of an account"):
         account_key(plan)
     assert path.read_text() == "nonsense"
-
-
-def test_a_file_is_replaced_at_once(tmp_path):
-    """With what was there before intact if it fails, and nothing left beside it."""
-    path = tmp_path / "file"
-    write(path, b"one")
-    write(path, b"two")
-    assert (path.read_bytes(), modes(path)) == (b"two", 0o600)
-    with pytest.raises(TypeError):
-        write(path, None)
-    assert path.read_bytes() == b"two"
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]

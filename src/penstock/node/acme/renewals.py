@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from penstock.base.clock import NS, Clock
 from penstock.config.plan import AcmePlan, CertificatePlan
+from penstock.config.replacing import replace_file
 from penstock.dataplane.challenges import NOTHING, Pending
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.live import rfc3339
 from penstock.node.acme.client import ISSUE_S, Errand, IssueError, issue
-from penstock.node.acme.storage import read, write
+from penstock.node.acme.storage import read
 from penstock.node.certificates import view_of
 from penstock.node.log import Log
 from penstock.policy.renewal import due_at, pause
@@ -154,7 +155,7 @@ class Renewals:
         self._log.info("certificate asked for", names=names, directory=self._plan.directory)
         try:
             content = await self._get(each.plan)
-            await asyncio.to_thread(write, Path(each.plan.cert), content)
+            await asyncio.to_thread(replace_file, Path(each.plan.cert), content)
         except (IssueError, OSError) as error:
             self._failed(each, error)
             return

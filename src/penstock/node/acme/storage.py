@@ -4,11 +4,8 @@ Where the account's key and certificates lie: one file each, for our eyes alone,
 A certificate's file holds its key, itself and what it was issued by. Until there is one it holds a self-signed one.
 """
 
-import os
 import ssl
-import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +17,7 @@ from penstock.base.errors import StartError
 from penstock.config.certificates import CERTIFICATE_BYTES
 from penstock.config.files import read_bounded
 from penstock.config.plan import AcmePlan, CertificatePlan
+from penstock.config.replacing import replace_file
 from penstock.node.acme.minting import key_pem, new_key, placeholder
 
 ACCOUNT = "account.key"
@@ -58,7 +56,7 @@ def prepare(plan: AcmePlan, now_s: int) -> None:
         Path(plan.storage).mkdir(mode=0o700, parents=True, exist_ok=True)
         for each in plan.certificates:
             if not _usable(each):
-                write(Path(each.cert), placeholder(each.names, now_s))
+                replace_file(Path(each.cert), placeholder(each.names, now_s))
     except OSError as error:
         where = error.filename or plan.storage
         raise StartError(f"acme.storage: {where}: {error.strerror or error}") from error
@@ -89,7 +87,7 @@ def account_key(plan: AcmePlan) -> EllipticCurvePrivateKey:
         content = read_bounded(path, CERTIFICATE_BYTES)
     except FileNotFoundError:
         key = new_key()
-        write(path, key_pem(key))
+        replace_file(path, key_pem(key))
         return key
     try:
         found = load_pem_private_key(content, None)
@@ -124,28 +122,3 @@ def described(leaf: x509.Certificate) -> Stored:
     begins, ends = (int(each.timestamp()) for each in (leaf.not_valid_before_utc, leaf.not_valid_after_utc))
     issuer = "" if leaf.issuer == leaf.subject else leaf.issuer.rfc4514_string()
     return Stored(frozenset(each.lower() for each in found), issuer, begins, ends)
-
-
-def write(path: Path, content: bytes) -> None:
-    """
-    Replace a file, for our eyes alone: whoever opens it finds all of the old or all of the new one, after a crash too.
-
-    Raises:
-        OSError: If that cannot be done; the file is then as it was.
-    """
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(fd)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
