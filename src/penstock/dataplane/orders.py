@@ -6,12 +6,12 @@ for the other.
 """
 
 import socket
-from array import array
 
 import msgspec
 from msgspec import Struct
 
 from penstock.connection import commands
+from penstock.dataplane import packets
 
 
 class Drain(Struct, frozen=True, tag="drain"):
@@ -210,17 +210,10 @@ def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     """
     Return the next packet and the descriptors that came with it; an empty one at the end.
 
-    `socket.recv_fds` of Python 3.11 forgets its flags, and would wait.
-
     Raises:
         BlockingIOError: If there is none.
     """
-    packet, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, socket.CMSG_LEN(DESCRIPTORS * 4), socket.MSG_DONTWAIT)
-    fds = array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[: len(data) // fds.itemsize * fds.itemsize])
-    return packet, fds.tolist()
+    return packets.receive(sock, PACKET_BYTES, DESCRIPTORS)
 
 
 def parse_order(packet: bytes) -> Order:

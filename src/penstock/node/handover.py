@@ -29,7 +29,7 @@ from msgspec import Struct
 from penstock.base.errors import PenstockError
 from penstock.config.plan import NodePlan
 from penstock.config.renumber import Numbers, TargetName
-from penstock.dataplane import orders
+from penstock.dataplane import orders, packets
 from penstock.metrics.resumed import SavedReader
 from penstock.node.health.memory import SavedTarget
 
@@ -264,7 +264,7 @@ class Channel:
         """Return what is said next; raises HandoverError for what is no message."""
         while True:
             try:
-                packet, fds = _receive(self._sock)
+                packet, fds = packets.receive(self._sock, PACKET_BYTES, DESCRIPTORS)
             except BlockingIOError:
                 await self._stirs(writable=False)
                 continue
@@ -305,16 +305,6 @@ def pair() -> tuple[Channel, socket.socket]:
     """Return our end, and the one that a new process is given."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return Channel(ours), theirs
-
-
-def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    size = socket.CMSG_SPACE((DESCRIPTORS + 1) * 4)
-    packet, ancillary, _, _ = sock.recvmsg(PACKET_BYTES, size, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
-    fds = array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[: len(data) // fds.itemsize * fds.itemsize])
-    return packet, fds.tolist()
 
 
 def read_memory(fd: int) -> bytes:
