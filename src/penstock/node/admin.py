@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from platform import python_version
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from starlette.applications import Starlette
@@ -40,6 +40,7 @@ from penstock.node.openapi import describe
 from penstock.node.problems import Problem, on_crash, on_http_exception
 from penstock.node.queries import body_of, parse_limit, parse_number, take
 from penstock.node.reload import DrainView, ReloadError, ReloadView
+from penstock.node.replies import JSON, reply
 from penstock.node.tables import Changeable, routes_of
 from penstock.node.upgrade import UpgradeError, UpgradeView
 from penstock.node.usage import UsageMeter
@@ -59,8 +60,6 @@ BODY_BYTES = 4_096
 SORTS = ("id", "bytes")
 
 SWITCHES = ("0", "1")
-
-JSON = "application/json"
 
 EXPORTS = {"json": (JSON, to_json), "csv": ("text/csv", to_table)}
 """Media types of an export and what writes them, by the word for each."""
@@ -231,35 +230,35 @@ class _Door:
 
     async def healthz(self, request: Request) -> Response:
         """Whether the process answers, as JSON."""
-        return _json({"status": "ok"})
+        return reply({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
         """Whether new connections are served."""
         ready, why = self._node.ready()
         if not ready:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, why)
-        return _json({"status": "ready"})
+        return reply({"status": "ready"})
 
     async def version(self, request: Request) -> Response:
         """Which Penstock this is."""
-        return _json({"name": "penstock", "version": penstock.__version__, "python": python_version()})
+        return reply({"name": "penstock", "version": penstock.__version__, "python": python_version()})
 
     async def stats(self, request: Request) -> Response:
         """Totals and throughput."""
         take(request, {})
-        return _json(self._node.snapshot().stats())
+        return reply(self._node.snapshot().stats())
 
     async def everything(self, request: Request) -> Response:
         """Connections, throughput, requests and totals, with their windows."""
         take(request, {})
-        return _json(Metrics(self._node.snapshot()).everything())
+        return reply(Metrics(self._node.snapshot()).everything())
 
     async def throughput(self, request: Request) -> Response:
         """One window of one scope."""
         query = take(request, {"window": parse_window, "scope": str})
         window, scope = query.get("window", WINDOWS["recent"]), query.get("scope", NODE)
         with _scoped():
-            return _json(WindowView(scope, window, Metrics(self._node.snapshot()).window(window, scope)))
+            return reply(WindowView(scope, window, Metrics(self._node.snapshot()).window(window, scope)))
 
     async def history(self, request: Request) -> Response:
         """A graph of one scope."""
@@ -273,7 +272,7 @@ class _Door:
                 if kept is None:
                     raise
                 view = kept
-        return _json(view)
+        return reply(view)
 
     async def _kept(self, scope: str, seconds: int) -> HistoryView | None:
         try:
@@ -285,17 +284,17 @@ class _Door:
         """Which parts of the metrics are collected: shown, or switched."""
         take(request, {})
         if request.method != "PUT":
-            return _json(self._node.snapshot().collection)
+            return reply(self._node.snapshot().collection)
         try:
             wanted = msgspec.json.decode(await body_of(request, BODY_BYTES), type=dict[str, bool])
-            return _json(self._node.switch(wanted))
+            return reply(self._node.switch(wanted))
         except (CollectionError, msgspec.DecodeError) as error:  # the latter knows of wrong types, too
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
 
     async def targets(self, request: Request) -> Response:
         """How all targets are."""
         query = take(request, {"route": str})
-        return _json({"targets": targets.listed(self._node.targets(), query.get("route"))})
+        return reply({"targets": targets.listed(self._node.targets(), query.get("route"))})
 
     async def target(self, request: Request) -> Response:
         """How one target is; what an operator wants of it."""
@@ -304,22 +303,22 @@ class _Door:
         if request.method == "PUT":
             order = targets.parse_order(await body_of(request, BODY_BYTES))
             self._node.order_target(route, address, order.state, order.weight)
-        return _json(targets.one(self._node.targets(), route, address))
+        return reply(targets.one(self._node.targets(), route, address))
 
     async def limits(self, request: Request) -> Response:
         """All limits, and how much of each is used."""
         take(request, {})
-        return _json(self._node.limits())
+        return reply(self._node.limits())
 
     async def certificates(self, request: Request) -> Response:
         """How all certificates are."""
         take(request, {})
-        return _json({"certificates": await run_in_threadpool(self._node.certificates)})
+        return reply({"certificates": await run_in_threadpool(self._node.certificates)})
 
     async def audit(self, request: Request) -> Response:
         """Whether everything that is counted adds up, the kernel's counts among it."""
         take(request, {})
-        return _json(await self._node.audit())
+        return reply(await self._node.audit())
 
     async def connections(self, request: Request) -> Response:
         """Open connections, a page at a time."""
@@ -335,7 +334,7 @@ class _Door:
             limit=query.get("limit", PAGE),
             busiest=busiest,
         )
-        return _json({"connections": page.connections, "next": page.next, "total": page.total})
+        return reply({"connections": page.connections, "next": page.next, "total": page.total})
 
     async def connection(self, request: Request) -> Response:
         """One open connection: shown, or ended."""
@@ -348,7 +347,7 @@ class _Door:
         view = self._node.snapshot().live.find(number)
         if view is None:
             raise _no_connection(number)
-        return _json(view)
+        return reply(view)
 
     async def records(self, request: Request) -> Response:
         """Connections that have ended, the newest first."""
@@ -356,13 +355,13 @@ class _Door:
 
     async def openapi(self, request: Request) -> Response:
         """What this door answers, as OpenAPI 3.1."""
-        return _json(describe(penstock.__version__))
+        return reply(describe(penstock.__version__))
 
     async def reload(self, request: Request) -> Response:
         """Read the configuration again and serve it, or say what would change."""
         query = take(request, {"dry_run": partial(parse_word, known=SWITCHES)})
         try:
-            return _json(await self._node.reload(dry_run=query.get("dry_run", "0") == "1"))
+            return reply(await self._node.reload(dry_run=query.get("dry_run", "0") == "1"))
         except ReloadError as error:
             raise Problem(HTTPStatus.CONFLICT, str(error)) from None
         except ConfigurationError as error:
@@ -374,20 +373,20 @@ class _Door:
         """Let a new process of the program take over."""
         take(request, {})
         try:
-            return _json(await self._node.upgrade())
+            return reply(await self._node.upgrade())
         except UpgradeError as error:
             raise Problem(HTTPStatus.CONFLICT, f"not upgraded, all goes on as before: {error}") from None
 
     async def drained(self, request: Request) -> Response:
         """How far a drain is."""
         take(request, {})
-        return _json(self._node.drained())
+        return reply(self._node.drained())
 
     async def drain(self, request: Request) -> Response:
         """Accept no more, let what runs finish, then stop."""
         take(request, {})
         await self._node.drain()
-        return _json({"state": "draining"}, HTTPStatus.ACCEPTED)
+        return reply({"state": "draining"}, HTTPStatus.ACCEPTED)
 
 
 def _names(request: Request) -> frozenset[str]:
@@ -396,10 +395,6 @@ def _names(request: Request) -> frozenset[str]:
     if len(names) > NAMES:
         raise Problem(HTTPStatus.BAD_REQUEST, f"{len(names)} names; at most {NAMES} are taken: ask for everything")
     return names
-
-
-def _json(value: Any, status: int = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type=JSON)
 
 
 @contextmanager

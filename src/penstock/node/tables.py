@@ -20,13 +20,12 @@ from penstock.metrics.filters import parse_word
 from penstock.node.problems import Problem
 from penstock.node.queries import body_of, take
 from penstock.node.reload import ReloadError, ReloadView, UnknownTableError
+from penstock.node.replies import reply
 
 TABLE_BYTES = 262_144
 """Longest table; a route with ten thousand networks has 200 KB. A configuration file has 1 MiB."""
 
 CHECK = ("false", "true")
-
-JSON = "application/json"
 
 
 class Changeable(Protocol):
@@ -85,18 +84,18 @@ class _View:
     async def all(self, request: Request) -> Response:
         """Show all tables."""
         take(request, {})
-        return _json({f"{self._section}s": self._views()})
+        return reply({f"{self._section}s": self._views()})
 
     async def one(self, request: Request) -> Response:
         """Show one, change it, or take it away."""
         name = request.path_params["name"]
         if request.method not in ("PUT", "DELETE"):
             take(request, {})
-            return _json(self._view(name))
+            return reply(self._view(name))
         check = take(request, {"check": partial(parse_word, known=CHECK)}).get("check") == "true"
         table = self._read(name, await body_of(request, TABLE_BYTES)) if request.method == "PUT" else None
         try:
-            return _json(await self._node.change(self._section, name, table, dry_run=check))
+            return reply(await self._node.change(self._section, name, table, dry_run=check))
         except UnknownTableError as error:
             raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
         except ReloadError as error:
@@ -139,8 +138,4 @@ class _View:
 async def _changed(node: Changeable, request: Request) -> Response:
     """Show what was changed at runtime."""
     take(request, {})
-    return _json({"changes": node.changed()})
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type=JSON)
+    return reply({"changes": node.changed()})

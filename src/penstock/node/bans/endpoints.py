@@ -17,7 +17,8 @@ from penstock.node.bans.desk import Desk
 from penstock.node.bans.views import BanError, parse_wanted
 from penstock.node.bans.why import why
 from penstock.node.problems import Problem
-from penstock.node.queries import parse_limit, take
+from penstock.node.queries import body_of, parse_limit, take
+from penstock.node.replies import reply
 from penstock.policy.ban import parse_network
 from penstock.policy.ranges import address_number
 
@@ -28,8 +29,6 @@ BODY_BYTES = 4_096
 """Longest order; one with the longest reason has 500 bytes."""
 
 ORIGINS = ("manual", "auto", "shadow")
-
-JSON = "application/json"
 
 
 class Banning(Protocol):
@@ -91,12 +90,12 @@ class _Bans:
             reason=query.get("reason"),
             address=query.get("address"),
         )
-        return _json({"bans": bans, "next": following, "total": total, "lists": desk.lists})
+        return reply({"bans": bans, "next": following, "total": total, "lists": desk.lists})
 
     async def _ban(self, request: Request) -> Response:
         """Ban an address or a network."""
         take(request, {})
-        body = await _body(request)
+        body = await body_of(request, BODY_BYTES)
         host = request.client.host if request.client is not None else ""
         try:
             wanted = parse_wanted(body)
@@ -105,14 +104,14 @@ class _Bans:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         if wanted.cut and not wanted.shadow:
             view = msgspec.structs.replace(view, cut=self._node.desk.cut(parse_network(view.network)))
-        return _json(view, HTTPStatus.CREATED)
+        return reply(view, HTTPStatus.CREATED)
 
     async def confirm(self, request: Request) -> Response:
         """Let bans stay that would be undone."""
         take(request, {})
         try:
-            wanted = msgspec.json.decode(await _body(request) or b"{}", type=Confirmation)
-            return _json({"confirmed": self._node.desk.confirm(wanted.address)})
+            wanted = msgspec.json.decode(await body_of(request, BODY_BYTES) or b"{}", type=Confirmation)
+            return reply({"confirmed": self._node.desk.confirm(wanted.address)})
         except (BanError, msgspec.DecodeError) as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
 
@@ -126,7 +125,7 @@ class _Bans:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
         if view is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"{network} is not banned{_around(desk, network)}")
-        return Response(status_code=HTTPStatus.NO_CONTENT) if request.method == "DELETE" else _json(view)
+        return Response(status_code=HTTPStatus.NO_CONTENT) if request.method == "DELETE" else reply(view)
 
     async def why(self, request: Request) -> Response:
         """What holds against an address."""
@@ -135,23 +134,9 @@ class _Bans:
             raise Problem(HTTPStatus.BAD_REQUEST, "ip is needed, as in ?ip=192.0.2.7")
         node = self._node
         try:
-            return _json(await run_in_threadpool(why, node.desk, node.snapshot().records, query["ip"]))
+            return reply(await run_in_threadpool(why, node.desk, node.snapshot().records, query["ip"]))
         except BanError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
-
-
-async def _body(request: Request) -> bytes:
-    """Return what was sent; it must end before BODY_BYTES."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_BYTES} bytes here")
-    return body
-
-
-def _json(value: Any, status: int = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type=JSON)
 
 
 def _address(text: str) -> int:
