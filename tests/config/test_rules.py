@@ -24,6 +24,13 @@ def test_a_right_configuration_has_no_mistakes():
     assert wrong([TCP, HTTP, {**AUTO, "name": "a"}], [{**ROUTE, "listeners": ["a"]}]) == []
 
 
+def test_one_listener_that_sees_answers_is_enough():
+    """SOCKS clients of a route take it all the same: what is said of answers is for HTTP."""
+    listeners = [HTTP, {**HTTP, "listen": ":4", "protocol": "socks5"}]
+    route = {"name": "r", "match": {"destinations": "*"}, "timeouts": {"response": "1s"}}
+    assert wrong(listeners, [route]) == []
+
+
 @pytest.mark.parametrize(
     ("listeners", "routes", "key", "what"),
     [
@@ -37,6 +44,24 @@ def test_a_right_configuration_has_no_mistakes():
             "of listener 1 too",
         ),
         ([BARE], [{"name": "r"}], ("route", 0, "targets"), "missing"),
+        (
+            [{**HTTP, "name": "h", "protocol": "socks5"}, HTTP | {"listen": ":4"}],
+            [{"name": "r", "listeners": ["h"], "timeouts": {"response": "1s"}}],
+            ("route", 0, "timeouts", "response"),
+            "a socks5 listener sees no answers of HTTP",
+        ),
+        (
+            [{**HTTP, "protocol": "socks5"}],
+            [{"name": "r", "match": {"destinations": "*"}, "timeouts": {"response": "1s"}}],
+            ("route", 0, "timeouts", "response"),
+            "a socks5 listener sees no answers of HTTP",
+        ),
+        (
+            [BARE],
+            [{**ROUTE, "timeouts": {"response": "1s"}}],
+            ("route", 0, "timeouts", "response"),
+            "a tcp listener sees no answers of HTTP",
+        ),
         ([HTTP], [{**ROUTE, "listeners": ["bar"]}], ("route", 0, "listeners", 0), "no such listener"),
         (
             [{**HTTP, "name": "h", "protocol": "socks5"}, TCP],

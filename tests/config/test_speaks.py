@@ -4,7 +4,7 @@ import pytest
 
 from penstock.config.listener import Listener
 from penstock.config.route import Route
-from penstock.config.speaks import speaks, unfit
+from penstock.config.speaks import speaks, unfit, unheard
 from penstock.config.table import HOLE
 
 LISTENERS = {
@@ -56,7 +56,7 @@ def said(listener):
         ({"action": "block", "match": {"tls_versions": "1.2"}}, TLS),
         ({"action": "block", "match": {"sni": False}}, TLS),
         ({"action": "block", "match": {"users": "a"}}, {"socks5 with users"}),
-        ({**TO, "timeouts": {"response": "1s"}, "match": {"clients": "::1"}}, WEB | FORWARD),
+        ({**TO, "timeouts": {"response": "1s"}, "match": {"clients": "::1"}}, ALL),
         ({"action": "block", "match": {"clients": "::1"}}, ALL),
     ],
 )
@@ -96,3 +96,32 @@ def test_what_is_unknown_of_a_listener(key):
 def test_who_needs_targets():
     """Targets that are there for all go to those that have nothing else to do."""
     assert {name for name in LISTENERS if said(name).sends} == SENDS
+
+
+@pytest.mark.parametrize(
+    ("listeners", "right"),
+    [
+        ({"tcp"}, False),
+        ({"socks5"}, False),
+        ({"tls"}, False),
+        ({"tcp", "socks5 with users"}, False),
+        ({"http"}, True),
+        ({"reverse"}, True),
+        ({"auto"}, True),
+        ({"tls http"}, True),
+        ({"tcp", "http"}, True),
+        (set(), True),
+    ],
+)
+def test_who_waits_for_answers(listeners, right):
+    """A timeout for answers of HTTP says nothing where nobody sees one."""
+    route = Route.model_validate({"name": "r", **TO, "timeouts": {"response": "1s"}})
+    found = unheard(route, [said(each) for each in sorted(listeners)])
+    assert (found is None) is right
+    assert unheard(Route.model_validate({"name": "r", **TO, "timeouts": {"idle": "1s"}}), [said("tcp")]) is None
+
+
+def test_what_is_unknown_of_answers_is_in_nobodys_way():
+    """Neither the table nor the key."""
+    for timeouts in (HOLE, {"response": HOLE}):
+        assert unheard(Route.model_validate({"name": "r", **TO, "timeouts": timeouts}), [said("tcp")]) is None

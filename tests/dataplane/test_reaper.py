@@ -8,8 +8,9 @@ import struct
 import pytest
 
 from penstock.base.outcomes import COMPLETE, EndedBy
-from penstock.config.plan import TlsPlan
+from penstock.config.plan import RoutePlan, TargetPlan, TlsPlan
 from penstock.dataplane import reaper
+from penstock.metrics.ledger import CLIENT_RX
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving, swallow
 from penstock.testing.workbench import bench, listener, quick, wait_for
@@ -104,6 +105,26 @@ def test_a_client_that_only_shook_hands_has_not_spoken(tmp_path):
         with context.wrap_socket(raw):
             pass_looks(plane, 1_000_000_000)
             assert plane.rows()[0].outcome is None
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_header_of_ours_is_no_word_of_the_client(tmp_path, version):
+    """A client of TLS that waits for its target has not spoken, whatever PROXY header the target got; then it has."""
+    tls = TlsPlan(certificates=(Authority(tmp_path).issue("localhost"),))
+    with serving(swallow) as target:
+        targets = (TargetPlan(id=1, host="127.0.0.1", port=target.port),)
+        route = RoutePlan(id=1, name="default", targets=targets, send_proxy=version)
+        plan = listener("main", "tcp", tls=tls, route=route)
+        with bench(plan, timeouts=quick(stuck_tls=0.2)) as plane, plane.connect() as raw:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            with context.wrap_socket(raw) as client:
+                (connection,) = plane.worker.connections()
+                wait_for(lambda: plane.worker.words[connection.row + CLIENT_RX])  # of the handshake
+                pass_looks(plane, 1_000_000_000)
+                assert plane.rows()[0].outcome is None
+                client.sendall(b"hello?")
+                assert plane.ended()[0].texts[2].startswith("stuck: ")
 
 
 def test_tls_gets_more_time(tmp_path):

@@ -43,7 +43,9 @@ def chain(port, log, versions):
         last = stack.enter_context(
             running(table("web", "http", port, reverse=True, **TRUSTING), LIMITED % log, workers=2)
         )
-        middle = stack.enter_context(running(table("mid", "tcp", **TRUSTING), link(last.address("web")[1], versions[1])))
+        middle = stack.enter_context(
+            running(table("mid", "tcp", **TRUSTING), link(last.address("web")[1], versions[1]))
+        )
         first = stack.enter_context(running(table("front", "tcp"), link(middle.address("mid")[1], versions[0])))
         yield first.address("front"), last
 

@@ -16,7 +16,7 @@ from penstock.config.model import Config, Metrics
 from penstock.config.route import Route, is_own
 from penstock.config.route_rules import route_mistakes
 from penstock.config.serving import OWN_ROUTE, Service, services, serving
-from penstock.config.speaks import Speaks, Unfit, unfit
+from penstock.config.speaks import Speaks, Unfit, unfit, unheard
 from penstock.config.table import known
 from penstock.config.translate import near
 
@@ -207,6 +207,17 @@ def _routes(config: Config, served: list[Service]) -> Iterator[Mistake]:
                 yield from _named(number, place, route, by_name, len(by_name) == len(served))
             if not route.listeners:
                 yield from _for_all(number, route, kinds, taken)
+            if "timeouts" in route.model_fields_set and kinds and (why := unheard(route, _served_by(route, served))):
+                yield _unfit(number, why)
+
+
+def _served_by(route: Route, served: list[Service]) -> list[Speaks]:
+    """Return what the listeners speak that a route serves, each once."""
+    if is_own(route) and not route.listeners:
+        found = [service.speaks for service in served if route in service.routes]
+    else:
+        found = [served[place].speaks for place in serving(route, served)]
+    return list(dict.fromkeys(each for each in found if each is not None))
 
 
 def _kinds(served: list[Service]) -> list[Speaks] | None:

@@ -1,5 +1,6 @@
 """What a listener speaks, and which routes it can serve because of that."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from penstock.config.listener import Listener
@@ -19,6 +20,7 @@ class Speaks(NamedTuple):
         asks: Whether clients say where they go, as those of forward proxies do.
         sends: Whether there is something that needs targets, or another route.
         logins: Whether clients prove who they are before a route is found.
+        answers: Whether it sees answers of HTTP.
     """
 
     what: str
@@ -27,6 +29,7 @@ class Speaks(NamedTuple):
     asks: bool = False
     sends: bool = False
     logins: bool = False
+    answers: bool = False
 
 
 class Unfit(NamedTuple):
@@ -57,17 +60,19 @@ def speaks(listener: Listener) -> Speaks | None:
     if protocol == "tcp":
         return Speaks("a tcp listener", sends=True)
     if protocol == "http" and listener.reverse:
-        return Speaks("a reverse http listener", web=True, sends=True)
+        return Speaks("a reverse http listener", web=True, sends=True, answers=True)
     if protocol == "http":
-        return Speaks("an http listener", asks=True, logins=logins)
+        return Speaks("an http listener", asks=True, logins=logins, answers=True)
     if protocol == "socks5":
         return Speaks("a socks5 listener", asks=True, logins=logins)
     if protocol == "tls":
         inside = listener.inside or "tcp"
-        return Speaks(f"a tls listener with {inside} inside", tls=True, web=inside == "http", sends=True)
+        return Speaks(
+            f"a tls listener with {inside} inside", tls=True, web=inside == "http", sends=True, answers=inside == "http"
+        )
     told = detect or ("http", "socks5", "tcp")
     asks = "http" in told or "socks5" in told
-    return Speaks("an auto listener", asks=asks, sends="tcp" in told, logins=logins)
+    return Speaks("an auto listener", asks=asks, sends="tcp" in told, logins=logins, answers="http" in told)
 
 
 def unfit(route: Route, listener: Speaks) -> Unfit | None:
@@ -78,13 +83,7 @@ def unfit(route: Route, listener: Speaks) -> Unfit | None:
         route: The route; may have holes.
         listener: What the listener speaks.
     """
-    return (
-        _tls(route, listener)
-        or _web(route, listener)
-        or _response(route, listener)
-        or _match(route, listener)
-        or _targets(route, listener)
-    )
+    return _tls(route, listener) or _web(route, listener) or _match(route, listener) or _targets(route, listener)
 
 
 def _tls(route: Route, listener: Speaks) -> Unfit | None:
@@ -114,12 +113,22 @@ def _web(route: Route, listener: Speaks) -> Unfit | None:
     return None
 
 
-def _response(route: Route, listener: Speaks) -> Unfit | None:
+def unheard(route: Route, listeners: Collection[Speaks]) -> Unfit | None:
+    """
+    Return why a route waits for answers that nobody would see; None if somebody does.
+
+    A listener that sees none is served all the same: that it is not would lead its clients around the route.
+
+    Args:
+        route: The route; may have holes.
+        listeners: What those speak that it serves.
+    """
     timeouts = route.timeouts
     if not known(timeouts) or not known(timeouts.response) or timeouts.response is None:
         return None
-    if listener.web or listener.asks:
+    if not listeners or any(each.answers for each in listeners):
         return None
+    listener = next(iter(listeners))
     return Unfit(("timeouts", "response"), f"{listener.what} sees no answers of HTTP", Assign("idle", '"1m"'))
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from penstock.base.bounds import REAP_BATCH, REAP_EVERY_NS
 from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Outcome, Phase
+from penstock.dataplane.introduction import header_of
 from penstock.dataplane.relay import End
 from penstock.metrics.ledger import CLIENT_RX, STATE, TARGET_RX, TARGET_TX
 
@@ -93,7 +94,9 @@ class Reaper:
         """Return what is wrong with a connection whose target has never said a word."""
         words, row = self._worker.words, connection.row
         serial, spoken = words[row + STATE] >> 2, words[row + TARGET_TX]
-        if spoken and words[row + CLIENT_RX]:
+        if not connection.route.direct:  # a PROXY header of ours is no word of the client
+            spoken -= len(header_of(connection))
+        if spoken > 0 and words[row + CLIENT_RX]:
             before = self._spoken_before.get(serial, spoken)
             self._spoken[serial] = spoken if before == spoken else GOES_ON
             if late and before == spoken:
