@@ -3,10 +3,12 @@
 import contextlib
 import socket
 import ssl
+import threading
 
 import pytest
 from msgspec.structs import replace
 
+from penstock.base.bounds import BULK_BYTES
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase
 from penstock.config.plan import ParentPlan, RoutePlan, TargetPlan, TargetTlsPlan, TlsPlan
 from penstock.dataplane.orders import CloseConnection
@@ -140,6 +142,33 @@ def test_terminate_and_reencrypt(authority):
             while len(got) < size:
                 got += client.recv(size - len(got))
             assert got == BIG[:size]
+
+
+def test_bulk_for_a_target_that_speaks_tls_stays_in_records(authority):
+    """A flow of bulk whose client speaks in the clear gets no pipes of the kernel, which would move it as it is."""
+    way = TargetTlsPlan(ca=authority.file)
+    with (
+        serving(tls_target(authority, "localhost")) as target,
+        bench(listener("main", route=route(target.port, host="localhost", target_tls=way)), splice="always") as plane,
+        plane.connect() as client,
+    ):
+        assert answered(client, BIG[:50_000]) == BIG[:50_000]
+        (connection,) = plane.connections()
+        considered = threading.Event()
+        plane.worker.reactor.post(lambda: plane.worker.pipes.consider(connection, BULK_BYTES))
+        plane.worker.reactor.post(considered.set)
+        assert considered.wait(10)
+        assert connection.client.pipe is None
+        assert answered(client, BIG[:50_000]) == BIG[:50_000]
+
+
+def answered(client, data):
+    """Send to an echo, and return what comes back of as much."""
+    client.sendall(data)
+    got = b""
+    while len(got) < len(data) and (more := client.recv(len(data))):
+        got += more
+    return got
 
 
 def test_silent_parent_meets_the_connect_timeout():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from penstock.base.addresses import is_loopback
 from penstock.base.bounds import BULK_BYTES, PIPE_BYTES, PIPES, RELAY_ROUNDS
 from penstock.dataplane.reactor import URGENT
+from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import DOUBT_MASK, H_DOUBT
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Pipes:
         """
         client, target = connection.client, connection.target
         if self._mode == "never" or moved < BULK_BYTES or target is None or client.pipe is not None:
+            return
+        if isinstance(target.sock, TlsSocket):  # what the kernel moves is no record: it would go out in the clear
             return
         if self._mode == "auto" and (is_loopback(connection.host) or is_near(target)):
             return
