@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from penstock.dataplane.ban_ranges import HALVES, HEADER_WORDS, MAGIC, BanRanges, size_of
+from penstock.dataplane.ban_ranges import HALVES, HEADER_WORDS, MAGIC, BanRanges, Counts, size_of
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,6 @@ def test_what_is_no_table_is_refused(content):
 
 
 def test_columns_are_padded():
-    """An odd number of IPv4 ranges leaves all columns of eight bytes where they can be read."""
-    assert size_of(1, 2) == HEADER_WORDS * 8 + 8 + 8 + 8 + 2 * (HALVES * 4 + 4) + 2 * 40
+    """An odd number of IPv4 ranges, blocks or cells leaves all columns of eight bytes where they can be read."""
+    ipv4, ipv6 = 8 + 8 + 8 + HALVES * 4 + 4, 2 * 40 + 8 + 8 + 8 + 16
+    assert size_of(Counts(1, 2, 1, 3)) == HEADER_WORDS * 8 + ipv4 + ipv6

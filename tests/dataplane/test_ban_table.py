@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.dataplane import ban_table
-from penstock.dataplane.ban_table import BANS, H_FACTOR_HIGH, H_FACTOR_LOW, H_LIVE, KIND, TIME, USED, BanTable
+from penstock.dataplane.ban_table import BANS, H_EXACT, H_FACTOR_HIGH, H_FACTOR_LOW, H_LIVE, KIND, TIME, USED, BanTable
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def test_it_answers_like_a_dictionary(orders, clash):
     for number in range(42):
         for kind in (USED, KIND):
             assert table.until(number << 100, kind) == model.get((number << 100, kind), 0)
+        assert table.until_ipv6(number << 36, 0) == max(model.get((number << 100, kind), 0) for kind in (USED, KIND))
     assert table.words[H_LIVE] == len(model)
+    assert table.words[H_EXACT] == sum(kind == USED for _, kind in model)
     table.close()
     os.close(fd)
 

@@ -28,8 +28,8 @@ ADDRESS_HIGH, ADDRESS_LOW, MARK = range(SLOT_WORDS)
 
 MAGIC = 0x504E_5354_4F43_4B42  # "PNSTOCKB"
 
-H_MAGIC, H_LIVE, H_FACTOR_HIGH, H_FACTOR_LOW = range(4)
-"""Words of the header: what it is, how many bans there are, the secret factor."""
+H_MAGIC, H_LIVE, H_FACTOR_HIGH, H_FACTOR_LOW, H_EXACT = range(5)
+"""Words of the header: what it is, how many bans there are, the secret factor, how many of single IPv6 addresses."""
 
 SIZE = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8
 
@@ -45,6 +45,7 @@ PROBES = 512
 """Slots that one look-up meets at most; with half of all slots in use, runs of 100 are rare."""
 
 _SHIFT = 128 - SLOT_BITS
+_WIDE_SHIFT = 64 - SLOT_BITS
 _PLACES = SLOTS - 1
 _FIRST_MARK = HEADER_WORDS + MARK
 
@@ -70,7 +71,7 @@ class BanTable:
         ValueError: If it is none.
     """
 
-    __slots__ = ("_factor", "_map", "words")
+    __slots__ = ("_factor", "_low_factor", "_map", "words")
 
     def __init__(self, fd: int) -> None:
         if os.fstat(fd).st_size != SIZE:
@@ -79,7 +80,8 @@ class BanTable:
         self.words = memoryview(self._map).cast("Q")
         if self.words[H_MAGIC] != MAGIC:
             raise ValueError("not a table of bans: another beginning")
-        self._factor = self.words[H_FACTOR_HIGH] << 64 | self.words[H_FACTOR_LOW]
+        self._low_factor = self.words[H_FACTOR_LOW]
+        self._factor = self.words[H_FACTOR_HIGH] << 64 | self._low_factor
 
     def until(self, address: int, kind: int) -> int:
         """
@@ -94,6 +96,21 @@ class BanTable:
             return 0
         base = self._find(address, kind)
         return 0 if base is None else self.words[base + MARK] & TIME
+
+    def until_ipv6(self, high: int, low: int) -> int:
+        """
+        Return when the last ban of an IPv6 client ends, which may be past; 0 for none; unit ns since the epoch.
+
+        Args:
+            high, low: Its address as two numbers of 64 bits.
+        """
+        words, until = self.words, 0
+        # the place of an address whose low half is 0 follows from the low half of the factor alone
+        if words[(high * self._low_factor >> _WIDE_SHIFT & _PLACES) * SLOT_WORDS + _FIRST_MARK]:
+            until = self.until(high << 64, KIND)
+        if words[H_EXACT]:  # few are banned by one address, and only by hand
+            until = max(until, self.until(high << 64 | low, USED))
+        return until
 
     # Writing: for the supervisor alone -------------------------------------------------------------------------------
 
@@ -116,6 +133,7 @@ class BanTable:
         if found is None:
             words[base], words[base + ADDRESS_LOW] = address >> 64, address & (1 << 64) - 1
             words[H_LIVE] += 1
+            words[H_EXACT] += _is_exact(address, kind)
         words[base + MARK] = max(4, min(until_ns, TIME)) & TIME | kind
         return True
 
@@ -127,17 +145,19 @@ class BanTable:
         words = self.words
         words[base + MARK] = USED  # a time of 0: over
         words[H_LIVE] -= 1
+        words[H_EXACT] -= _is_exact(address, kind)
         self._tidy((base - HEADER_WORDS) // SLOT_WORDS)
         return True
 
     def _find(self, address: int, kind: int) -> int | None:
         words, slot = self.words, address * self._factor >> _SHIFT & _PLACES
+        high, low = address >> 64, address & (1 << 64) - 1
         for _ in range(PROBES):
             base = HEADER_WORDS + slot * SLOT_WORDS
             mark = words[base + MARK]
             if not mark:
                 return None
-            same = words[base] << 64 | words[base + ADDRESS_LOW] == address
+            same = words[base + ADDRESS_LOW] == low and words[base] == high
             if same and mark & KIND == kind and mark & TIME:
                 return base
             slot = slot + 1 & _PLACES
@@ -168,3 +188,8 @@ class BanTable:
         """Let go of the memory; the file stays with whoever holds its descriptor."""
         self.words.release()
         self._map.close()
+
+
+def _is_exact(address: int, kind: int) -> bool:
+    """Return whether a ban is one of a single IPv6 address."""
+    return kind == USED and address >> 32 != 0xFFFF

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 
 from penstock.dataplane.ban_ranges import MAPPED, BanRanges
-from penstock.dataplane.ban_table import H_LIVE, KIND, USED, BanTable
+from penstock.dataplane.ban_table import H_LIVE, USED, BanTable
 
 BY_HAND, LISTED = 0, 1
 """Tables of networks: those that operators banned, which change often and are few, and those of block lists."""
@@ -26,8 +26,6 @@ def parse(text: str) -> tuple[int, int, int]:
     return first, second, third
 
 
-_WIDE = ~((1 << 64) - 1)
-
 _HALVES = Struct(">QQ")
 
 
@@ -40,12 +38,13 @@ class Bans:
         wall_ns: Gives the time since the epoch; unit ns.
     """
 
-    __slots__ = ("_asked", "_networks", "_table", "_until", "_wall_ns", "_words")
+    __slots__ = ("_asked", "_networks", "_table", "_until", "_until_ipv6", "_wall_ns", "_words")
 
     def __init__(self, fds: Sequence[int] = NONE, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self._table = BanTable(fds[0]) if fds[0] >= 0 else None
         self._words: Sequence[int] = (0, 0) if self._table is None else self._table.words
         self._until: Callable[[int, int], int] = _never if self._table is None else self._table.until
+        self._until_ipv6: Callable[[int, int], int] = _never if self._table is None else self._table.until_ipv6
         self._networks = [BanRanges(fd) if fd >= 0 else None for fd in fds[1:]]
         self._asked = [each for each in self._networks if each is not None]
         self._wall_ns = wall_ns
@@ -61,25 +60,22 @@ class Bans:
         Args:
             packed: 16 bytes of `pack_ip`; 16 zeros, a Unix peer, never are.
         """
-        high, address = _HALVES.unpack(packed)
-        if high or address >> 32 != MAPPED:
-            return self._holds_ipv6(high, address, packed)
-        if self._words[H_LIVE] and (until := self._until(address, USED)) and until > self._wall_ns():
-            return True
-        for networks in self._asked:
-            if (until := networks.until_ipv4(address & 0xFFFF_FFFF)) and until > self._wall_ns():
+        live, asked = self._words[H_LIVE], self._asked
+        if not live and not asked:
+            return False
+        high, low = _HALVES.unpack(packed)
+        if not high and low >> 32 == MAPPED:
+            if live and (until := self._until(low, USED)) and until > self._wall_ns():
                 return True
-        return False
-
-    def _holds_ipv6(self, high: int, low: int, packed: bytes) -> bool:
+            for networks in asked:
+                if (until := networks.until_ipv4(low & 0xFFFF_FFFF)) and until > self._wall_ns():
+                    return True
+            return False
         if not high and not low:
             return False
-        if self._words[H_LIVE]:
-            address = int.from_bytes(packed)
-            until = max(self._until(address, USED), self._until(address & _WIDE, KIND))
-            if until and until > self._wall_ns():
-                return True
-        for networks in self._asked:  # noqa: SIM110 - a generator costs a quarter of all this
+        if live and (until := self._until_ipv6(high, low)) and until > self._wall_ns():
+            return True
+        for networks in asked:  # noqa: SIM110 - a generator costs a quarter of all this
             if (until := networks.until_ipv6(high, low)) and until > self._wall_ns():
                 return True
         return False
@@ -103,7 +99,7 @@ class Bans:
 
     def close(self) -> None:
         """Let go of the memory."""
-        self._words, self._until, self._asked = (0, 0), _never, []
+        self._words, self._until, self._until_ipv6, self._asked = (0, 0), _never, _never, []
         if self._table is not None:
             self._table.close()
         for networks in self._networks:
@@ -111,7 +107,7 @@ class Bans:
                 networks.close()
 
 
-def _never(address: int, kind: int) -> int:
+def _never(_first: int, _second: int) -> int:
     return 0
 
 

@@ -1,6 +1,6 @@
 """Tests of `penstock.node.bans.lists`."""
 
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from penstock.base.errors import ConfigurationError
 from penstock.node.bans.lists import MISTAKES, parse_list, parse_plain, read_lists, stamps
-from penstock.policy.ranges import address_number
+from penstock.node.bans.ranges import IPV4
+from penstock.policy.ranges import address_number, network_ranges
 
 TEXT = b"""# bad people
 192.0.2.0/24 ; a whole network
@@ -76,6 +77,40 @@ def test_what_the_fast_way_takes_the_slow_way_takes(lines):
         slow, mistakes = parse_list(b"#\n" + raw)
         assert mistakes == []
         assert [each.tolist() for each in fast] == [slow.first4.tolist(), slow.last4.tolist()]
+
+
+WRITTEN = st.one_of(
+    NETWORKS,
+    st.builds(lambda number, bits: f"{IPv6Address(number)}/{bits}", st.integers(0, 2**128 - 1), st.integers(0, 130)),
+    st.sampled_from(
+        ["::/1", "::ffff:10.1.2.0/120", "::/96", "1::/3", "2001:db8::", "2001:db8::/", "10.0.0.1/", "1.2.3.4/010"]
+    ),
+    st.text("0123456789abf:./ #", max_size=20),
+)
+
+
+@given(st.lists(WRITTEN, max_size=8))
+def test_each_line_means_what_it_means_alone(lines):
+    """Lines are read in one go where they are plain, and no line means more or less there."""
+    ranges, mistakes = parse_list("\n".join(["#", *lines]).encode())
+    expected, wrong = [], []
+    for number, line in enumerate(lines, 2):
+        words = line.partition("#")[0].strip()
+        try:
+            network = ip_network(words, strict=False) if words else None
+        except ValueError:
+            network = ip_network("::/0")
+        if network is not None and network.prefixlen:
+            expected += network_ranges(str(network))
+        elif network is not None:
+            wrong.append(number)
+    ends = [
+        (IPV4 + first, IPV4 + last) for first, last in zip(ranges.first4.tolist(), ranges.last4.tolist(), strict=True)
+    ]
+    pairs = zip(ranges.first6.tolist(), ranges.last6.tolist(), strict=True)
+    ends += [(first[0] << 64 | first[1], last[0] << 64 | last[1]) for first, last in pairs]
+    assert sorted(ends) == sorted(expected)
+    assert [number for number, _ in mistakes] == wrong
 
 
 @given(st.binary(max_size=300))

@@ -3,8 +3,9 @@
 import os
 from array import array
 from collections.abc import Sequence
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from penstock.base.errors import ConfigurationError
 from penstock.config.files import why
-from penstock.node.bans.ranges import IPV4, Ranges
+from penstock.node.bans.ranges import IPV4, Numbers, Ranges
 from penstock.policy.ranges import Range, network_ranges
 
 FILE_BYTES = 256 << 20
@@ -32,7 +33,32 @@ _SHAPES = (b".../\n", b"...\n")
 
 Ipv4 = NDArray[np.uint32]
 
+Pairs = tuple[Numbers, Numbers]
+"""First and last addresses of IPv6 networks, high and low halves of each."""
+
+_NOBODY = np.zeros((0, 2), np.uint64)
+
 _LOW = (1 << 64) - 1
+
+_BEHIND = np.array([_LOW >> length for length in range(65)], np.uint64)
+"""Of a half of an address: the bits behind so many."""
+
+_LENGTHS4 = {"": 32, **{f"/{length}": length for length in range(1, 33)}}
+_LENGTHS6 = {"": 128, **{f"/{length}": length for length in range(1, 129)}}
+"""What stands behind an address, and how many bits it fixes."""
+
+
+class Written(NamedTuple):
+    """
+    Networks of one family as they stand in a list.
+
+    Args:
+        addresses: Packed, one behind the other.
+        lengths: How many bits of each hold.
+    """
+
+    addresses: bytearray
+    lengths: "array[int]"
 
 
 class BlockList(NamedTuple):
@@ -121,7 +147,7 @@ def parse_list(raw: bytes) -> tuple[Ranges, list[tuple[int, str]]]:
     """
     raw = raw.replace(b"\r\n", b"\n")
     found: list[tuple[Ipv4, Ipv4]] = []
-    others: list[tuple[int, int]] = []
+    others: list[Pairs] = [(_NOBODY, _NOBODY)]
     mistakes: list[tuple[int, str]] = []
     begin, line = 0, 1
     while begin < len(raw):
@@ -133,13 +159,12 @@ def parse_list(raw: bytes) -> tuple[Ranges, list[tuple[int, str]]]:
         else:
             found.append(_parse_lines(chunk.decode("utf-8", "replace"), line, others, mistakes))
         line += chunk.count(b"\n")
-    six = [each for each in others if each[0] >> 32 != 0xFFFF]
     none = np.zeros(0, np.uint32)
     return Ranges(
         np.concatenate([none, *(first for first, _ in found)]),
         np.concatenate([none, *(last for _, last in found)]),
-        np.array([(first >> 64, first & _LOW) for first, _ in six], np.uint64).reshape(-1, 2),
-        np.array([(last >> 64, last & _LOW) for _, last in six], np.uint64).reshape(-1, 2),
+        np.concatenate([first for first, _ in others]),
+        np.concatenate([last for _, last in others]),
     ), mistakes
 
 
@@ -175,24 +200,54 @@ def _is_shaped(separators: NDArray[np.uint8], shape: bytes) -> bool:
     return bool((separators.reshape(-1, len(shape)) == np.frombuffer(shape, np.uint8)).all())
 
 
-def _parse_lines(
-    text: str, line: int, others: list[tuple[int, int]], mistakes: list[tuple[int, str]]
-) -> tuple[Ipv4, Ipv4]:
-    """Return the IPv4 networks of a text of any lines; what else there is goes into the lists."""
-    first4, last4 = array("I"), array("I")
+def _parse_lines(text: str, line: int, others: list[Pairs], mistakes: list[tuple[int, str]]) -> tuple[Ipv4, Ipv4]:
+    """Return the IPv4 networks of a text of any lines; what else there is goes into the lists. Cost: 1 us a line."""
+    four, six, odd = Written(bytearray(), array("Q")), Written(bytearray(), array("Q")), list[Range]()
     for number, words in enumerate(text.split("\n"), line):
+        address, slash, bits = words.partition("/")
+        family, lengths, written = (AF_INET6, _LENGTHS6, six) if ":" in address else (AF_INET, _LENGTHS4, four)
         try:
-            found = _networks(words)
+            length = lengths[slash + bits]
+            written.addresses.extend(inet_pton(family, address))
+            written.lengths.append(length)
+            continue
+        except (KeyError, ValueError, OSError):  # comments, blanks, or nonsense: looked at with care
+            pass
+        try:
+            odd += _networks(words)
         except ValueError as error:
             mistakes.append((number, str(error)))
-            continue
-        for first, last in found:
-            if first >> 32 == 0xFFFF:
-                first4.append(first - IPV4)
-                last4.append(last - IPV4)
-            else:
-                others.append((first, last))
-    return np.array(first4, np.uint32), np.array(last4, np.uint32)
+    odd += _ranges_of(six, others)
+    first4, last4 = _ipv4_of(four)
+    mapped = [(first - IPV4, last - IPV4) for first, last in odd if first >> 32 == 0xFFFF]
+    rest = [each for each in odd if each[0] >> 32 != 0xFFFF]
+    others.append((_pairs([first for first, _ in rest]), _pairs([last for _, last in rest])))
+    ends = np.array(mapped, np.uint32).reshape(-1, 2)
+    return np.concatenate((first4, ends[:, 0])), np.concatenate((last4, ends[:, 1]))
+
+
+def _ipv4_of(written: Written) -> tuple[Ipv4, Ipv4]:
+    """Return the first and the last address of IPv4 networks."""
+    address = np.frombuffer(written.addresses, ">u4").astype(np.uint64)
+    behind = np.uint64(0xFFFF_FFFF) >> np.array(written.lengths, np.uint64)
+    return (address & ~behind).astype(np.uint32), (address | behind).astype(np.uint32)
+
+
+def _ranges_of(written: Written, others: list[Pairs]) -> list[Range]:
+    """Add IPv6 networks; return those near the IPv4-mapped addresses, which need a second look."""
+    address = np.frombuffer(written.addresses, ">u8").astype(np.uint64).reshape(-1, 2)
+    lengths = np.array(written.lengths, np.int64)
+    behind = np.stack((_BEHIND[np.minimum(lengths, 64)], _BEHIND[np.maximum(lengths - 64, 0)]), axis=1)
+    first = address & ~behind
+    near = first[:, 0] == 0
+    others.append((first[~near], (address | behind)[~near]))
+    pairs = zip(first[near].tolist(), lengths[near].tolist(), strict=True)
+    return [each for (high, low), bits in pairs for each in network_ranges(f"{IPv6Address(high << 64 | low)}/{bits}")]
+
+
+def _pairs(numbers: Sequence[int]) -> Numbers:
+    """Return numbers of 128 bits by their high and low halves."""
+    return np.array([(each >> 64, each & _LOW) for each in numbers], np.uint64).reshape(-1, 2)
 
 
 def _networks(line: str) -> list[Range]:

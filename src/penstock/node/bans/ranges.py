@@ -12,7 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.dataplane.ban_ranges import FOREVER, H_IPV4, H_IPV6, H_MAGIC, HALVES, HEADER_WORDS, MAGIC
+from penstock.dataplane.ban_ranges import (
+    BLOCK,
+    CELL_BITS,
+    FOREVER,
+    H_BLOCKS,
+    H_CELLS,
+    H_IPV4,
+    H_IPV6,
+    H_MAGIC,
+    HALVES,
+    HEADER_WORDS,
+    MAGIC,
+)
 from penstock.policy.ranges import Range
 
 Numbers = NDArray[np.uint64]
@@ -165,7 +177,8 @@ def _union6(ranges: Ranges, spared: Sequence[Range]) -> tuple[Numbers, Numbers, 
     order = np.lexsort((points[:, 1], points[:, 0]))
     ordered = points[order]
     new = np.ones(len(points), np.bool_)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    other = ordered[1:] != ordered[:-1]
+    new[1:] = other[:, 0] | other[:, 1]
     rank = np.empty(len(points), np.int64)
     rank[order] = np.cumsum(new) - 1
     edges = ordered[new]
@@ -189,24 +202,61 @@ def _previous(points: Numbers) -> Numbers:
     return np.stack((points[:, 0] - (points[:, 1] == 0), points[:, 1] - np.uint64(1)), axis=1)
 
 
-def _below(first: NDArray[np.uint32] | Numbers) -> NDArray[np.uint32]:
-    """Return how many ranges begin below each first 16 bits of an address, and below none further."""
+def _below(first: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return how many ranges begin below each first 16 bits of an IPv4 address, and below none further."""
     if not len(first):
         return np.zeros(0, np.uint32)
-    halves = np.arange(HALVES - 1, dtype=np.uint64) << np.uint64(first.itemsize * 8 - 16)
-    return np.append(np.searchsorted(first, halves.astype(first.dtype)), len(first)).astype(np.uint32)
+    halves = (np.arange(HALVES - 1, dtype=np.uint64) << np.uint64(16)).astype(np.uint32)
+    return np.append(np.searchsorted(first, halves), len(first)).astype(np.uint32)
+
+
+class Index(NamedTuple):
+    """
+    Where IPv6 ranges lie; see dataplane/ban_ranges.py.
+
+    Args:
+        begins, shifts, cells: Of each block: its first number, its shift, its first cell.
+        below: How many ranges begin below each cell.
+    """
+
+    begins: Numbers
+    shifts: NDArray[np.uint32]
+    cells: NDArray[np.uint32]
+    below: NDArray[np.uint32]
+
+
+def index_of(first: Numbers) -> Index:
+    """Return the index of sorted numbers, of which some may be the same."""
+    none = np.zeros(0, np.uint32)
+    if not len(first):
+        return Index(first, none, none, none)
+    begins = np.unique(np.append(first[::BLOCK], first[-1]))  # nothing begins behind the last block's first number
+    reach = np.append(begins[1:] - begins[:-1] - np.uint64(1), np.uint64(_LOW) - begins[-1])
+    shifts = np.array([max(0, each.bit_length() - CELL_BITS) for each in reach.tolist()], np.uint64)
+    shifts[-1] = 63
+    counts = (reach >> shifts) + np.uint64(1)
+    ends = np.cumsum(counts)
+    cells = ends - counts
+    block = np.searchsorted(begins, first, side="right") - 1
+    cell = (first - begins[block] >> shifts[block]) + cells[block]
+    below = np.append(0, np.cumsum(np.bincount(cell.astype(np.int64), minlength=int(ends[-1]))))
+    return Index(begins, shifts.astype(np.uint32), cells.astype(np.uint32), below.astype(np.uint32))
 
 
 def write(columns: Columns, name: str = "penstock-banned-networks") -> int:
     """Return the descriptor of a table with these columns; -1 if there is nothing in them."""
     if not len(columns.ipv4[0]) and not len(columns.ipv6[0]):
         return -1
+    first, low_first, last, low_last, until = columns.ipv6
+    index = index_of(first)
     header = np.zeros(HEADER_WORDS, np.uint64)
-    header[H_MAGIC], header[H_IPV4], header[H_IPV6] = MAGIC, len(columns.ipv4[0]), len(columns.ipv6[0])
+    header[H_MAGIC], header[H_IPV4], header[H_IPV6] = MAGIC, len(columns.ipv4[0]), len(first)
+    header[H_BLOCKS], header[H_CELLS] = len(index.begins), len(index.below)
+    rows = np.stack((first, last, low_first, low_last), axis=1)
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
     with open(fd, "wb", closefd=False) as file:
         file.write(header.data)
-        for column in (*columns.ipv4, _below(columns.ipv4[0]), *columns.ipv6, _below(columns.ipv6[0])):
+        for column in (*columns.ipv4, _below(columns.ipv4[0]), rows, until, *index):
             file.write(np.ascontiguousarray(column).data)
             file.write(b"\0" * (-column.nbytes % 8))
     return fd
