@@ -109,6 +109,25 @@ def test_a_target_prints_its_address(host, text):
     assert str(TargetPlan(id=1, host=host, port=80)) == text
 
 
+@pytest.mark.parametrize(
+    ("keys", "forward"),
+    [
+        ({"protocol": "tcp"}, False),
+        ({"protocol": "socks5"}, True),
+        ({"protocol": "http"}, True),
+        ({"protocol": "http", "reverse": True}, False),
+        ({"protocol": "tls"}, False),
+        ({"protocol": "tls", "inside": "http"}, False),
+        ({"protocol": "auto", "detect": ("http", "socks5")}, True),
+        ({"protocol": "auto", "detect": ("socks5", "tcp")}, True),
+        ({"protocol": "auto", "detect": ("tcp",)}, False),
+    ],
+)
+def test_clients_of_a_forward_proxy_say_where_to_go(keys, forward):
+    """What is told apart from TCP counts only where it is told apart."""
+    assert ListenerPlan(id=1, name="a", host="::", port=80, **keys).forward is forward
+
+
 def test_the_plan_loads_no_validator():
     """Importing the plan loads neither pydantic nor the TOML parser: a worker pays for neither."""
     code = "import sys, penstock.config.plan; print(*sys.modules)"

@@ -4,7 +4,7 @@ import pytest
 
 from penstock.config.plan import DestinationPlan, ListenerPlan, MatchPlan, RoutePlan
 from penstock.policy.facts import RouteFacts
-from penstock.policy.supposed import Question, explain_for, is_forward, looks_at_requests, supposed
+from penstock.policy.supposed import Question, explain_for, looks_at_requests, supposed
 
 OWN = RoutePlan(id=9, name="own")
 
@@ -14,7 +14,9 @@ def listener(protocol, **keys):
     return ListenerPlan(id=3, name="x", protocol=protocol, host="::", port=443, route=OWN, **keys)
 
 
-TCP, SOCKS, HTTP, AUTO = (listener(each) for each in ("tcp", "socks5", "http", "auto"))
+TCP, SOCKS, HTTP = (listener(each) for each in ("tcp", "socks5", "http"))
+AUTO = listener("auto", detect=("http", "socks5", "tcp"))
+PLAIN = listener("auto", detect=("tcp",))
 REVERSE, TLS, HTTPS = listener("http", reverse=True), listener("tls"), listener("tls", inside="http")
 ASKED = Question(client="10.0.0.1", host="a.example", path="/x", user="ann")
 
@@ -38,6 +40,12 @@ ASKED = Question(client="10.0.0.1", host="a.example", path="/x", user="ann")
             Question(client="10.0.0.1", host="b", port=80),
             {"host": "b", "port": 80, "destination": "b", "destination_port": 80},
         ),
+        (
+            AUTO,
+            Question(client="10.0.0.1", host="b", port=80),
+            {"host": "b", "port": 80, "destination": "b", "destination_port": 80},
+        ),
+        (PLAIN, ASKED, {"host": "a.example", "port": 443}),
     ],
 )
 def test_what_a_listener_would_know(at, question, known):
@@ -46,10 +54,7 @@ def test_what_a_listener_would_know(at, question, known):
 
 
 def test_kinds_of_listeners():
-    """Forward proxies are told where to go; where requests are looked at, each finds its own route."""
-    assert [is_forward(each) for each in (TCP, SOCKS, HTTP, AUTO, REVERSE, TLS, HTTPS)] == [
-        False, True, True, True, False, False, False,
-    ]  # fmt: skip
+    """Where requests are looked at, each finds its own route."""
     assert [looks_at_requests(each) for each in (TCP, HTTP, REVERSE, TLS, HTTPS)] == [False, False, True, False, True]
 
 

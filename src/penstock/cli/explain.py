@@ -83,9 +83,9 @@ def _listener(context: click.RichContext, plan: "NodePlan", name: str) -> "Liste
 
 
 def _question(context: click.RichContext, listener: "ListenerPlan", values: dict[str, Any]) -> "Question":
-    from penstock.policy.supposed import Question, is_forward, looks_at_requests  # noqa: PLC0415
+    from penstock.policy.supposed import Question, looks_at_requests  # noqa: PLC0415
 
-    if (values["destination"] or values["user"]) and not is_forward(listener):
+    if (values["destination"] or values["user"]) and not listener.forward:
         flag = "--destination" if values["destination"] else "--user"
         raise click.UsageError(f"{flag} is for forward proxies, and {listener.name} is none", context)
     if values["path"] and not looks_at_requests(listener):
@@ -162,9 +162,7 @@ def answer(listener: "ListenerPlan", told: "Explanation", refusal: "Refusal | No
 
 
 def _outcome(route: "RoutePlan", listener: "ListenerPlan") -> str:
-    from penstock.policy.supposed import is_forward  # noqa: PLC0415
-
-    return outcome_words(route, forward=is_forward(listener))
+    return outcome_words(route, forward=listener.forward)
 
 
 def _show(listener: "ListenerPlan", told: "Explanation", refusal: "Refusal | None", limit: int) -> None:

@@ -380,6 +380,13 @@ class ListenerPlan(Struct, frozen=True, kw_only=True):
         """Return where the listener's own route sends."""
         return self.route.targets
 
+    @property
+    def forward(self) -> bool:
+        """Return whether it is a forward proxy: its clients may say where they want to go."""
+        if self.protocol == "auto":
+            return "http" in self.detect or "socks5" in self.detect
+        return self.protocol == "socks5" or (self.protocol == "http" and not self.reverse)
+
     def __repr__(self) -> str:
         return f"ListenerPlan(id={self.id}, name={self.name!r}, protocol={self.protocol!r})"
 

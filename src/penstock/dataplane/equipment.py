@@ -100,11 +100,4 @@ def _equip(plan: WorkerPlan, listener: ListenerPlan) -> Equipment:
 
 def access_of(plan: WorkerPlan, listener: ListenerPlan) -> Access:
     """Return who may come to a listener and go where."""
-    return Access(plan.rules, listener.id, listener.port, asks=_asks(listener), private=listener.allow_private)
-
-
-def _asks(listener: ListenerPlan) -> bool:
-    """Return whether its clients say where they want to go."""
-    if listener.protocol == "auto":
-        return bool({"http", "socks5"} & set(listener.detect))
-    return listener.protocol == "socks5" or (listener.protocol == "http" and not listener.reverse)
+    return Access(plan.rules, listener.id, listener.port, asks=listener.forward, private=listener.allow_private)

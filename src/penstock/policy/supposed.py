@@ -37,11 +37,6 @@ class Question(Struct, frozen=True, kw_only=True):
     tls_version: int = 0
 
 
-def is_forward(listener: ListenerPlan) -> bool:
-    """Return whether the clients of a listener say where they go."""
-    return listener.protocol in ("socks5", "auto") or (listener.protocol == "http" and not listener.reverse)
-
-
 def looks_at_requests(listener: ListenerPlan) -> bool:
     """Return whether each request finds its own route."""
     return listener.reverse or (listener.protocol == "tls" and listener.inside == "http")
@@ -55,7 +50,7 @@ def supposed(listener: ListenerPlan, question: Question) -> RouteFacts:
         listener: That was connected to.
         question: What is supposed.
     """
-    forward, secure = is_forward(listener), listener.protocol == "tls"
+    forward, secure = listener.forward, listener.protocol == "tls"
     host = question.destination or question.host if forward else question.host
     return RouteFacts(
         listener=listener.id,
