@@ -20,11 +20,10 @@ from bench import loads, proc
 from bench.figures import Sample
 from bench.loads import Done
 from bench.machine import idle_connections
-from bench.origins import origin_for
-from bench.proxies import LOOPBACK, PROXIES, Place, guarded
-from bench.running import CONNECTIONS, SETTLE_S, Run, complaints
+from bench.proxies import LOOPBACK, Place, guarded
+from bench.running import CONNECTIONS, SETTLE_S, Run, a_proxy, an_origin, complaints
 from bench.scenarios import ENTRANCE, OFF, PENSTOCK, Iperf, Light, Load, Scenario
-from bench.servers import ROOT, ServerError, new_place, serving
+from bench.servers import ROOT, ServerError
 
 BEHIND_S = 0.3
 """How long after a wall second a measurement begins: the tick that comes with it is over."""
@@ -50,10 +49,8 @@ def collection_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
     light = isinstance(scenario.load, Light)
     wanted = idle_connections(run.effort.idle) if light else CONNECTIONS
     with ExitStack() as stack:
-        origin = stack.enter_context(new_place(0, scenario.kind, wanted))
-        stack.enter_context(serving(origin_for(scenario.load, origin), origin, run.cores.load))
-        place = stack.enter_context(new_place(origin.port, scenario.kind, wanted))
-        pid = stack.enter_context(serving(PROXIES[PENSTOCK].launch(place), place, run.cores.proxy))
+        origin = stack.enter_context(an_origin(scenario, run, wanted))
+        place, pid = stack.enter_context(a_proxy(PENSTOCK, scenario, run, origin, wanted))
         crowd = stack.enter_context(standing(place.port, wanted)) if light else None
         warm = replace(run.effort, seconds=1.0, gigabytes=1)
         worked(scenario.load, replace(run, effort=warm), place, crowd)

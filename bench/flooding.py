@@ -12,11 +12,10 @@ from pathlib import Path
 
 from bench import loads, proc
 from bench.figures import Sample
-from bench.origins import origin_for
-from bench.proxies import LOOPBACK, PROXIES, Place
-from bench.running import CONNECTIONS, Run
+from bench.proxies import LOOPBACK, Place
+from bench.running import Run, a_proxy, an_origin
 from bench.scenarios import PENSTOCK, Flood, Scenario
-from bench.servers import ROOT, new_place, serving
+from bench.servers import ROOT
 
 REST_S = 2.0
 """Behind a flood: what it held is closed, and the supervisor has counted it."""
@@ -42,10 +41,8 @@ def flood_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
     load = scenario.load
     assert isinstance(load, Flood)
     with ExitStack() as stack:
-        origin = stack.enter_context(new_place(0, scenario.kind, CONNECTIONS))
-        stack.enter_context(serving(origin_for(load, origin), origin, run.cores.load))
-        place = stack.enter_context(new_place(origin.port, scenario.kind, CONNECTIONS))
-        pid = stack.enter_context(serving(PROXIES[PENSTOCK].launch(place), place, run.cores.proxy))
+        origin = stack.enter_context(an_origin(scenario, run))
+        place, pid = stack.enter_context(a_proxy(PENSTOCK, scenario, run, origin))
         for number in range(run.effort.rounds + 1):
             sample = flooded(Sample(scenario.name, PENSTOCK, number, {}), load, run, place, pid)
             if number:

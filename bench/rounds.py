@@ -13,11 +13,10 @@ from bench.collection import collection_rounds
 from bench.figures import Sample
 from bench.flooding import flood_rounds
 from bench.machine import idle_connections
-from bench.origins import origin_for
-from bench.proxies import LOOPBACK, PROXIES
-from bench.running import CONNECTIONS, SETTLE_S, Run, complaints
+from bench.proxies import LOOPBACK
+from bench.running import CONNECTIONS, SETTLE_S, Run, a_proxy, an_origin, complaints
 from bench.scenarios import DIRECT, OFF, PENSTOCK, Flood, Idle, Inside, Iperf, Load, Scenario, Wrk
-from bench.servers import ROOT, ServerError, new_place, serving
+from bench.servers import ROOT, ServerError
 
 REST_S = 2.5
 """After the connections of the memory scenario stand: two ticks of a sampler, and buffers that are given back late."""
@@ -108,15 +107,14 @@ def load_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
         ServerError: If the origin does not come up.
     """
     with ExitStack() as stack:
-        origin = stack.enter_context(new_place(0, scenario.kind, CONNECTIONS))
-        stack.enter_context(serving(origin_for(scenario.load, origin), origin, run.cores.load))
-        there = line_up(stack, scenario, origin.port, run)
+        origin = stack.enter_context(an_origin(scenario, run))
+        there = line_up(stack, scenario, origin, run)
         warm = replace(run.effort, seconds=1.0, gigabytes=1, handshakes=500)
         for one in there:
-            loads.run(scenario.load, warm, one.port, origin.port)
+            loads.run(scenario.load, warm, one.port, origin)
         for number in range(1, run.effort.rounds + 1):
             for one in there:
-                yield loaded(Sample(scenario.name, one.name, number, {}), one, scenario.load, run, origin.port)
+                yield loaded(Sample(scenario.name, one.name, number, {}), one, scenario.load, run, origin)
 
 
 def line_up(stack: ExitStack, scenario: Scenario, origin: int, run: Run) -> list[Standing]:
@@ -133,8 +131,7 @@ def line_up(stack: ExitStack, scenario: Scenario, origin: int, run: Run) -> list
 def start(stack: ExitStack, name: str, scenario: Scenario, origin: int, run: Run) -> Standing:
     """Start one proxy for as long as the stack lasts."""
     connections = run.effort.idle if isinstance(scenario.load, Idle) else CONNECTIONS
-    place = stack.enter_context(new_place(origin, scenario.kind, connections))
-    pid = stack.enter_context(serving(PROXIES[name].launch(place), place, run.cores.proxy))
+    place, pid = stack.enter_context(a_proxy(name, scenario, run, origin, connections))
     return Standing(name, place.port, pid)
 
 
@@ -217,9 +214,8 @@ def rested(blank: Sample, scenario: Scenario, run: Run) -> Sample:
     """
     wanted = run.effort.idle
     with ExitStack() as stack:
-        origin = stack.enter_context(new_place(0, scenario.kind, wanted))
-        stack.enter_context(serving(origin_for(scenario.load, origin), origin, run.cores.load))
-        proxy = start(stack, blank.proxy, scenario, origin.port, run)
+        origin = stack.enter_context(an_origin(scenario, run, wanted))
+        proxy = start(stack, blank.proxy, scenario, origin, run)
         time.sleep(REST_S)
         before = proc.pss_bytes(proxy.pid)
         held, after = _rest(proxy, wanted)

@@ -1,13 +1,16 @@
-"""What all rounds share: what holds for a run, and what makes a load's figures unusable."""
+"""What all rounds share: what holds for a run, who is up in it, and what makes a load's figures unusable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.figures import Sample
 from bench.loads import Done
 from bench.machine import Cores
-from bench.proxies import PROXIES
-from bench.scenarios import Effort
+from bench.origins import origin_for
+from bench.proxies import PROXIES, Place
+from bench.scenarios import Effort, Scenario
+from bench.servers import new_place, serving
 
 SETTLE_S = 0.05
 """After a load, until the last connections have been closed by the proxy too."""
@@ -34,6 +37,56 @@ class Run:
     cores: Cores
     tell: Tell
     skipped: Callable[[str], None]
+
+
+@contextmanager
+def an_origin(scenario: Scenario, run: Run, connections: int = CONNECTIONS) -> Iterator[int]:
+    """
+    Run the origin of a scenario.
+
+    Args:
+        scenario: Whose.
+        run: How.
+        connections: The most that it has to hold.
+
+    Yields:
+        Its port.
+
+    Raises:
+        ServerError: If it does not come up.
+    """
+    with (
+        new_place(0, scenario.kind, connections) as place,
+        serving(origin_for(scenario.load, place), place, run.cores.load),
+    ):
+        yield place.port
+
+
+@contextmanager
+def a_proxy(
+    name: str, scenario: Scenario, run: Run, origin: int, connections: int = CONNECTIONS
+) -> Iterator[tuple[Place, int]]:
+    """
+    Run a proxy in front of an origin.
+
+    Args:
+        name: Which.
+        scenario: That it takes part in.
+        run: How.
+        origin: The origin's port.
+        connections: The most client connections that it has to hold.
+
+    Yields:
+        Where it is, and its first process.
+
+    Raises:
+        ServerError: If it does not come up.
+    """
+    with (
+        new_place(origin, scenario.kind, connections) as place,
+        serving(PROXIES[name].launch(place), place, run.cores.proxy) as pid,
+    ):
+        yield place, pid
 
 
 def complaints(done: Done, name: str) -> str:
