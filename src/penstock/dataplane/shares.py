@@ -167,29 +167,23 @@ class Places:
 
     def turn_to_route(self, share: Share | None, now: int) -> bool:
         """Hold a place of this route, and of no other; returns whether there was one."""
-        if self._route_slot and self.route is not None:
-            self.route.table.leave(self._route_slot)
-        self._route_slot = _place(share, now)
-        self.route = share if self._route_slot >= 0 else None
-        self._route_slot = max(self._route_slot, 0)
+        self._route_slot, self.route = _turn(self._route_slot, self.route, share, now)
         return self.route is share
 
     def turn_to_user(self, share: Share | None, now: int) -> bool:
         """Hold a place of this user, and of no other; returns whether there was one."""
-        if self._user_slot and self.user is not None:
-            self.user.table.leave(self._user_slot)
-        self._user_slot = _place(share, now)
-        self.user = share if self._user_slot >= 0 else None
-        self._user_slot = max(self._user_slot, 0)
+        self._user_slot, self.user = _turn(self._user_slot, self.user, share, now)
         return self.user is share
 
 
-def _place(share: Share | None, now: int) -> int:
-    """Take a place, and return its slot; 0 where none is needed or counted, -1 where there is none."""
+def _turn(slot: int, held: Share | None, share: Share | None, now: int) -> tuple[int, Share | None]:
+    """Give a place back and take another; returns its slot, 0 where none is needed or counted, and whose it is."""
+    if slot and held is not None:
+        held.table.leave(slot)
     if share is None or not share.connections:
-        return 0
+        return 0, share
     slot = share.slot(now)
-    return slot if not slot or share.table.enter(slot, share.connections) else -1
+    return (slot, share) if not slot or share.table.enter(slot, share.connections) else (0, None)
 
 
 def refuse(connection: "Connection") -> DialFailed | None:
