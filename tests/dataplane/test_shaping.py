@@ -193,14 +193,17 @@ def test_a_connection_that_ends_while_it_waits_leaves_nothing():
         assert shaped.meters == ()
 
 
-def test_requests_are_shaped_and_whole():
+@pytest.mark.parametrize("secure", [False, True])
+def test_requests_are_shaped_and_whole(authority, secure):
     """HTTP goes through a shaped socket as well: bodies both ways, one request after the other, on one connection."""
+    tls = TlsPlan(certificates=(authority.issue("localhost"),)) if secure else None
     body = random.Random(5).randbytes(200_000)
     own = LimitPlan(bandwidth_per_connection=BandwidthPlan(rate=2 * MIB, burst=MIB))
     with (
         origin(lambda asked, wire: ok(asked.body)) as target,
-        bench(limited("main", "http", own=own)) as plane,
-        Wire(plane.connect()) as wire,
+        bench(limited("main", "http", own=own, tls=tls)) as plane,
+        plane.connect() as raw,
+        Wire(authority.client_context().wrap_socket(raw, server_hostname="localhost") if secure else raw) as wire,
     ):
         for _ in range(3):
             wire.send(request("POST", target.url(), body))

@@ -1,11 +1,14 @@
 """TLS on the descriptor: exact bytes, wire counts, half-close, goodbyes."""
 
 import contextlib
+import fcntl
 import random
 import select
 import socket
 import ssl
 import struct
+import termios
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -15,7 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.base.outcomes import COMPLETE, EndedBy
-from penstock.config.plan import TlsPlan
+from penstock.config.plan import TlsPlan, WorkerPlan
+from penstock.dataplane.equipment import prepare
+from penstock.dataplane.listener import Listener
 from penstock.dataplane.reactor import EDGE_BOTH, Reactor
 from penstock.dataplane.tls import (
     OVERHEAD_1_2,
@@ -28,6 +33,7 @@ from penstock.dataplane.tls import (
 )
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, saying, serving
+from penstock.testing.tls_peers import TlsClient
 from penstock.testing.workbench import PATIENCE_S, Bench, bench, listener, wait_for
 
 CLOSE_WAIT = 8
@@ -280,3 +286,78 @@ def test_goodbye_in_the_middle_of_a_record_loses_nothing(authority, plan, versio
         got += pair.receive(size)
         assert got == said
         assert pair.words[0] + len(got) == pair.served.counted_rx == pair.sent
+
+
+@contextmanager
+def unix_door(plane, path, plan):
+    """Open a listener on a Unix socket, and give a way to connect to it."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen(10)
+        sock.setblocking(False)
+        equipment = prepare(WorkerPlan(listeners=(plan,)), plane.worker).equipment[plan.id]
+        fd = sock.detach()
+    plane.worker.reactor.post(lambda: Listener(plane.worker, equipment, fd).listen())
+
+    def connect():
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(PATIENCE_S)
+        client.connect(path)
+        return client
+
+    yield connect
+
+
+def is_full(sock):
+    """Return whether a Unix socket takes nothing more."""
+    waiting = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+    return waiting >= sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("way", ["target is done first", "client is done first", "answer until close"])
+def test_goodbye_that_finds_no_room_is_said_later(authority, plan, tmp_path, version, way):
+    """The socket is full just when all was said: who reads late gets everything, and the goodbye behind it."""
+    said, heard, full = [], [], threading.Event()
+
+    def fill_up(sock):
+        if way == "client is done first":
+            heard.append(read_all(sock))
+        elif way == "answer until close":
+            sock.recv(1_000)
+            sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        (connection,) = plane.connections()
+        while not is_full(connection.client.sock):
+            before = plane.rows()[0].client_tx
+            said.append(b"y" * 1_000)
+            sock.sendall(said[-1])
+            wait_for(lambda before=before: plane.rows()[0].client_tx - before > 1_000)
+        full.set()
+        sock.shutdown(socket.SHUT_WR)
+        if way == "target is done first":
+            heard.append(read_all(sock))
+
+    context = authority.client_context()
+    context.minimum_version = context.maximum_version = version
+    protocol = "http" if way == "answer until close" else "tcp"
+    with serving(fill_up) as target, bench(listener("main", "tcp", target.port)) as plane:
+        with (
+            unix_door(
+                plane, str(tmp_path / "door"), listener("unix", protocol, target.port, id=9, tls=plan)
+            ) as connect,
+            TlsClient(connect(), context, "localhost") as client,
+        ):
+            if way == "client is done first":
+                client.shutdown(socket.SHUT_WR)
+            elif way == "answer until close":
+                client.sendall(b"GET http://127.0.0.1:%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % target.port)
+            assert full.wait(PATIENCE_S)
+            (connection,) = plane.connections()
+            wait_for(lambda: connection.client.held == b"", "the goodbye to wait")
+            assert read_all(client).endswith(b"".join(said))
+            assert not client.cut
+            if way == "target is done first":
+                client.sendall(b"late words")
+                client.shutdown(socket.SHUT_WR)
+                assert wait_for(lambda: heard) == [b"late words"]
+        assert plane.ended()[0].outcome == COMPLETE

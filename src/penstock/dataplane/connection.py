@@ -432,8 +432,15 @@ class Connection(Deadlines):
         reset(self.client)
 
     def finish(self) -> None:
-        """Both ends have said all."""
-        self.end(COMPLETED)
+        """Both ends have said all, but for the goodbyes of TLS."""
+        target = self.target
+        assert target is not None  # noqa: S101 - there are two ends
+        if self.secure is not None and not self.secure.say_goodbye():
+            self.client.hold(b"")
+        elif not self.route.direct and isinstance(target.sock, TlsSocket) and not target.sock.say_goodbye():
+            target.hold(b"")
+        else:
+            self.end(COMPLETED)
 
     def broken(self, end: End) -> None:
         """An end was reset; the other one is reset too."""
@@ -458,7 +465,8 @@ class Connection(Deadlines):
         client = self.client
         if not self.row:
             return
-        if client.held is None and (client.eof or (outcome == COMPLETED and not self._unread)):
+        at_once = client.held is None and (client.eof or (outcome == COMPLETED and not self._unread))
+        if at_once and (self.secure is None or outcome != COMPLETED or self.secure.say_goodbye()):
             self.end(outcome)
             return
         self._let_go_of_conversation()

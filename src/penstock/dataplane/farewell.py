@@ -55,6 +55,9 @@ class Farewell:
     def _say_done(self) -> None:
         try:
             self._connection.client.sock.shutdown(SHUT_WR)
+        except BlockingIOError:  # the goodbye of TLS found no room
+            self._connection.client.hold(b"")
+            self._connection.client.on_flushed = self._say_done
         except OSError:
             self._connection.end(self.outcome)
         else:

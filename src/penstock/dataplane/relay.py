@@ -48,7 +48,8 @@ class End:
 
     Attributes:
         other: The end that its bytes go to, once there is one.
-        held: Bytes that its socket did not take yet, or the pipe that they are in; None for none.
+        held: Bytes that its socket did not take yet, or the pipe that they are in; None for none. Empty while only
+            the goodbye of TLS waits.
         pipe: Through which its bytes go to the other end, once the flow has proved to be bulk.
         note: What H_DOUBT says while something is sent to it, but for the sum.
         eof: It will send no more.
@@ -146,6 +147,9 @@ class End:
             self.connection.half_closed()
             try:
                 self.sock.shutdown(SHUT_WR)
+            except BlockingIOError:
+                self.shut = False  # the goodbye of TLS found no room: again when there is some
+                self.hold(b"")
             except OSError:
                 self.connection.broken(self)
 
@@ -194,7 +198,7 @@ class End:
         words = connection.worker.words
         words[H_DOUBT] = self.note + ((words[self.tx] + len(held)) & DOUBT_MASK)
         try:
-            sent = self.sock.send(held, MSG_DONTWAIT)
+            sent = self.sock.send(held, MSG_DONTWAIT) if held else 0
         except BlockingIOError:
             words[H_DOUBT] = 0
             return False

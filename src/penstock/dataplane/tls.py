@@ -13,7 +13,7 @@ import os
 import select
 import ssl
 import termios
-from _socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_MORE, SHUT_WR, TCP_CORK
+from _socket import AF_UNIX, IPPROTO_TCP, MSG_DONTWAIT, MSG_MORE, SHUT_WR, TCP_CORK
 from _socket import socket as RawSocket
 from socket import socketpair
 from struct import Struct
@@ -110,13 +110,14 @@ class TlsSocket(RawSocket):
         blocked: Whether a write has yet to be made again.
         news: What is told before OpenSSL is asked: the end, or an error, that came behind some bytes, or the rest of a
             record; false for none.
+        corks: Whether several records can be put into one segment: a Unix socket has none.
         fd, modify: Its descriptor, and what changes the events that it is watched for.
     """
 
     __slots__ = (
-        "__weakref__", "_accepts", "_begun", "_detour", "_fin", "_pending", "_reactor", "_said", "_tls", "_words",
-        "asked", "blocked", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "modify", "news", "read", "rx",
-        "tx", "write",
+        "__weakref__", "_accepts", "_begun", "_detour", "_fin", "_goodbye", "_pending", "_reactor", "_said", "_tls",
+        "_words", "asked", "blocked", "corks", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "modify", "news",
+        "read", "rx", "tx", "write",
     )  # fmt: skip
 
     def secure(
@@ -149,6 +150,8 @@ class TlsSocket(RawSocket):
         self._words, self.rx, self.tx = worker.words, rx, tx
         self.asked = ""
         self.fd = self.fileno()
+        self.corks = self.family != AF_UNIX
+        self._goodbye = b""
         self.extra = self.in_a_row = 0
         self._said = self.blocked = self._fin = self._begun = False
         self._accepts = accepts
@@ -170,7 +173,7 @@ class TlsSocket(RawSocket):
             OSError: If it has failed; OpenSSL has sent the alert.
         """
         try:
-            if self._begun:  # OpenSSL sends each session ticket by itself; they go out in one segment
+            if self._begun and self.corks:  # OpenSSL sends each session ticket by itself; they go out in one segment
                 self.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -179,7 +182,7 @@ class TlsSocket(RawSocket):
         except ssl.SSLWantWriteError:  # a certificate chain is longer than the socket's buffer: hardly ever
             self.modify(self.fd, TLS_BOTH)
             return False
-        if self._begun:
+        if self._begun and self.corks:
             self.setsockopt(IPPROTO_TCP, TCP_CORK, 0)
         self.modify(self.fd, TLS_IN)  # if it said more right behind its handshake, that makes an edge
         version = self._tls.version()
@@ -332,28 +335,59 @@ class TlsSocket(RawSocket):
         Say close_notify, and nothing more after it; what the other end still says can be read (RFC 8446 section 6.1).
 
         Raises:
+            BlockingIOError: If the socket does not take it now: it asks to be told, and wants this call again.
             OSError: If the connection is broken.
         """
         if self.extra and not self._said:
             self._said = True
             self._set_aside()
-            super().send(self._detour.say_goodbye(self._tls, self.fd), MSG_DONTWAIT | MSG_MORE)  # the FIN goes with it
+            self._goodbye = self._detour.say_goodbye(self._tls, self.fd)
+        if self._goodbye:
+            self._send_goodbye()
         self._fin = True
         super().shutdown(SHUT_WR)
+
+    def _send_goodbye(self) -> None:
+        sent = 0
+        try:
+            sent = super().send(self._goodbye, MSG_DONTWAIT | MSG_MORE)  # the FIN goes with it
+        except BlockingIOError:
+            pass
+        self._goodbye = self._goodbye[sent:]
+        self.blocked = bool(self._goodbye)
+        if self.blocked:
+            self.block()
+            raise BlockingIOError
+
+    def say_goodbye(self) -> bool:
+        """
+        Say close_notify, so that nobody takes the end for a cut: all was said by both, and the close is next.
+
+        Returns:
+            Whether that is done; False if there is no room for it: then it asks to be told, and wants this call again.
+        """
+        try:
+            if self._goodbye:
+                self._send_goodbye()
+            elif self.extra and not self._said:
+                self._tls.shutdown()
+        except (ssl.SSLWantWriteError, BlockingIOError):
+            self.block()
+            return False
+        except OSError:
+            pass  # it has been said, and the other end has not answered; or the connection is broken anyway
+        self._said = True
+        return True
 
     def part(self, *, orderly: bool) -> None:
         """
         Count the last wire bytes; the close is next.
 
         Args:
-            orderly: Whether all was said: then say close_notify first, so that nobody takes the end for a cut.
+            orderly: Whether all was said: then say goodbye first.
         """
-        if orderly and self.extra and not self._said:
-            self._said = True
-            try:
-                self._tls.shutdown()
-            except OSError:
-                pass  # it has been said, and the other end has not answered; or the connection is broken anyway
+        if orderly:
+            self.say_goodbye()
         self.settle(ended=True, orderly=orderly)
 
     # The end of what there is ----------------------------------------------------------------------------------------

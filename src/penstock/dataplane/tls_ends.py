@@ -95,7 +95,7 @@ class ToTls(End):
         sock: Any = sink.sock
         last = mask & HANGUP and count < RELAY_BUFFER_BYTES and not mask & URGENT
         try:
-            if last:  # close_notify and FIN are next, and go out in the same segment
+            if last and sock.corks:  # close_notify and FIN are next, and go out in the same segment
                 sock.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
             if count <= RECORD_BYTES and not sock.blocked:  # as TlsSocket.send does
                 sent = sock.write(view[:count])
