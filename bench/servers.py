@@ -111,7 +111,7 @@ def serving(launch: Launch, place: Place, core: int | None) -> Iterator[int]:
         )
     try:
         _await_port(process, place.port, words)
-        _prefer(os.getpid(), *living(process.pid))
+        prefer(process.pid)
         yield process.pid
     finally:
         _stop(process)
@@ -133,13 +133,17 @@ def _await_port(process: subprocess.Popen[bytes], port: int, words: Path) -> Non
     raise ServerError(f"{how}: {last}" if last else how)
 
 
-def _prefer(*pids: int) -> None:
+def prefer(root: int) -> None:
     """
-    Give sessions the nice value that we have.
+    Give the sessions of a server, and our own, the nice value that we have.
 
-    Where the kernel schedules each session as a group (autogroup), a nice value counts within its session alone.
+    Where the kernel schedules each session as a group (autogroup), a nice value counts within its session alone. A
+    server may begin processes in sessions of their own after it accepts, as Penstock does.
+
+    Args:
+        root: The pid that was started.
     """
-    for pid in pids:
+    for pid in (os.getpid(), *living(root)):
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
 

@@ -1,13 +1,17 @@
 """Servers come up, are awaited, and go with all they started."""
 
+import contextlib
+import os
 import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from bench.origins import origin_for
 from bench.proxies import Launch
 from bench.scenarios import Idle
-from bench.servers import PORTS, ServerError, free_ports, living, new_place, serving
+from bench.servers import PORTS, ServerError, free_ports, living, new_place, prefer, serving
 
 from bench import idle, proc
 
@@ -63,3 +67,21 @@ def test_no_clients_without_a_proxy():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nowhere = listener.getsockname()
     assert idle.clients(nowhere, 4) == []
+
+
+def test_sessions_of_their_own_are_preferred_too(monkeypatch):
+    """A child that has made a session of its own gets the nice value that counts for it."""
+    autogroup = Path("/proc/self/autogroup")
+    if not autogroup.exists():
+        pytest.skip("this kernel schedules no sessions")
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
+    mine = autogroup.read_text()
+    try:
+        monkeypatch.setattr(os, "nice", lambda by: 3)
+        prefer(child.pid)
+        assert Path(f"/proc/{child.pid}/autogroup").read_text().split()[-1] == "3"
+    finally:
+        with contextlib.suppress(OSError):  # only root may go back
+            autogroup.write_text(mine.split()[-1])
+        child.kill()
+        child.wait()
