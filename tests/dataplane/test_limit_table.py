@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from penstock.base.clock import NS
 from penstock.config.limit_plan import RatePlan
 from penstock.dataplane.limit_table import (
+    ALONE,
     FRESH_NS,
     GLOBAL,
+    H_BUCKETS,
+    H_COLUMNS,
+    H_LAYOUT,
     IP,
     KNOWN,
     NODE,
@@ -21,8 +25,13 @@ from penstock.dataplane.limit_table import (
     USER,
     WAYS,
     LimitTable,
+    Seats,
     buckets_for,
+    columns_for,
+    columns_of,
     create,
+    parse,
+    serialize,
     slot_words,
 )
 
@@ -144,6 +153,48 @@ def test_later_windows_are_smoothed(tables):
     assert sum(table.count(base, 100, NS, 2 * NS + NS // 2) for _ in range(200)) == 25
     assert table.used(base, NS, 2 * NS + NS // 2) == 100
     assert table.used(base, NS, 4 * NS) == 0
+
+
+def test_seats_are_written_and_read():
+    """What a worker is told on its command line is what its supervisor said, and begins with no dash."""
+    for seats in (ALONE, Seats(5, 2, 0, 0), Seats(0, 7, 4, 4)):
+        assert parse(serialize(seats)) == seats
+        assert not serialize(seats).startswith("-")
+
+
+def test_some_columns_are_summed_and_the_others_are_not(tables):
+    """What is open and what passed in other columns counts only for who sums them, and its slots are not taken."""
+    views = tables(4, 1)
+    base, others = slot(views[0]), views[2:]
+    for view in others:
+        view.sum_up(2, 2)
+    assert all(view.enter(base, 2) and view.count(base, 2, MINUTE, NS) for view in others)
+    assert [others[0].open_in(base), others[0].used(base, MINUTE, NS)] == [2, 2]
+    assert not others[0].enter(base, 2)
+    views[0].sum_up(0, 1)
+    assert views[0].enter(base, 1)
+    assert [views[0].open_in(base), views[1].open_in(base)] == [1, 3]
+    with pytest.raises(ValueError, match="5 columns from 0 of 4"):
+        views[0].sum_up(0, 5)
+
+
+def test_what_is_no_table_has_no_columns():
+    """A table says how many columns it has; one that was cut, is of another release, or is none at all has none."""
+    fd = create(3, 4)
+    assert columns_of(fd) == 3
+    os.ftruncate(fd, os.fstat(fd).st_size - 8)
+    assert columns_of(fd) == 0
+    os.close(fd)
+    for spoilt in (H_COLUMNS, H_BUCKETS, H_LAYOUT):
+        fd = create(3, 4)
+        os.pwrite(fd, b"\xff" * 8, spoilt * 8)
+        assert columns_of(fd) == 0
+        os.close(fd)
+
+
+def test_a_node_has_columns_for_its_successors():
+    """Three processes may count at once, as long as there are columns."""
+    assert [columns_for(workers) for workers in (0, 1, 4, 85, 86, 256)] == [3, 3, 12, 255, 256, 256]
 
 
 # Rates with a burst --------------------------------------------------------------------------------------------------

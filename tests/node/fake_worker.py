@@ -125,7 +125,7 @@ def main():
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--listeners", required=True)
     parser.add_argument("--board", type=int, default=-1)
-    parser.add_argument("--limits", type=int, default=-1)
+    parser.add_argument("--limits", default="")
     parser.add_argument("--bans", default="")
     given = parser.parse_args()
     if given.vice == "stillborn":

@@ -48,8 +48,12 @@ def test_a_greeting_brings_plan_and_sockets():
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
         web = Handed("web", "127.0.0.1", 0)
         sockets = handover.Sockets((web, web)), [one.fileno(), two.fileno()]
-        will, inherited = asyncio.run(told(sockets, (greeting(), msgspec.msgpack.encode(WILL))))
+        limits = in_memory(b"table")
+        will, inherited, given = asyncio.run(
+            told(sockets, (greeting(), [in_memory(msgspec.msgpack.encode(WILL)), limits]))
+        )
         assert will == WILL
+        assert os.fstat(given).st_ino == os.fstat(limits).st_ino
         found = inherited.claim("web", "127.0.0.1", 0)
         assert [each.getsockname() for each in found] == [one.getsockname(), two.getsockname()]
         for each in found:
@@ -61,7 +65,8 @@ def test_a_greeting_brings_plan_and_sockets():
     [
         ((greeting(version=0), b""), "release 1.2.3 counts otherwise"),
         ((greeting(magic=0), b""), "release 1.2.3 counts otherwise"),
-        ((greeting(), b"\xff"), "not understood"),
+        ((greeting(), [in_memory(b"\xff"), 0]), "not understood"),
+        ((greeting(), b"\xff"), "descriptors are missing"),
         ((greeting(), []), "descriptors are missing"),
         ((Ended(1), []), "said Ended"),
     ],

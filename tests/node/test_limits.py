@@ -8,9 +8,11 @@ from penstock.base.addresses import pack_ip
 from penstock.base.clock import NS
 from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
 from penstock.config.plan import RoutePlan, WorkerPlan
-from penstock.dataplane.limit_table import IP, NODE, ROUTE, LimitTable
+from penstock.dataplane.limit_table import H_LAYOUT, IP, NODE, ROUTE, LimitTable, Seats
 from penstock.node.limits import TOP, Limits
 from penstock.testing.workbench import listener
+
+KEY = b"k" * 16
 
 
 @pytest.fixture
@@ -58,6 +60,89 @@ def test_a_node_in_one_process_has_one_seat():
     assert table.open_in(NODE) == 0
     table.close()
     limits.close()
+
+
+# Upgrades -------------------------------------------------------------------------------------------------------------
+
+
+def handed(old, generations, workers=2):
+    """Return the limits of a process that succeeds another one, whose workers have these generations."""
+    return Limits(workers, os.dup(old.fd), old.saved(zip(generations, range(workers), strict=False)))
+
+
+def worker(limits, number):
+    """Return the view of a worker of a process."""
+    seats = limits.seats
+    view = LimitTable(limits.fd, seats.column + number)
+    view.sum_up(seats.first, seats.columns)
+    return view
+
+
+def test_a_successor_counts_on(limits):
+    """Places and rates of the old process count for the new one, and the other way, until each place is given back."""
+    old = worker(limits, 0)
+    slot = old.slot(KEY, IP, 60 * NS, NS)
+    assert all(old.enter(place, 3) and old.count(slot, 5, 60 * NS, NS) for place in (slot, NODE) for _ in range(2))
+    new = handed(limits, [1, 2])
+    one, two, old_too = worker(new, 0), worker(new, 1), worker(limits, 1)
+    assert not new.anew
+    assert one.slot(KEY, IP, 60 * NS, NS) == slot
+    assert [one.enter(slot, 3), two.enter(slot, 3), old_too.enter(slot, 3)] == [True, False, False]
+    assert [one.count(slot, 5, 60 * NS, NS), two.count(slot, 5, 60 * NS, NS), old_too.count(slot, 5, 60 * NS, NS)] == [
+        True, False, False,
+    ]  # fmt: skip
+    new.follow([1, 2])
+    assert new.view(WorkerPlan(listeners=(), connections=9), NS).limits[0].open == 2
+    old.leave(slot)
+    assert two.enter(slot, 3)
+    new.left(1)
+    assert [two.enter(slot, 3), two.enter(slot, 3)] == [True, False]
+    assert new.table.open_in(NODE) == 0
+    for view in (one, two, old, old_too):
+        view.close()
+    new.close()
+
+
+def test_a_successor_is_alone_again(limits):
+    """Two windows after the old workers have gone the new ones sum their own columns, and no rate was forgotten."""
+    plan = WorkerPlan(listeners=(), limits=LimitsPlan(rate_per_ip=RatePlan(count=5, window=NS)))
+    new = handed(limits, [1, 2])
+    new.follow([1, 2])
+    assert not new.settle(plan, NS)
+    assert new.seats.columns == 0
+    for generation in (1, 2):
+        new.left(generation)
+    assert [new.settle(plan, now) for now in (NS, 2 * NS, 3 * NS)] == [False, False, True]
+    assert new.seats == Seats(new.fd, 2, 2, 2)
+    new.close()
+
+
+def test_a_successor_that_failed_leaves_no_places(limits):
+    """What workers of a process that gave up had open is gone from the table at the next look."""
+    old = worker(limits, 0)
+    slot = old.slot(KEY, IP, NS, NS)
+    failed = handed(limits, [1, 2])
+    lost = worker(failed, 0)
+    assert all(lost.enter(place, 9) for place in (slot, NODE))
+    assert limits.table.open_in(slot) == limits.table.open_in(NODE) == 1
+    limits.settle(WorkerPlan(listeners=()), NS)
+    old.sum_up()
+    assert old.open_in(slot) == old.open_in(NODE) == 0
+    for view in (old, lost):
+        view.close()
+    failed.close()
+
+
+def test_a_table_of_another_layout_is_left_alone(limits):
+    """Where the old table cannot be counted in, or has no room, counts begin anew, and it is said why."""
+    saved = limits.saved([(1, 0), (2, 1)])
+    assert Limits(5, os.dup(limits.fd), saved).anew == "its table has no 5 columns left: other processes drain"
+    os.pwrite(limits.fd, bytes(8), H_LAYOUT * 8)
+    other = Limits(2, os.dup(limits.fd), saved)
+    assert other.anew == "the old process has another kind of table"
+    assert other.seats.columns == 2
+    assert other.table.enter(NODE, 1)
+    assert Limits(2, os.memfd_create("nothing"), saved).anew
 
 
 # What is shown --------------------------------------------------------------------------------------------------------

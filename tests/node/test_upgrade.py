@@ -49,7 +49,7 @@ class Node:
     def will(self):
         """Return a plan and no sockets."""
         self.calls.append("will")
-        return Will(PLAN, SavedNumbers({}, {}, ()), 1), []
+        return Will(PLAN, SavedNumbers({}, {}, ()), 1), [], 0
 
     async def lay_down(self):
         """Return nothing that was counted."""

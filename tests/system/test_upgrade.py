@@ -296,3 +296,68 @@ def test_sockets_of_systemd_are_served(tmp_path):
             process.terminate()
             process.communicate(timeout=SECONDS)
         assert process.returncode == 0
+
+
+def let_in(address):
+    """Return a connection of which a byte came back; None if it was closed without one."""
+    sock = socket.create_connection(address, SECONDS)
+    try:
+        sock.sendall(b"x")
+        if sock.recv(1) == b"x":
+            return sock
+    except ConnectionError:
+        pass
+    sock.close()
+    return None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_limits_go_on_over_upgrades(tmp_path, workers):
+    """
+    Places that connections of old processes hold count until they end, and no rate passes twice.
+
+    Two upgrades in a row, with connections open in each process: of six places and twenty new ones an hour no more are
+    given than there are; a third upgrade, while two processes drain, begins anew and says so.
+    """
+    limits = "[limits]\nexempt = []\nconnections_per_ip = 6\nrate_per_ip = '20/1h'\n"
+    with serving(echo) as target:
+        parts = table("main", "tcp", target.port), limits
+        with upgradable(*parts, workers=workers, folder=tmp_path) as node, contextlib.ExitStack() as stack:
+            main = node.address("main")
+            held = [stack.enter_context(let_in(main)) for _ in range(4)]
+            upgraded(node)
+            held += [stack.enter_context(let_in(main)) for _ in range(2)]
+            assert let_in(main) is None
+            upgraded(node)
+            assert let_in(main) is None
+            assert used(node) == (6, 6)
+            for place in (0, 4):  # one of the first process, and one of the second
+                held[place].close()
+                wait_for(lambda: used(node)[0] == 5, "the end of a connection")
+                held.append(stack.enter_context(let_in(main)))
+                assert let_in(main) is None
+            spend_the_rate(node, main, held)
+            upgraded(node)
+            told = node.logged("upgrade: limits count anew")
+            assert [each["why"] for each in told] == [f"its table has no {workers} columns left: other processes drain"]
+            assert stack.enter_context(let_in(main))
+
+
+def used(node):
+    """Return how many connections the one client has open and has opened, as its limits count them now."""
+    shown = json.loads(node.fetch("/api/v1/limits"))["limits"]
+    return next((each["open"], each["used"]) for each in shown if each["name"] == "127.0.0.1")
+
+
+def spend_the_rate(node, main, held):
+    """Use up what is left of twenty, one connection after the other, and see that not one more is let in."""
+    passed = len(held)
+    held.pop().close()
+    while True:
+        wait_for(lambda: used(node)[0] == 5, "the end of a connection")
+        sock = let_in(main)
+        if sock is None:
+            break
+        passed += 1
+        sock.close()
+    assert passed == 20

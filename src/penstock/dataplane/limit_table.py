@@ -30,19 +30,29 @@ import os
 from collections.abc import Callable
 from hashlib import blake2b
 from struct import Struct
+from typing import NamedTuple
 
 from penstock.base import bounds
 from penstock.base.clock import NS
 from penstock.config.limit_plan import RatePlan
 from penstock.policy.bandwidth import FIRST_NS, pay
 
-H_SEATS, H_BUCKETS, H_SECRET = 0, 1, 2
-"""Words of the header: how many columns, how many buckets, and four words of secret."""
+H_COLUMNS, H_BUCKETS, H_SECRET, H_LAYOUT = 0, 1, 2, 6
+"""Words of the header: how many columns, how many buckets, four words of secret, and LAYOUT."""
+
+LAYOUT = 0x50_4C_4D_54_00_00_00_01
+"""Says what words mean what; another one is another release's."""
 
 SECRET_BYTES = 32
 
 GLOBAL, UNTRACKED = 256, 512
 """First words of two rows of columns in the header: open connections of each worker; what it could not count."""
+
+MOST_COLUMNS = 256
+"""Of a table; a node has at most as many workers."""
+
+PROCESSES = 3
+"""Of one table, that may count in it at once: one that serves, and two that drain after upgrades."""
 
 HEADER_WORDS = 1_024
 
@@ -85,33 +95,80 @@ AHEAD = -1
 """Stands for: another worker, whose clock is read a moment later, has begun a window that has not begun here."""
 
 _KEY = Struct("=16s")
+_HEAD = Struct(f"=qq{SECRET_BYTES}sq")
 
 
-def slot_words(seats: int) -> int:
+class Seats(NamedTuple):
+    """
+    What a worker is given of a table.
+
+    Args:
+        fd: Of the table; -1 for one of its own.
+        column: Of the worker with the number 0; the others follow.
+        first, columns: Which are summed: so many from the first on, 0 for all.
+    """
+
+    fd: int = -1
+    column: int = 0
+    first: int = 0
+    columns: int = 0
+
+
+ALONE = Seats()
+"""Of a worker that shares its counts with nobody."""
+
+
+def serialize(seats: Seats) -> str:
+    """Return seats for a command line: `5,2,0,0`, and `,0,0,0` for a table of one's own."""
+    return ",".join("" if each < 0 else str(each) for each in seats)
+
+
+def parse(text: str) -> Seats:
+    """Return the seats of a text that `serialize` made; raises ValueError for any other."""
+    fd, column, first, columns = (int(word) if word else -1 for word in text.split(","))
+    return Seats(fd, column, first, columns)
+
+
+def slot_words(columns: int) -> int:
     """Return the words of a slot."""
-    return COLUMNS + 2 * seats
+    return COLUMNS + 2 * columns
 
 
-def buckets_for(seats: int) -> int:
-    """Return how many buckets a table for so many workers has: a power of two."""
+def columns_for(workers: int) -> int:
+    """Return how many columns the table of a node has, so that processes that succeed each other share it."""
+    return min(PROCESSES * max(1, workers), MOST_COLUMNS)
+
+
+def columns_of(fd: int) -> int:
+    """Return how many columns a table has; 0 for one that this release cannot count in."""
+    if os.fstat(fd).st_size < HEADER_WORDS * 8:
+        return 0
+    columns, buckets, *_, layout = _HEAD.unpack(os.pread(fd, _HEAD.size, 0))
+    fits = layout == LAYOUT and 0 < columns <= MOST_COLUMNS and 0 < buckets <= bounds.LIMIT_SLOTS
+    size = (HEADER_WORDS + buckets * WAYS * slot_words(columns)) * 8 if fits else 0
+    return columns if size == os.fstat(fd).st_size else 0
+
+
+def buckets_for(columns: int) -> int:
+    """Return how many buckets a table of so many columns has: a power of two."""
     buckets = bounds.LIMIT_SLOTS // WAYS
-    while buckets * WAYS * slot_words(seats) * 8 > bounds.LIMIT_TABLE_BYTES:
+    while buckets * WAYS * slot_words(columns) * 8 > bounds.LIMIT_TABLE_BYTES:
         buckets //= 2
     return buckets
 
 
-def create(seats: int, buckets: int = 0, name: str = "penstock-limits") -> int:
+def create(columns: int, buckets: int = 0, name: str = "penstock-limits") -> int:
     """
     Return the descriptor of a new table in anonymous memory; it lives until its last holder closes it.
 
     Args:
-        seats: Workers that will count in it.
+        columns: One for each worker that will count in it at once.
         buckets: A power of two; 0 for the usual number.
     """
-    buckets = buckets or buckets_for(seats)
+    buckets = buckets or buckets_for(columns)
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
-    os.ftruncate(fd, (HEADER_WORDS + buckets * WAYS * slot_words(seats)) * 8)
-    head = Struct(f"=qq{SECRET_BYTES}s").pack(seats, buckets, os.urandom(SECRET_BYTES))
+    os.ftruncate(fd, (HEADER_WORDS + buckets * WAYS * slot_words(columns)) * 8)
+    head = _HEAD.pack(columns, buckets, os.urandom(SECRET_BYTES), LAYOUT)
     os.pwrite(fd, head, 0)
     return fd
 
@@ -122,32 +179,41 @@ class LimitTable:
 
     Args:
         fd: Descriptor of a table; the caller's own afterwards, and used for as long as the view is.
-        seat: The worker's number: which columns it writes.
+        seat: Which columns it writes.
 
     Attributes:
         words: All of it.
-        seats: How many columns each row has.
+        columns: How many each row has.
+        seats: How many of them are summed.
         spent: Keys whose quota is used up.
         column: From the first word of a slot to this worker's word of open connections.
     """
 
     __slots__ = (
-        "_buckets", "_fd", "_known", "_map", "_rate", "_secret", "_slot_words", "column", "seat", "seats", "spent",
-        "words",
+        "_buckets", "_fd", "_first", "_known", "_map", "_rate", "_rates", "_secret", "_slot_words", "column", "columns",
+        "seat", "seats", "spent", "words",
     )  # fmt: skip
 
     def __init__(self, fd: int, seat: int = 0) -> None:
         self._fd = fd
         self._map = mmap.mmap(fd, os.fstat(fd).st_size)
         self.words = memoryview(self._map).cast("q")
-        self.seat, self.seats, self._buckets = seat, self.words[H_SEATS], self.words[H_BUCKETS]
-        if not seat < self.seats:
-            raise ValueError(f"seat {seat} of {self.seats}")
+        self.seat, self.columns, self._buckets = seat, self.words[H_COLUMNS], self.words[H_BUCKETS]
+        if not seat < self.columns:
+            raise ValueError(f"seat {seat} of {self.columns}")
         self._secret = self._map[H_SECRET * 8 : H_SECRET * 8 + SECRET_BYTES]
-        self._slot_words = slot_words(self.seats)
-        self.column, self._rate = COLUMNS + seat, COLUMNS + self.seats + seat
+        self._slot_words = slot_words(self.columns)
+        self.column, self._rate = COLUMNS + seat, COLUMNS + self.columns + seat
+        self.sum_up()
         self._known: dict[bytes, int] = {}
         self.spent: frozenset[bytes] = frozenset()
+
+    def sum_up(self, first: int = 0, count: int = 0) -> None:
+        """Sum these columns from now on; 0 for all. Whoever counts is in one of them."""
+        if not 0 <= first <= first + count <= self.columns:
+            raise ValueError(f"{count} columns from {first} of {self.columns}")
+        self.seats = count or self.columns
+        self._first, self._rates = COLUMNS + first, COLUMNS + self.columns + first
 
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""
@@ -215,7 +281,7 @@ class LimitTable:
         words, best, oldest = self.words, 0, now + 1
         for base in range(first, first + WAYS * self._slot_words, self._slot_words):
             touched = words[base + TOUCHED]
-            if touched < oldest and not any(words[base + COLUMNS : base + COLUMNS + self.seats]):
+            if touched < oldest and not any(words[base + self._first : base + self._first + self.seats]):
                 best, oldest = base, touched
         if best:
             self._begin_afresh(best, window, now)
@@ -227,7 +293,7 @@ class LimitTable:
 
     def _begin_afresh(self, base: int, window: int, now: int) -> None:
         """Let no column count any more: all of them are of windows that are over, since their writers are others."""
-        rates = self.words[base + COLUMNS + self.seats : base + COLUMNS + 2 * self.seats]
+        rates = self.words[base + COLUMNS + self.columns : base + COLUMNS + 2 * self.columns]
         number = max(word >> TAG_SHIFT for word in rates) + 2
         if number > TAG_MASK or number * window > FARTHEST_NS:
             number = 2
@@ -250,7 +316,7 @@ class LimitTable:
                 return True
             words[mine] -= 1
             return False
-        first = base + COLUMNS
+        first = base + self._first
         if sum(words[first : first + seats]) + seats <= limit:
             return True
         words[mine] -= 1
@@ -274,7 +340,7 @@ class LimitTable:
 
     def open_in(self, base: int) -> int:
         """Return the open connections of all workers."""
-        return sum(self.words[base + COLUMNS : base + COLUMNS + self.seats])
+        return sum(self.words[base + self._first : base + self._first + self.seats])
 
     # Rates -----------------------------------------------------------------------------------------------------------
 
@@ -333,7 +399,7 @@ class LimitTable:
     def _remembers(self, base: int, number: int) -> bool:
         """Return whether anything was counted in this window or the one before."""
         tags = (number & TAG_MASK, number - 1 & TAG_MASK)
-        rates = self.words[base + COLUMNS + self.seats : base + COLUMNS + 2 * self.seats]
+        rates = self.words[base + self._rates : base + self._rates + self.seats]
         return any(word >> TAG_SHIFT in tags and word & COUNT_MASK for word in rates)
 
     def used(self, base: int, window: int, now: int) -> int:
@@ -345,7 +411,7 @@ class LimitTable:
         """
         elapsed = max(now - self.words[base + ORIGIN], 0)
         number = elapsed // window
-        tag, first = number & TAG_MASK, base + COLUMNS + self.seats
+        tag, first = number & TAG_MASK, base + self._rates
         current = previous = 0
         for word in self.words[first : first + self.seats]:
             if word:

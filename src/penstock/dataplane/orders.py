@@ -101,6 +101,13 @@ class Spent(Struct, frozen=True, tag="spent"):
     last: bool = True
 
 
+class SumUp(Struct, frozen=True, tag="sum"):
+    """Sum these columns of the limit table from now on; 0 for all: workers of another process count there, too."""
+
+    first: int
+    count: int
+
+
 class Ready(Struct, frozen=True, tag="ready"):
     """The worker accepts."""
 
@@ -182,7 +189,8 @@ class Verify(Struct, frozen=True, tag="verify"):
         return f"Verify({self.number}, {self.users_file!r}, {self.user!r}, {self.client!r})"
 
 
-Order = Drain | Stop | Reopen | CloseConnection | Reload | NewBans | CutClients | Spent | Verified | NewUsers
+News = NewBans | Spent | Verified | NewUsers | SumUp
+Order = Drain | Stop | Reopen | CloseConnection | Reload | CutClients | News
 Report = Ready | Closed | Reloaded | Drained | Notice | TargetFailed | Verify
 
 DESCRIPTORS = 250

@@ -32,7 +32,7 @@ from penstock.dataplane.doorman import Doorman, minute_of_week
 from penstock.dataplane.entrance import Entrance
 from penstock.dataplane.equipment import Prepared, prepare
 from penstock.dataplane.handlers import Handlers
-from penstock.dataplane.limit_table import LimitTable
+from penstock.dataplane.limit_table import ALONE, LimitTable, Seats
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.parting import SHARE, Parting
@@ -68,7 +68,7 @@ class Worker:
         listeners: Descriptor by listener id; each is bound, listens and does not block. The worker owns them.
         number: Which worker of the node this is, for notices.
         board: Descriptor of how targets are; -1 where nobody says.
-        limits: Descriptor of the limit table; -1 for one of its own.
+        limits: Its place in the limit table; by default one of its own.
         bans: Descriptors of who is banned; see `Bans`.
 
     Attributes:
@@ -86,7 +86,7 @@ class Worker:
         listeners: dict[int, int],
         number: int,
         board: int = -1,
-        limits: int = -1,
+        limits: Seats = ALONE,
         bans: tuple[int, int, int] = NONE,
     ) -> None:
         self.plan, self.number, self._control = plan, number, control
@@ -96,8 +96,9 @@ class Worker:
         self.words, self.tallies = self.ledger.words, self.ledger.tallies
         self.board, self._board_seen = Board(board), 0
         self.challenges = Challenges(self.board)
-        limits = limits if limits >= 0 else limit_table.create(number + 1)
-        self.entrance, self.bans = Entrance(LimitTable(limits, number)), Bans(bans)
+        table = LimitTable(limits.fd if limits.fd >= 0 else limit_table.create(number + 1), limits.column + number)
+        table.sum_up(limits.first, limits.columns)
+        self.entrance, self.bans = Entrance(table), Bans(bans)
         self.quotas = Quotas(self)
         self.entrance.bans = self.bans.holds if self.bans else None
         # begins with a page: where malloc put it, the kernel's copies took a quarter longer in some workers
@@ -204,18 +205,25 @@ class Worker:
             Reloading(self, order, fds).start()
         elif isinstance(order, orders.CutClients):
             self._cut_clients(order)
-        elif isinstance(order, orders.Spent):
+        elif isinstance(order, orders.CloseConnection):
+            self.report(orders.Closed(order.serial, self._cut(order.serial)))
+        else:
+            self._learn(order, fds)
+
+    def _learn(self, order: orders.News, fds: list[int]) -> None:
+        """Go by something else from now on."""
+        if isinstance(order, orders.Spent):
             self.quotas.take(order)
         elif isinstance(order, orders.Verified):
             self.logins.hear(order)
+        elif isinstance(order, orders.SumUp):
+            self.entrance.table.sum_up(order.first, order.count)
         elif isinstance(order, orders.NewUsers):
             self.logins.forget()
-        elif isinstance(order, orders.NewBans):
+        else:
             if why := take_packet(self.bans, order.place, fds):
                 self.report(orders.Notice("error", "bans of networks stay as they were", why))
             self.entrance.bans = self.bans.holds
-        else:
-            self.report(orders.Closed(order.serial, self._cut(order.serial)))
 
     def _cut(self, serial: int) -> bool:
         for connection in self.connections():
@@ -380,8 +388,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("plan", "ledger", "control", "number"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--listeners", required=True, help="ID=FD,ID=FD")
-    for name in ("board", "limits"):
-        parser.add_argument(f"--{name}", type=int, default=-1)
+    parser.add_argument("--board", type=int, default=-1)
+    parser.add_argument("--limits", default=limit_table.serialize(ALONE), help="FD,COLUMN,FIRST,COLUMNS")
     parser.add_argument("--bans", default=serialize(NONE), help="FD,FD,FD")
     given = parser.parse_args(arguments)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -390,7 +398,7 @@ def main(arguments: list[str] | None = None) -> None:
     pairs = (pair.split("=") for pair in given.listeners.split(",") if pair)
     listeners = {int(number): int(fd) for number, fd in pairs}
     control = socket.socket(fileno=given.control)
-    shared = given.board, given.limits, parse(given.bans)
+    shared = given.board, limit_table.parse(given.limits), parse(given.bans)
     worker = Worker(plan, given.ledger, control, listeners, given.number, *shared)
     sys.unraisablehook = Unraisable(worker.report)
     tune_garbage_collector()

@@ -11,6 +11,7 @@ import msgspec
 from penstock.base.clock import NS, Clock
 from penstock.base.errors import StartError
 from penstock.dataplane import orders
+from penstock.dataplane.limit_table import Seats
 from penstock.node.backoff import Backoff, Respawn
 from penstock.node.log import NOTICE_LINES, Allowance, Log
 from penstock.node.processes import Life, NoticeSink, Outfit, ProcessLife, in_memory
@@ -91,6 +92,7 @@ class Crew:
         self._lives: dict[int, Life] = {}
         self._behind: set[tuple[int, int]] = set()
         self._remembering: set[int] = set()
+        self._summing: set[int] = set()
         self._told: dict[int, tuple[int, int]] = {}
         self._generation = generation
         self.on_cut: Callable[[orders.CutClients], None] = lambda _: None
@@ -146,8 +148,18 @@ class Crew:
         self._behind |= {(generation, place) for generation in self._lives}
         self.catch_up()
 
+    def sum_up(self, limits: Seats) -> None:
+        """Let every worker sum other columns of the limit table; those that begin later begin with them."""
+        self._outfit = self._outfit._replace(limits=limits)
+        self._summing |= set(self._lives)
+        self.catch_up()
+
     def catch_up(self) -> None:
         """Give workers what they have not taken yet, tables of bans and news of users: one that is stuck takes none."""
+        for generation in sorted(self._summing):
+            life, seats = self._lives.get(generation), self._outfit.limits
+            if life is None or life.ended.done() or life.send(orders.SumUp(seats.first, seats.columns)):
+                self._summing.discard(generation)
         for generation, place in sorted(self._behind):
             life, fd = self._lives.get(generation), self._outfit.bans[1 + place]
             if life is None or life.ended.done() or life.send(orders.NewBans(place), [fd] if fd >= 0 else []):

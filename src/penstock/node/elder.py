@@ -69,9 +69,9 @@ class Elder:
         self._channel = Channel(sock)
         self.pid = 0
 
-    async def greet(self) -> tuple[Will, Inherited]:
+    async def greet(self) -> tuple[Will, Inherited, int]:
         """
-        Return what it serves, and its listening sockets.
+        Return what it serves, its listening sockets, and the descriptor of its limit table.
 
         Raises:
             StartError: If it is of a release that counts otherwise, or gone.
@@ -85,7 +85,9 @@ class Elder:
                 self.pid = message.pid
                 if (message.version, message.magic) != (handover.VERSION, MAGIC):
                     raise StartError(f"release {message.release} counts otherwise: a restart is needed")
-                return _read(fds, Will), _given(given)
+                if len(fds) != 2:
+                    raise StartError("upgrade: descriptors are missing")
+                return _read(fds[:1], Will), _given(given), fds[1]
             else:
                 raise StartError(f"the old process said {type(message).__name__}")
 

@@ -32,8 +32,9 @@ from penstock.config.renumber import Numbers, TargetName
 from penstock.dataplane import orders, packets
 from penstock.metrics.resumed import SavedReader
 from penstock.node.health.memory import SavedTarget
+from penstock.node.seating import SavedSeats
 
-VERSION = 2
+VERSION = 3
 """Of all that is said here; another one is refused."""
 
 DESCRIPTORS = 200
@@ -73,7 +74,7 @@ class Sockets(Struct, frozen=True, tag="sockets"):
 
 class Greeting(Struct, frozen=True, tag="greeting"):
     """
-    The last word before the new one starts; the descriptor is memory that holds a `Will`.
+    The last word before the new one starts; the descriptors are memory that holds a `Will`, and the limit table.
 
     Args:
         version: VERSION.
@@ -105,12 +106,14 @@ class Will(Struct, frozen=True):
         numbers: Of all names that were served so far.
         generation: The highest of a worker so far.
         targets: How they are, so that the first connections go where they should.
+        seats: Which columns of the limit table are taken.
     """
 
     plan: NodePlan
     numbers: SavedNumbers
     generation: int
     targets: tuple[SavedTarget, ...] = ()
+    seats: SavedSeats = SavedSeats(0, 1)
 
 
 class Ready(Struct, frozen=True, tag="ready"):

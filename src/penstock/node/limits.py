@@ -2,7 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from msgspec import Struct
@@ -24,6 +24,7 @@ from penstock.dataplane.limit_table import (
     IP,
     KIND,
     LISTENER,
+    NODE,
     ORIGIN,
     ROUTE,
     TAG_MASK,
@@ -31,9 +32,11 @@ from penstock.dataplane.limit_table import (
     UNTRACKED,
     USER,
     LimitTable,
+    Seats,
     slot_words,
 )
 from penstock.node.quotas import Quotas
+from penstock.node.seating import SavedSeats, Seating
 
 Words = NDArray[np.int64]
 
@@ -99,22 +102,88 @@ class Limits:
 
     Args:
         workers: Processes that count in it; 0 for one thread.
+        given: Descriptor of the table of a process that we succeed, owned from now on; None for no such process.
+        saved: Whose columns it has.
 
     Attributes:
-        fd: Descriptor of the table, for workers.
+        fd: Descriptor of the table.
+        anew: Why counts begin anew though there is a process that we succeed; empty if they do not.
         table: A view of it that only looks.
         quotas: What routes and users have had of their months; None for nobody has one.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._seats = max(1, workers)
-        self.fd = limit_table.create(self._seats)
-        self.table = LimitTable(self.fd)
+    def __init__(self, workers: int, given: int | None = None, saved: SavedSeats | None = None) -> None:
+        self.anew, self._workers, self._dirty = "", max(1, workers), False
+        if given is None or not self._take_over(given, saved):
+            self.fd = limit_table.create(limit_table.columns_for(workers))
+            self._seating = Seating(self._workers, limit_table.columns_for(workers))
+        self.table = LimitTable(self.fd, self._seating.first)
+        self._sum_up()
         self.quotas: Quotas | None = None
         self._map = mmap.mmap(self.fd, os.fstat(self.fd).st_size)
         words: Words = np.frombuffer(self._map, np.int64)
         self._header = words[:HEADER_WORDS]
-        self._slots = words[HEADER_WORDS:].reshape(-1, slot_words(self._seats))
+        self._slots = words[HEADER_WORDS:].reshape(-1, slot_words(self.table.columns))
+        if given is not None and not self.anew:
+            self._empty(self._seating.own)
+
+    def _take_over(self, given: int, saved: SavedSeats | None) -> bool:
+        """Count in the table of the process that we succeed; returns whether that is possible."""
+        columns = limit_table.columns_of(given)
+        if saved is None or not columns:
+            self.anew = "the old process has another kind of table"
+        else:
+            self.fd, self._seating = given, Seating(self._workers, columns, saved)
+            if self._seating.first >= 0:
+                return True
+            self.anew = f"its table has no {self._workers} columns left: other processes drain"
+        os.close(given)
+        return False
+
+    @property
+    def seats(self) -> Seats:
+        """Return what workers are given."""
+        return self._seating.seats(self.fd)
+
+    def saved(self, lives: Iterable[tuple[int, int]]) -> SavedSeats:
+        """
+        Return what a successor must know, and let all columns count from now on.
+
+        Args:
+            lives: Generation and number of each worker.
+        """
+        self._seating.widen()
+        self._sum_up()
+        self._empty(self._seating.idle)
+        self._dirty = True
+        own = {generation: self._seating.first + number for generation, number in lives}
+        return SavedSeats(self._seating.first, self._workers, self._seating.elders | own)
+
+    def follow(self, generations: Iterable[int]) -> None:
+        """Know which workers of other processes still hold places."""
+        if not self.anew:
+            self._seating.follow({each: self._seating.elders.get(each, -1) for each in generations})
+
+    def left(self, generation: int) -> None:
+        """Give back what a worker of another process had open, which is no more: nobody else may have done that."""
+        self._empty(self._seating.left(generation))
+
+    def settle(self, plan: WorkerPlan, now: int) -> bool:
+        """
+        Sum our own columns alone again, as soon as no others have anything in them; returns whether that has come.
+
+        Called at each tick while no upgrade is under way: one that failed leaves columns behind.
+        """
+        if self._dirty:
+            self._dirty = False
+            self._empty(self._seating.idle)
+        if not self._seating.settle(plan, now):
+            return False
+        self._sum_up()
+        return True
+
+    def _sum_up(self) -> None:
+        self.table.sum_up(*self.seats[2:])
 
     def forget(self, seat: int) -> None:
         """
@@ -122,10 +191,22 @@ class Limits:
 
         Its rates stay: what it let in has come in, and counts until its window is over.
         """
-        self._header[GLOBAL + seat] = 0
+        self._empty([self._seating.first + seat])
+
+    def _empty(self, columns: Iterable[int]) -> None:
+        if not (wanted := list(columns)):
+            return
+        self._header[[GLOBAL + each for each in wanted]] = 0
         for first, slots in self._read():
-            held = first + np.flatnonzero(slots[:, COLUMNS + seat])
-            self._slots[held, COLUMNS + seat] = 0
+            for column in wanted:
+                held = first + np.flatnonzero(slots[:, COLUMNS + column])
+                self._slots[held, COLUMNS + column] = 0
+
+    @property
+    def _held(self) -> slice:
+        """Return the columns of open connections that are summed."""
+        seats = self.seats
+        return slice(COLUMNS + seats.first, COLUMNS + seats.first + (seats.columns or self.table.columns))
 
     def _read(self) -> Iterator[tuple[int, Words]]:
         """Yield copies of all slots in pieces, each with its place: a look through the map would fill its pages."""
@@ -147,11 +228,11 @@ class Limits:
         return LimitsView(
             limits=(*self._named(plan, now), *self._addresses(plan, slots, now)),
             addresses=len(slots),
-            untracked=int(self._header[UNTRACKED : UNTRACKED + self._seats].sum()),
+            untracked=int(self._header[UNTRACKED : UNTRACKED + self.table.columns].sum()),
         )
 
     def _named(self, plan: WorkerPlan, now: int) -> Iterator[LimitView]:
-        held = int(self._header[GLOBAL : GLOBAL + self._seats].sum())
+        held = self.table.open_in(NODE)
         each = _bandwidth(plan.limits.bandwidth_per_connection)
         node = _view("node", "", plan.connections, held, None, 0)
         yield replace(node, bandwidth_per_connection=each)
@@ -192,8 +273,8 @@ class Limits:
         if not most and rate is None and bandwidth is None:
             return
         yield replace(_view("ip", EACH, most, 0, rate, 0), bandwidth=bandwidth)
-        held = slots[:, COLUMNS : COLUMNS + self._seats].sum(axis=1)
-        used = used_of(slots, self._seats, rate, now) if rate else np.zeros(len(slots), np.int64)
+        held = slots[:, self._held].sum(axis=1)
+        used = used_of(slots, self.table.columns, rate, now) if rate else np.zeros(len(slots), np.int64)
         share = np.maximum(held / (most or np.inf), used / (rate.most if rate else np.inf))
         for place in np.argsort(-share, kind="stable")[:TOP]:
             if share[place] > 0:
@@ -207,7 +288,7 @@ class Limits:
         os.close(self.fd)
 
 
-def used_of(slots: Words, seats: int, rate: RatePlan, now: int) -> Words:
+def used_of(slots: Words, columns: int, rate: RatePlan, now: int) -> Words:
     """Return what `LimitTable.used_of` does, of many slots."""
     if rate.burst:
         drawn: Words = np.maximum(-((now - rate.reach - slots[:, DRAWN]) // rate.cost), 0)
@@ -215,7 +296,7 @@ def used_of(slots: Words, seats: int, rate: RatePlan, now: int) -> Words:
     window = rate.window
     elapsed = np.maximum(now - slots[:, ORIGIN], 0)
     number = elapsed // window
-    rates = slots[:, COLUMNS + seats : COLUMNS + 2 * seats]
+    rates = slots[:, COLUMNS + columns : COLUMNS + 2 * columns]
     late = ((number & TAG_MASK)[:, None] - (rates >> TAG_SHIFT)) & TAG_MASK
     here, before = rates & COUNT_MASK, rates >> COUNT_BITS & COUNT_MASK
     current = np.where(late == 0, here, 0).sum(axis=1)

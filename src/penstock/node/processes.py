@@ -20,9 +20,10 @@ import msgspec
 
 from penstock.base.clock import Clock
 from penstock.config.plan import WorkerPlan
-from penstock.dataplane import orders
+from penstock.dataplane import limit_table, orders
 from penstock.dataplane.access_file import STANDARD_OUTPUT
 from penstock.dataplane.bans import NONE, serialize
+from penstock.dataplane.limit_table import ALONE, Seats
 from penstock.metrics import ledger
 from penstock.node.control import Control
 from penstock.node.sockets import OpenListener
@@ -53,7 +54,7 @@ class Outfit(NamedTuple):
         listeners: Bound and listening.
         command: Arguments of the Python interpreter that start a worker.
         board: Descriptor of how targets are; -1 where nobody says.
-        limits: Descriptor of the limit table; -1 where each worker has its own.
+        limits: Its place in the limit table; by default each worker has its own.
         bans: Descriptors of who is banned; see `dataplane.bans`.
     """
 
@@ -61,7 +62,7 @@ class Outfit(NamedTuple):
     listeners: tuple[OpenListener, ...]
     command: tuple[str, ...] = COMMAND
     board: int = -1
-    limits: int = -1
+    limits: Seats = ALONE
     bans: tuple[int, int, int] = NONE
 
 
@@ -225,7 +226,7 @@ class ProcessLife(Life):
         ours, theirs = orders.pair()
         plan = in_memory(msgspec.json.encode(outfit.plan))
         listeners = {each.plan.id: each.of_worker(self.number).fileno() for each in outfit.listeners}
-        shared = [fd for fd in (outfit.board, outfit.limits, *outfit.bans) if fd >= 0]
+        shared = [fd for fd in (outfit.board, outfit.limits.fd, *outfit.bans) if fd >= 0]
         arguments = {
             "--plan": plan,
             "--ledger": self.ledger,
@@ -233,7 +234,7 @@ class ProcessLife(Life):
             "--listeners": ",".join(f"{listener}={fd}" for listener, fd in listeners.items()),
             "--number": self.number,
             "--board": outfit.board,
-            "--limits": outfit.limits,
+            "--limits": limit_table.serialize(outfit.limits),
             "--bans": serialize(outfit.bans),
         }
         try:

@@ -90,6 +90,7 @@ class Supervisor(Answers):
         self._origin = origin or Origin()
         self._upgrades = Upgrades(self, self._origin.program, self._log)
         self._will: Will | None = None
+        self._given: int | None = None
         self._local: UnixSocket | None = None
         self._admin: socket.socket | None = None
         self._elders: Elders | None = None
@@ -186,7 +187,7 @@ class Supervisor(Answers):
         await asyncio.to_thread(make_ready, self.plan.acme, self._clock.wall_ns() // NS)
         inherited = self._origin.inherited
         if elder is not None:
-            self._will, inherited = await elder.greet()
+            self._will, inherited, self._given = await elder.greet()
             self.plan = self._reloads.inherit(numbers_from(self._will.numbers))
         self.listeners = open_listeners(self.plan.worker.listeners, self.plan.workers, inherited)
         self._resources.callback(self._close_listeners)
@@ -224,11 +225,17 @@ class Supervisor(Answers):
             self._sampler.adopt(fd, saved)
         self._health.recall(counted.targets, counts=True)
         self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
-        self._elders = Elders(self._sampler.detach, self._log)
+        self._elders = Elders(self._elder_left, self._log)
         self._elders.follow(succession.drainers)
+        self._limits.follow(each for each, _ in self._elders.ledgers())
         self._crew.on_cut = self._elders.cut
         self._sampler.tick()
         self._log.info("upgrade: took over", old_pid=elder.pid)
+
+    def _elder_left(self, generation: int) -> None:
+        """A worker of a process that we succeeded is no more."""
+        self._limits.left(generation)
+        self._sampler.detach(generation)
 
     async def _open_door(self) -> None:
         admin = None if self._admin is None else self._admin.dup()
@@ -259,9 +266,11 @@ class Supervisor(Answers):
         """Put the real addresses into the plan, and build what depends on them."""
         door = None if self._admin is None else endpoint_of(self._admin)
         self.plan = bound(self.plan, self.listeners, door)
-        self._limits = Limits(self.plan.workers)
-        self._resources.callback(self._limits.close)
         will = self._will
+        self._limits = Limits(self.plan.workers, self._given, None if will is None else will.seats)
+        self._resources.callback(self._limits.close)
+        if self._limits.anew:
+            self._log.warning("upgrade: limits count anew", why=self._limits.anew)
         before = self.plan if will is None else replace(self.plan, worker=will.plan.worker)
         registry = Registry(before, self._clock.monotonic_ns())
         if will is not None:
@@ -306,7 +315,7 @@ class Supervisor(Answers):
         self._crew.forget_logins()
 
     def _outfit(self) -> Outfit:
-        limits, bans = self._limits.fd, self._desk.fds
+        limits, bans = self._limits.seats, self._desk.fds
         return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, limits, bans)
 
     # Each second -----------------------------------------------------------------------------------------------------
@@ -333,6 +342,8 @@ class Supervisor(Answers):
             self._sampler.registry.banned = self._desk.tick()
             self._crew.catch_up()
             self._quotas.tick(self._crew.tell_spent)
+            if not self._reloads.turn.locked() and self._limits.settle(self.plan.worker, self._clock.monotonic_ns()):
+                self._crew.sum_up(self._limits.seats)
         except Exception as error:  # numbers that stand still are better than a proxy that does
             self._log.error("tick failed", detail=repr(error))
             return
@@ -350,11 +361,14 @@ class Supervisor(Answers):
         """Return what keeps reloads and changes out while it is held."""
         return self._reloads.turn
 
-    def will(self) -> tuple[Will, list[tuple[Handed, int]]]:
-        """Return what a successor must know first, and the listening sockets."""
+    def will(self) -> tuple[Will, list[tuple[Handed, int]], int]:
+        """Return what a successor must know first, the listening sockets, and the limit table's descriptor."""
         sockets = listening_sockets(self._reloads.plan, self.listeners, self._admin, self._local)
         numbers = saved_numbers(self._reloads.numbers)
-        return Will(self.plan, numbers, self._crew.generation, self._health.remember()), sockets
+        seats = self._limits.saved((each.generation, each.number) for each in self._crew.lives)
+        self._crew.sum_up(self._limits.seats)
+        will = Will(self.plan, numbers, self._crew.generation, self._health.remember(), seats)
+        return will, sockets, self._limits.fd
 
     async def lay_down(self) -> Estate:
         """Stop counting and let go of the store, and return everything that was counted."""

@@ -10,12 +10,13 @@ from contextlib import suppress
 from penstock.base.clock import Clock
 from penstock.config.plan import WorkerPlan
 from penstock.dataplane import orders
+from penstock.dataplane.limit_table import Seats
 from penstock.node.processes import Life, NoticeSink, Outfit
 
 Fds = tuple[int, int, int]
 """Descriptors of who is banned; see `dataplane.bans`."""
 
-Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int, int, int, Fds], None]
+Serve = Callable[[WorkerPlan, int, socket.socket, dict[int, int], int, int, Seats, Fds], None]
 
 
 def serve(
@@ -25,7 +26,7 @@ def serve(
     listeners: dict[int, int],
     number: int,
     board: int,
-    limits: int,
+    limits: Seats,
     bans: Fds,
 ) -> None:
     """Run a worker in this thread until it is told to end."""
@@ -77,7 +78,7 @@ class ThreadLife(Life):
         control: socket.socket,
         listeners: dict[int, int],
         board: int,
-        limits: int,
+        limits: Seats,
         bans: Fds,
     ) -> None:
         how = "exit 0"

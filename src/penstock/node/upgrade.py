@@ -85,8 +85,8 @@ class Handing(Protocol):
     def still(self) -> AbstractAsyncContextManager[None]:
         """Keep reloads and changes out while this is held."""
 
-    def will(self) -> tuple[Will, list[tuple[Handed, int]]]:
-        """Return what the new process must know first, and the listening sockets."""
+    def will(self) -> tuple[Will, list[tuple[Handed, int]], int]:
+        """Return what the new process must know first, the listening sockets, and the limit table's descriptor."""
 
     async def lay_down(self) -> Estate:
         """Stop counting and let go of the store, and return everything that was counted."""
@@ -170,12 +170,12 @@ class Upgrades:
             raise UpgradeError(str(error) or f"the new process did not count within {TAKEN_SECONDS:g} s") from error
 
     async def _greet(self, channel: Channel) -> None:
-        will, sockets = self._node.will()
+        will, sockets, limits = self._node.will()
         for at in range(0, len(sockets), handover.DESCRIPTORS):
             some = sockets[at : at + handover.DESCRIPTORS]
             await channel.send(handover.Sockets(tuple(each for each, _ in some)), [fd for _, fd in some])
         greeting = handover.Greeting(handover.VERSION, penstock.__version__, os.getpid(), MAGIC)
-        await _send_memory(channel, greeting, msgspec.msgpack.encode(will))
+        await _send_memory(channel, greeting, msgspec.msgpack.encode(will), limits)
 
 
 async def _bequeath(channel: Channel, estate: Estate) -> None:
@@ -187,10 +187,10 @@ async def _bequeath(channel: Channel, estate: Estate) -> None:
     await _send_memory(channel, handover.Legacy(), msgspec.msgpack.encode(estate.counted))
 
 
-async def _send_memory(channel: Channel, message: Message, data: bytes) -> None:
+async def _send_memory(channel: Channel, message: Message, data: bytes, *more: int) -> None:
     fd = in_memory(data)
     try:
-        await channel.send(message, [fd])
+        await channel.send(message, [fd, *more])
     finally:
         os.close(fd)
 
