@@ -12,19 +12,12 @@ from penstock.base.bounds import BULK_BYTES
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase
 from penstock.config.plan import ParentPlan, RoutePlan, TargetPlan, TargetTlsPlan, TlsPlan
 from penstock.dataplane.orders import CloseConnection
-from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import Wire, ok, request
 from penstock.testing.peers import echo, read_all, saying, serving, swallow
 from penstock.testing.tap import tapping
 from penstock.testing.workbench import bench, listener, quick, wait_for
 
 BIG = bytes(range(256)) * 8_192
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """An authority with files of its own."""
-    return Authority(tmp_path_factory.mktemp("approach"))
 
 
 def route(port, **more):

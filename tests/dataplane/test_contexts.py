@@ -7,15 +7,8 @@ import pytest
 from penstock.base.errors import StartError
 from penstock.config.plan import CertificatePlan, TlsPlan
 from penstock.dataplane.contexts import Contexts
-from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, serving
 from penstock.testing.workbench import bench, listener
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """An authority with files of its own."""
-    return Authority(tmp_path_factory.mktemp("contexts"))
 
 
 def test_each_client_gets_the_certificate_of_its_name(authority):

@@ -79,14 +79,6 @@ def stage():
     found.reactor.close()
 
 
-@pytest.fixture
-def closed_port():
-    """A port of 127.0.0.0/8 where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
-
-
 @contextlib.contextmanager
 def silent(host="127.0.0.1", port=0):
     """An address that answers no connection request: its backlog is full."""

@@ -12,21 +12,8 @@ from penstock.connection.tls import NAMELESS
 from penstock.dataplane.handshake import reason_of
 from penstock.metrics.ledger import APART, HEADER_WORDS, SCOPE
 from penstock.protocols.client_hello import HelloReader
-from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving
 from penstock.testing.workbench import bench, listener, quick
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """An authority with files of its own."""
-    return Authority(tmp_path_factory.mktemp("handshake"))
-
-
-@pytest.fixture(scope="module")
-def plan(authority):
-    """TLS with one certificate."""
-    return TlsPlan(certificates=(authority.issue("localhost"),))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import random
 import socket
-import ssl
 import threading
 
 import msgspec
@@ -10,14 +9,13 @@ import pytest
 
 from penstock.base.outcomes import COMPLETE
 from penstock.config.limit_plan import BandwidthPlan, LimitPlan, LimitsPlan
-from penstock.config.plan import TlsPlan
 from penstock.dataplane.shaping import ShapedSocket
-from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.relay_contract import RelayContract
-from penstock.testing.tls_peers import TlsClient
 from penstock.testing.workbench import bench, listener, wait_for
+
+from .secured import SecuredContract
 
 MIB = 1 << 20
 WIDE = BandwidthPlan(rate=64 * MIB, burst=16 * MIB)
@@ -40,33 +38,14 @@ class TestSharedBandwidth(RelayContract):
         return bench(limited("main", "tcp", port, own=LimitPlan(bandwidth=WIDE)), splice="always", **more)
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """An authority with files of its own."""
-    return Authority(tmp_path_factory.mktemp("shaping"))
-
-
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"], scope="class")
-class TestTls(RelayContract):
+class TestTls(SecuredContract):
     """And one whose clients speak TLS: records, the wire's count and the goodbye are as without a limit."""
-
-    test_urgent_data_loses_nothing = None  # TLS knows none
-
-    @pytest.fixture(autouse=True)
-    def _secured(self, authority, version):
-        """Certificates, and clients of one version."""
-        self.plan = TlsPlan(certificates=(authority.issue("localhost"),))
-        self.context = authority.client_context()
-        self.context.maximum_version = self.context.minimum_version = getattr(ssl.TLSVersion, version)
 
     def run(self, port, **more):
         """Return a bench that terminates TLS, and shapes what is in it."""
         limits = LimitsPlan(bandwidth_per_connection=WIDE, bandwidth_per_ip=WIDE)
         return bench(listener("main", "tcp", port, tls=self.plan), limits=limits, **more)
-
-    def connect(self, plane):
-        """Return a client that has shaken hands."""
-        return TlsClient(plane.connect(), self.context, "localhost")
 
     def test_target_that_is_done_first_hears_all(self):
         """The target ends while the rest of a record waits for room: the client is told, and what it said arrives."""
@@ -91,11 +70,6 @@ class TestTls(RelayContract):
             client.shutdown(socket.SHUT_WR)
             assert wait_for(lambda: heard) == [said + b"late words"]
             assert plane.ended()[0].outcome == COMPLETE
-
-    def wire(self, client, sent, received):
-        """Return what the client counted; nobody has cut it off."""
-        assert not client.cut
-        return client.sent, client.received
 
 
 def limited(name, protocol, *ports, own=None, **more):

@@ -53,14 +53,6 @@ def stage():
     found.reactor.close()
 
 
-@pytest.fixture
-def closed_port():
-    """A port where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
-
-
 def test_an_address_is_reached(stage):
     """The owner has the socket, which sends at once and keeps urgent bytes in their place."""
     with serving(echo) as target:

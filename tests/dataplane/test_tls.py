@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.base.outcomes import COMPLETE, EndedBy
-from penstock.config.plan import TlsPlan, WorkerPlan
+from penstock.config.plan import WorkerPlan
 from penstock.dataplane.equipment import prepare
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.reactor import EDGE_BOTH, Reactor
@@ -31,7 +31,6 @@ from penstock.dataplane.tls import (
     TlsSocket,
     overhead_1_2,
 )
-from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.tls_peers import TlsClient
 from penstock.testing.workbench import PATIENCE_S, Bench, bench, listener, wait_for
@@ -41,18 +40,6 @@ CLOSE_WAIT = 8
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 SIZES = (0, 1, 17, 4_096, 16_383, 16_384, 16_385, 262_144, 262_145, 5_000_000)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """An authority with files of its own."""
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
-def plan(authority):
-    """TLS with one certificate."""
-    return TlsPlan(certificates=(authority.issue("localhost"),))
 
 
 @contextmanager

@@ -5,11 +5,7 @@ import socket
 import struct
 import threading
 
-import pytest
-
 from penstock.base.outcomes import COMPLETE, EndedBy
-from penstock.config.plan import TlsPlan
-from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, reset, serving
 from penstock.testing.relay_contract import is_reset
 from penstock.testing.workbench import bench, listener, wait_for
@@ -22,18 +18,6 @@ DATA_SEGS_IN = 152
 
 ANSWER = 150_000
 """More than a small receive buffer takes, and less than a send buffer holds."""
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """An authority with files of its own."""
-    return Authority(tmp_path_factory.mktemp("tls_ends"))
-
-
-@pytest.fixture(scope="module")
-def plan(authority):
-    """TLS with one certificate."""
-    return TlsPlan(certificates=(authority.issue("localhost"),))
 
 
 def received(sock: socket.socket) -> int:
