@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from penstock.base.clock import SystemClock
 from penstock.config.plan import ListenerPlan, NodePlan, WorkerPlan
+from penstock.node.admin import make_app
 from penstock.node.crew import Crew
 from penstock.node.log import make_log
 from penstock.node.processes import Outfit
 from penstock.node.sockets import open_listeners
+from penstock.testing.standin import StandIn
 
 FAKE = str(Path(__file__).with_name("fake_worker.py"))
 
@@ -138,6 +141,20 @@ def node_plan(tmp_path):
         return NodePlan(**fields | changes)
 
     return make
+
+
+@pytest.fixture
+def node():
+    """A node without processes that has done nothing."""
+    node = StandIn()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def client(node):
+    """A client of its admin door."""
+    return TestClient(make_app(node), base_url="http://127.0.0.1:9190")
 
 
 @pytest.fixture

@@ -22,20 +22,12 @@ from penstock.testing.standin import PLAN, StandIn
 
 
 @pytest.fixture
-def node():
+def node(node):
     """A node that has three connections."""
-    node = StandIn()
     for listener, moved in ((1, 10), (2, 300), (2, 20)):
         node.pen.move(node.pen.open(listener), moved, moved)
     node.tick()
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def client(node):
-    """A client of its door."""
-    return TestClient(make_app(node), base_url="http://127.0.0.1:9190")
+    return node
 
 
 def test_health_and_version(client):

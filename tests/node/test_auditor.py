@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from penstock.metrics.audit import AuditLine, KernelView
 from penstock.node.auditor import EVERY_SECONDS, Auditor
-from penstock.testing.standin import StandIn
 from penstock.testing.steps import steps
 
 WRONG = KernelView(witnessed=1, lines=(AuditLine("kernel", "", "bytes_in", 100, 93, 7),), suspects=tuple(range(1, 10)))
@@ -35,14 +34,6 @@ class Kernel:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
-
-
-@pytest.fixture
-def node():
-    """A node that has done nothing."""
-    node = StandIn()
-    yield node
-    node.close()
 
 
 @pytest.fixture

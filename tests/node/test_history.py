@@ -18,9 +18,8 @@ REFUSED = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.AUTH)
 
 
 @pytest.fixture
-def node():
+def node(node):
     """A node in which four connections have ended, a second each."""
-    node = StandIn()
     for moved, texts, outcome in (
         (10, ("example.org:443", "ada", ""), COMPLETE),
         (300, ("=cmd()|x:80", "+bob", 'said "no", twice'), REFUSED),
@@ -33,14 +32,7 @@ def node():
         node.pen.describe(row, *texts)
         node.pen.end(row, outcome, now_ns=now)
         node.tick()
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def client(node):
-    """A client of its door."""
-    return TestClient(make_app(node), base_url="http://127.0.0.1:9190")
+    return node
 
 
 @pytest.fixture

@@ -8,18 +8,15 @@ from penstock.metrics.live import number_of
 from penstock.node.admin import make_app
 from penstock.node.history import known
 from penstock.node.openapi import describe
-from penstock.testing.standin import StandIn
 
 
 @pytest.fixture
-def node():
+def node(node):
     """A node with a connection."""
-    node = StandIn()
     node.pen.aim(node.pen.open(), 1, 1)
     node.pen.end(node.pen.open())
     node.tick()
-    yield node
-    node.close()
+    return node
 
 
 def test_every_route_is_described_and_no_other(node):

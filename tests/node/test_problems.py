@@ -5,15 +5,6 @@ from starlette.testclient import TestClient
 
 from penstock.node.admin import make_app
 from penstock.node.problems import problem
-from penstock.testing.standin import StandIn
-
-
-@pytest.fixture
-def node():
-    """A node."""
-    node = StandIn()
-    yield node
-    node.close()
 
 
 def test_a_problem_has_its_four_fields():

@@ -18,14 +18,6 @@ FAILED = Outcome(EndedBy.TARGET, Phase.DIAL)
 
 
 @pytest.fixture
-def node():
-    """A sampler with one worker's ledger."""
-    node = StandIn()
-    yield node
-    node.close()
-
-
-@pytest.fixture
 def second(node):
     """A second worker, generation 2."""
     pen = Pen(rows=512)

@@ -7,22 +7,13 @@ from penstock.base.errors import ConfigurationError
 from penstock.node.admin import make_app
 from penstock.node.reload import ReloadError, UnknownTableError
 from penstock.node.tables import TABLE_BYTES
-from penstock.testing.standin import StandIn
 
 
 @pytest.fixture
-def node():
+def node(node):
     """A node whose listener `web` is written."""
-    node = StandIn()
     node.tick()
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def client(node):
-    """A client of its door."""
-    return TestClient(make_app(node), base_url="http://127.0.0.1:9190")
+    return node
 
 
 def test_tables_are_shown_and_changed(node, client):

@@ -1,30 +1,19 @@
 """What may be wanted of a target, and how targets are told."""
 
 import pytest
-from starlette.testclient import TestClient
 
-from penstock.node.admin import make_app
 from penstock.node.problems import Problem
 from penstock.node.targets import WantedTarget, listed, one, parse_order
 from penstock.policy.health import TargetOrder
-from penstock.testing.standin import StandIn
 
 PATH = "/api/v1/targets/default/192.0.2.10:80"
 
 
 @pytest.fixture
-def node():
+def node(node):
     """A node with a route to two targets."""
-    node = StandIn()
     node.tick()
-    yield node
-    node.close()
-
-
-@pytest.fixture
-def client(node):
-    """A client of its door."""
-    return TestClient(make_app(node), base_url="http://127.0.0.1:9190")
+    return node
 
 
 def test_orders_are_read():

@@ -4,15 +4,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from penstock.node.admin import make_app
-from penstock.testing.standin import StandIn
-
-
-@pytest.fixture
-def node():
-    """A node."""
-    found = StandIn()
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -5,15 +5,6 @@ import pytest
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.node.bans.views import BanError, WantedBan
 from penstock.node.bans.why import REFUSALS, why
-from penstock.testing.standin import StandIn
-
-
-@pytest.fixture
-def node():
-    """A node."""
-    found = StandIn()
-    yield found
-    found.close()
 
 
 def ask(node, ip):
