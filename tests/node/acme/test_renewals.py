@@ -71,6 +71,11 @@ class Care:
     async def __aexit__(self, *_):
         await self.renewals.stop()
 
+    async def fails(self, wrong):
+        """Let the server answer with an error from now on, and wait until a failure is told."""
+        self.server.wrong = wrong
+        await until(lambda: self.kept.events("certificate not issued"))
+
     def move(self, seconds):
         """Let time go by, and let the care look at the clock."""
         self.clock.advance(seconds)
@@ -151,8 +156,7 @@ def test_a_server_is_left_alone_as_long_as_it_wants(tmp_path):
     """Retry-After counts where it is longer."""
 
     async def scenario(cared):
-        cared.server.wrong = IssueError("rateLimited: too many", 7_200.0)
-        await until(lambda: cared.kept.events("certificate not issued"))
+        await cared.fails(IssueError("rateLimited: too many", 7_200.0))
         assert cared.kept.events("certificate not issued")[0]["next_try_in"] == "7200s"
 
     care(scenario, tmp_path)
@@ -163,8 +167,7 @@ def test_a_fault_ends_one_try(tmp_path, wrong):
     """Whatever goes wrong, ours or the disk's, is told, and the care goes on."""
 
     async def scenario(cared):
-        cared.server.wrong = wrong
-        await until(lambda: cared.kept.events("certificate not issued"))
+        await cared.fails(wrong)
         assert str(wrong) in cared.kept.events("certificate not issued")[0]["detail"]
         cared.server.wrong = None
         cared.move(241)
@@ -188,8 +191,7 @@ def test_another_plan_is_cared_for(tmp_path):
     """A name that comes is asked for; what stays keeps its pause, unless another server is asked."""
 
     async def scenario(cared):
-        cared.server.wrong = IssueError("no")
-        await until(lambda: cared.kept.events("certificate not issued"))
+        await cared.fails(IssueError("no"))
         cared.plan = cared.plan_of(("a.example.com",), ("b.example.com",))
         prepare(cared.plan, cared.now)
         cared.renewals.replan(cared.plan)
@@ -207,8 +209,7 @@ def test_what_another_node_brought_is_taken(tmp_path):
     """Before a server is asked, the file is looked at again."""
 
     async def scenario(cared):
-        cared.server.wrong = IssueError("no")
-        await until(lambda: cared.kept.events("certificate not issued"))
+        await cared.fails(IssueError("no"))
         pair = cared.server.authority.issue("a.example.com")
         Path(cared.plan.certificates[0].cert).write_bytes(Path(pair.key).read_bytes() + Path(pair.cert).read_bytes())
         cared.move(241)

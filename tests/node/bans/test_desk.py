@@ -42,14 +42,26 @@ def pen():
     found.close()
 
 
-def fail(kept, pen, host, times=3):
-    """Let a client fail so many logins, and the desk see it."""
+def write_failures(pen, host, times=3):
+    """Let a client fail so many logins."""
     for _ in range(times):
         row = pen.open(1, (host, 1))
         pen.ledger.words[row + PORT] += 1 << WRONG_LOGINS_SHIFT
         pen.end(row, AUTH)
+
+
+def fail(kept, pen, host, times=3):
+    """Let a client fail so many logins, and the desk see it."""
+    write_failures(pen, host, times)
     kept.desk.look(pen.reader.fold())
     return kept.tick()
+
+
+def flood(kept, pen, clients):
+    """Let so many clients fail at once, and the desk see it before its tick."""
+    for number in range(clients):
+        write_failures(pen, f"192.0.2.{number}")
+    kept.desk.look(pen.reader.fold())
 
 
 @pytest.mark.parametrize(
@@ -299,12 +311,7 @@ def test_a_client_that_walks_over_listeners_is_banned(kept, pen):
 
 def test_an_attack_from_everywhere_is_told_in_a_few_lines(kept, pen):
     """Single lines are bounded; the rest is counted."""
-    for number in range(100):
-        for _ in range(3):
-            row = pen.open(1, (f"192.0.2.{number}", 1))
-            pen.ledger.words[row + PORT] += 1 << WRONG_LOGINS_SHIFT
-            pen.end(row, AUTH)
-    kept.desk.look(pen.reader.fold())
+    flood(kept, pen, 100)
     assert kept.tick().active["auto"] == 100
     assert len(kept.events("banned")) == desks.LINES
     assert kept.events("more clients banned")[0]["clients"] == 100 - desks.LINES
@@ -313,24 +320,14 @@ def test_an_attack_from_everywhere_is_told_in_a_few_lines(kept, pen):
 def test_a_flood_is_banned_a_part_at_a_time(kept, pen, monkeypatch):
     """No tick bans more than so many; who waits is banned by the next ones, though it has done nothing since."""
     monkeypatch.setattr(desks, "SENTENCES", 40)
-    for number in range(100):
-        for _ in range(3):
-            row = pen.open(1, (f"192.0.2.{number}", 1))
-            pen.ledger.words[row + PORT] += 1 << WRONG_LOGINS_SHIFT
-            pen.end(row, AUTH)
-    kept.desk.look(pen.reader.fold())
+    flood(kept, pen, 100)
     assert [kept.tick().active["auto"] for _ in range(4)] == [40, 80, 100, 100]
 
 
 def test_who_waits_for_its_ban_is_forgotten_by_other_rules(kept, pen, monkeypatch):
     """A reload clears verdicts that no tick has come to."""
     monkeypatch.setattr(desks, "SENTENCES", 1)
-    for number in range(3):
-        for _ in range(3):
-            row = pen.open(1, (f"192.0.2.{number}", 1))
-            pen.ledger.words[row + PORT] += 1 << WRONG_LOGINS_SHIFT
-            pen.end(row, AUTH)
-    kept.desk.look(pen.reader.fold())
+    flood(kept, pen, 3)
     assert kept.tick().active["auto"] == 1
     kept.desk.replan(kept.desk.plan)
     assert kept.tick().active["auto"] == 1

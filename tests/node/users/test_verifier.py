@@ -60,6 +60,18 @@ class Desk:
         return self.answers
 
 
+class Gate:
+    """Work that waits until it is told to go on; then every login is right."""
+
+    def __init__(self):
+        self.begun, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, hashed, password):
+        """Wait."""
+        self.begun.set()
+        return self.opened.wait(30)
+
+
 @pytest.fixture
 def path(tmp_path):
     """A file with two users."""
@@ -125,21 +137,17 @@ def test_a_file_that_cannot_be_read(desk, path):
 
 def test_a_user_who_is_removed_meanwhile(desk, path):
     """A login that was right when its turn came, and is no more when it is done, is wrong."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def work(hashed, password):
-        begun.set()
-        return go_on.wait(30)
+    gate = Gate()
 
     async def go(it):
         it.ask(b"ann", b"pw-ann")
-        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.to_thread(gate.begun.wait, 30)
         path.write_text("")
         it.files.look([str(path)])
-        go_on.set()
+        gate.opened.set()
         assert (await it.answered(1))[0][2] is Verified.WRONG
 
-    desk(go, work=work)
+    desk(go, work=gate)
 
 
 def test_no_memory_is_not_wrong(desk):
@@ -209,23 +217,19 @@ def test_what_does_not_fit_is_refused(desk, monkeypatch):
 
 def test_nothing_is_computed_for_who_has_gone(desk):
     """A login whose turn comes when its client's handshake is over costs no hash, and is not called wrong."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def work(hashed, password):
-        begun.set()
-        return go_on.wait(30)
+    gate = Gate()
 
     async def go(it):
         it.ask(b"ann", b"pw-ann")
-        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.to_thread(gate.begun.wait, 30)
         it.ask(b"bob", b"pw-bob", client="192.0.2.2")
         it.clock.now = it.verifier.patience_ns + 1
-        go_on.set()
+        gate.opened.set()
         answers = await it.answered(2)
         assert [verified for *_, verified in answers] == [Verified.RIGHT, Verified.BUSY]
         assert len(it.work) == 1
 
-    desk(go, work=work)
+    desk(go, work=gate)
 
 
 def test_a_verifier_that_is_closed_answers_nobody(desk):
