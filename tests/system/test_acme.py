@@ -9,15 +9,15 @@ import ssl
 import stat
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from penstock.testing.certificates import Authority
 from penstock.testing.nodes import environment, running, table
 from penstock.testing.peers import echo, serving
+from penstock.testing.web import web_server
 from penstock.testing.workbench import wait_for
 
 from .pebble import Pebble
@@ -97,18 +97,6 @@ class Paths(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextlib.contextmanager
-def http_origin():
-    """Run a web server; yields its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Paths)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def placeholder_said(node):
     """Return the names of which the log has said that a self-signed certificate stands in for them."""
     event = "no certificate yet: a self-signed one is served until the first is issued"
@@ -171,7 +159,7 @@ def test_a_certificate_is_got(pebble, tmp_path, challenge, workers):
 
 def test_a_listener_goes_on_beside_challenges(pebble, tmp_path):
     """The http listener that is named serves everything else as usual, unknown tokens too."""
-    with http_origin() as port, pebble.running():
+    with web_server(Paths) as port, pebble.running():
         plain = table("plain", "http", port, listen=f"127.0.0.1:{pebble.http_port}", reverse=True)
         with running(acme(pebble, "http-01", 'http_listener = "plain"'), tls(pebble), plain, folder=tmp_path) as node:
             issued(node)

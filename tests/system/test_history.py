@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from penstock.testing.nodes import running, table
 from penstock.testing.peers import echo, serving
 from penstock.testing.tap import tapping
+from penstock.testing.web import web_server
 from penstock.testing.workbench import wait_for
 
 pytestmark = pytest.mark.system
@@ -51,11 +52,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def origin():
     """Port of an HTTP server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
+    with web_server(Handler) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

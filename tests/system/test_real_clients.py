@@ -9,9 +9,8 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 
 import httpx
 import pytest
@@ -21,12 +20,14 @@ from python_socks.async_.asyncio import Proxy as AsyncProxy
 from python_socks.sync import Proxy
 from websockets.client import ClientProtocol
 from websockets.sync.client import connect as websocket
-from websockets.sync.server import serve as websocket_server
 from websockets.uri import parse_uri
 
 from penstock.testing.nodes import bytes_of, running, table
 from penstock.testing.peers import read_all
+from penstock.testing.web import web_server
 from penstock.testing.workbench import wait_for
+
+from .chat import chatting
 
 pytestmark = pytest.mark.system
 
@@ -85,26 +86,6 @@ def blob(size):
     return hashlib.shake_128(b"penstock").digest(size)
 
 
-class Server6(ThreadingHTTPServer):
-    """A server on IPv6."""
-
-    address_family = socket.AF_INET6
-
-
-@contextlib.contextmanager
-def http_server(handler, host="127.0.0.1", tls=None):
-    """Run an HTTP server; yields its port."""
-    server = (Server6 if ":" in host else ThreadingHTTPServer)((host, 0), handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A certificate for loopback that signs itself, and its key."""
@@ -130,21 +111,21 @@ def tls(certificate):
 @pytest.fixture(scope="module")
 def origin():
     """Port of an HTTP server."""
-    with http_server(Handler) as port:
+    with web_server(Handler) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def origin6():
     """Port of an HTTP server on ::1."""
-    with http_server(Handler, "::1") as port:
+    with web_server(Handler, "::1") as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def secure(tls):
     """Port of an HTTPS server."""
-    with http_server(Handler, tls=tls) as port:
+    with web_server(Handler, tls=tls) as port:
         yield port
 
 
@@ -433,7 +414,7 @@ def test_git_clones(node, repository, tls, certificate, tmp_path, scheme):
     """git clones over http by forwarding and over https through CONNECT, and gets the same commits and files."""
     handler = functools.partial(Quiet, directory=repository)
     before = node.listener("http")
-    with http_server(handler, tls=tls if scheme == "https" else None) as port:
+    with web_server(handler, tls=tls if scheme == "https" else None) as port:
         settings = ["-c", f"http.proxy={node.url('http')}", "-c", f"http.sslCAInfo={certificate[0]}"]
         git(tmp_path, *settings, "clone", "-q", f"{scheme}://localhost:{port}/repo.git", "copy")
     assert git(tmp_path / "copy", "log", "--format=%H") == git(repository / "work", "log", "--format=%H")
@@ -463,7 +444,7 @@ def test_pip_downloads(node, tls, certificate, tmp_path):
     simple.mkdir(parents=True)
     make_wheel(simple)
     handler = functools.partial(Quiet, directory=tmp_path / "index")
-    with http_server(handler, tls=tls) as port, through(node, "http", None):  # versions of pip differ in how many
+    with web_server(handler, tls=tls) as port, through(node, "http", None):  # versions of pip differ in how many
         subprocess.run(
             [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "download", "--no-deps",
              "--no-cache-dir", "--proxy", node.url("http"), "--cert", str(certificate[0]),
@@ -483,15 +464,8 @@ MESSAGES = ["", "hello", "x" * 200, b"\0\xff" * 40_000, "y" * 500_000]
 @pytest.fixture(scope="module")
 def chat():
     """Port of a WebSocket server that sends back every message."""
-
-    def echo(connection):
-        for message in connection:
-            connection.send(message)
-
-    with websocket_server(echo, "127.0.0.1", 0, compression=None) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
+    with chatting() as port:
+        yield port
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks4a"])

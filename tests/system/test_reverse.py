@@ -6,18 +6,18 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect as websocket
-from websockets.sync.server import serve as websocket_server
 
 from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import ok, origin
 from penstock.testing.nodes import bytes_of, running, table
 from penstock.testing.peers import read_all
 from penstock.testing.workbench import wait_for
+
+from .chat import chatting
 
 pytestmark = pytest.mark.system
 
@@ -104,15 +104,8 @@ def authority(tmp_path):
 @pytest.fixture
 def chat():
     """Port of a WebSocket server that echoes."""
-
-    def echo(client):
-        for message in client:
-            client.send(message)
-
-    with websocket_server(echo, "127.0.0.1", 0, compression=None) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
+    with chatting() as port:
+        yield port
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -8,14 +8,14 @@ import socket
 import ssl
 import struct
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from penstock.testing.certificates import Authority
 from penstock.testing.nodes import bytes_of, running, table
 from penstock.testing.peers import echo, read_all, serving
+from penstock.testing.web import web_server
 from penstock.testing.workbench import wait_for
 
 pytestmark = pytest.mark.system
@@ -63,18 +63,9 @@ class Page(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextlib.contextmanager
 def pages(context=None):
-    """Run an HTTP or HTTPS server; yields its port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    if context is not None:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
+    """Run an HTTP or HTTPS server of pages; yields its port."""
+    return web_server(Page, tls=context)
 
 
 @pytest.fixture(scope="module")
