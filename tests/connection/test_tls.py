@@ -1,8 +1,5 @@
 """The conversation of a TLS listener in screenplays: hellos of real clients, passed through, terminated or refused."""
 
-import ssl
-
-import pytest
 from msgspec import structs
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
@@ -23,6 +20,7 @@ from penstock.testing.playbook import (
     secures,
     takes,
 )  # fmt: skip
+from penstock.testing.tls_peers import hello
 
 TARGET = TargetPlan(id=1, host="192.0.2.10", port=443)
 PASSED = RoutePlan(
@@ -34,17 +32,6 @@ BLOCKED = RoutePlan(
 OWN = RoutePlan(id=1, name="own", targets=(TARGET,))
 CERTIFICATES = TlsPlan(certificates=(CertificatePlan(cert="a.pem", key="a.key"),))
 NO_SUCH_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
-
-
-def hello(name, *alpn):
-    """Return the first flight of a client that asks for this name."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(alpn)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
 
 
 def play(*script, certificates=CERTIFICATES, own=OWN, challenge="", proofs=None):

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import ssl
 import sys
 
 import msgspec
@@ -16,21 +15,11 @@ from penstock.dataplane import listener as listener_module
 from penstock.dataplane.orders import Reload, Reloaded
 from penstock.metrics.ledger import HEADER_WORDS, PHASE, ROUTE_SHIFT, SCOPE
 from penstock.testing.peers import echo, read_all, saying, serving
+from penstock.testing.tls_peers import hello
 from penstock.testing.workbench import bench, listener, quick, wait_for
 
 NO_SUCH_NAME = b"\x15\x03\x03\x00\x02\x02\x70"
 UNEXPECTED = b"\x15\x03\x03\x00\x02\x02\x0a"
-
-
-def hello(name, *alpn):
-    """Return the first flight of a client that asks for this name."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(alpn)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
 
 
 HELLO = hello("pass.example")

@@ -12,7 +12,7 @@ from penstock.base.outcomes import COMPLETE
 from penstock.dataplane.orders import Drain
 from penstock.dataplane.parting import Parting, told_to_leave
 from penstock.protocols.http1.answers import redirect, refusal
-from penstock.testing.http_peers import Wire, ok, origin, request
+from penstock.testing.http_peers import Wire, ok, origin, request, slowly
 from penstock.testing.workbench import bench, listener, wait_for
 
 
@@ -36,13 +36,7 @@ def test_who_asks_while_it_drains_is_answered_and_told():
 def test_an_answer_that_begins_while_it_drains_says_so():
     """A request that was asked before, and is answered later: the whole answer, and that the connection closes."""
     gate = threading.Event()
-
-    def slowly(message, wire):
-        if message.start.startswith("GET /slow"):
-            gate.wait(10)
-        return ok(b"done")
-
-    with origin(slowly) as target, bench(listener("main", "http")) as plane:
+    with origin(slowly(gate)) as target, bench(listener("main", "http")) as plane:
         with Wire(plane.connect()) as client:
             client.send(request("GET", target.url("/slow")))
             wait_for(lambda: target.requests)

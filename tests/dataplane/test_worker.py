@@ -29,7 +29,7 @@ from penstock.dataplane.resolver import Answer
 from penstock.dataplane.udp import Association
 from penstock.metrics import ledger
 from penstock.node.bans.ranges import Span, columns_of, write
-from penstock.testing.http_peers import Wire, ok, origin, request
+from penstock.testing.http_peers import Wire, ok, origin, request, slowly
 from penstock.testing.peers import echo, read_all, serving, until_released
 from penstock.testing.workbench import bench, listener, quick, wait_for
 
@@ -132,13 +132,7 @@ def test_drain_of_nobody_ends_at_once():
 def test_drain_closes_idle_clients_and_lets_others_finish():
     """A client between two requests is closed; one that is being answered hears all of it, and is closed then."""
     gate = threading.Event()
-
-    def answer(message, wire):
-        if message.start.startswith("GET /slow"):
-            gate.wait(10)
-        return ok(b"done")
-
-    with origin(answer) as target, bench(listener("main", "http")) as plane:
+    with origin(slowly(gate)) as target, bench(listener("main", "http")) as plane:
         with Wire(plane.connect()) as idle, Wire(plane.connect()) as busy:
             idle.send(request("GET", target.url()))
             assert idle.read_message().body == b"done"

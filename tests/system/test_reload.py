@@ -14,7 +14,7 @@ import pytest
 from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import ok, origin
 from penstock.testing.nodes import running, table
-from penstock.testing.peers import echo, serving
+from penstock.testing.peers import echo, say, serving
 from penstock.testing.workbench import wait_for
 
 pytestmark = pytest.mark.system
@@ -64,17 +64,6 @@ def configured(tmp_path):
 
     run.path = tmp_path / "penstock.toml"
     return run
-
-
-def say(address, data):
-    """Send bytes through a listener to an echo and return what came back."""
-    with socket.create_connection(address, timeout=10) as client:
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        back = b""
-        while more := client.recv(65_536):
-            back += more
-        return back
 
 
 def refused(address):

@@ -14,7 +14,7 @@ import pytest
 
 from penstock.testing.http_peers import ok, origin
 from penstock.testing.nodes import environment, running, table
-from penstock.testing.peers import echo, serving
+from penstock.testing.peers import echo, say, serving
 from penstock.testing.procfs import children
 from penstock.testing.workbench import wait_for
 
@@ -219,17 +219,6 @@ def test_the_new_process_serves_another_configuration(tmp_path):
         assert say(address, b"two") == b"two"
         found = node.until(lambda stats: stats["totals"]["bytes_in"] == 6)
         assert {each["name"]: each["bytes_in"] for each in found["listeners"]} == {"more": 0, "main": 6}
-
-
-def say(address, data):
-    """Send bytes through a listener to an echo and return what came back."""
-    with socket.create_connection(address, timeout=SECONDS) as client:
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        back = b""
-        while more := client.recv(65_536):
-            back += more
-        return back
 
 
 # Sockets of a parent -------------------------------------------------------------------------------------------------

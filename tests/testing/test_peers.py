@@ -23,6 +23,12 @@ def test_echo_says_what_it_hears():
         assert server.clients == 1
 
 
+def test_what_is_said_to_an_echo_comes_back():
+    """All of it, up to the end."""
+    with peers.serving(peers.echo) as server:
+        assert peers.say(("127.0.0.1", server.port), b"hello") == b"hello"
+
+
 def test_swallow_says_nothing():
     """Whatever is sent, nothing but the end comes back."""
     with peers.serving(peers.swallow) as server, connect(server) as client:

@@ -8,9 +8,10 @@ import threading
 
 import pytest
 
+from penstock.protocols.client_hello import HelloReader
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import read_all
-from penstock.testing.tls_peers import TlsClient
+from penstock.testing.tls_peers import TlsClient, hello
 
 
 @pytest.fixture
@@ -33,6 +34,13 @@ def pair(authority, behave):
     thread = threading.Thread(target=serve)
     thread.start()
     return TlsClient(near, authority.client_context(), "localhost"), thread
+
+
+@pytest.mark.parametrize(("name", "alpn"), [("a.example", ()), ("a.example", ("h2", "http/1.1")), (None, ())])
+def test_a_first_flight(name, alpn):
+    """It asks for the name, or for none, and offers what it was given."""
+    found = HelloReader().look(hello(name, *alpn))
+    assert (found.server_name, found.alpn) == (name, tuple(each.encode() for each in alpn))
 
 
 def test_half_close(authority):

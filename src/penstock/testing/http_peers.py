@@ -2,10 +2,12 @@
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from penstock.testing.peers import Server, serving
+from penstock.testing.workbench import PATIENCE_S
 
 
 class Message(NamedTuple):
@@ -171,6 +173,17 @@ def origin(answer: Answer) -> Iterator[Origin]:
     with serving(found.behave) as server:
         found.server = server
         yield found
+
+
+def slowly(gate: threading.Event) -> Answer:
+    """Return what answers `done`, and for paths that begin with /slow only when the gate is open."""
+
+    def answer(message: Message, wire: Wire) -> bytes:
+        if message.start.startswith("GET /slow"):
+            gate.wait(PATIENCE_S)
+        return ok(b"done")
+
+    return answer
 
 
 def ok(body: bytes = b"", *fields: str) -> bytes:

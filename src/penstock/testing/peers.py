@@ -94,6 +94,14 @@ def until_released(gate: threading.Event) -> Behaviour:
     return hold
 
 
+def say(address: tuple[str, int], data: bytes) -> bytes:
+    """Send bytes to an address, say that this is all, and return what comes back; a few, which fit into buffers."""
+    with socket.create_connection(address, timeout=PATIENCE_S) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return read_all(client)
+
+
 def read_all(sock: socket.socket) -> bytes:
     """Return everything that comes until the end of file."""
     parts = []

@@ -1,5 +1,6 @@
-"""A TLS client to test a proxy with, which does what a plain socket does, half-close included, and counts the wire."""
+"""TLS clients to test a proxy with: one that does all a plain socket does and counts the wire, and a first flight."""
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -8,6 +9,17 @@ RECORD_BYTES = 16_384
 """Plain bytes of the largest record (RFC 8446 section 5.1): as much as is sent at once."""
 
 READ_BYTES = 262_144
+
+
+def hello(name: str | None, *alpn: str) -> bytes:
+    """Return the first flight of a client that asks for this name, or for none, and offers these protocols."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(alpn)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):  # for the answer
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
 
 
 class TlsClient:
