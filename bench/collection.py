@@ -28,7 +28,10 @@ from bench.servers import ROOT, ServerError
 BEHIND_S = 0.3
 """How long after a wall second a measurement begins: the tick that comes with it is over."""
 
-SWITCH_S = 5.0
+ELSEWHERE = "192.0.2.255"
+"""A client that is banned."""
+
+SWITCH_S = 15.0
 """The longest wait for the node to obey."""
 
 
@@ -149,7 +152,7 @@ def switch(admin: int, on: bool) -> None:
 
 
 def guard(place: Place, on: bool) -> None:
-    """Reload the node of a place with what it was started with, or without its limits and access rules."""
+    """Reload the node of a place with what it was started with and a ban, or without bans, limits and access rules."""
     file = place.directory / "penstock.toml"
     kept = place.directory / "guarded.toml"
     if not kept.exists():
@@ -168,4 +171,18 @@ def guard(place: Place, on: bool) -> None:
                 raise
             time.sleep(BEHIND_S)
         else:
-            return
+            break
+    ban(place.admin, on)
+
+
+def ban(admin: int, on: bool) -> None:
+    """Ban one client, or lift that, of whom no load knows: where nobody is banned a look-up in the table is none."""
+    url, body = f"http://{LOOPBACK}:{admin}/api/v1/bans", json.dumps({"address": ELSEWHERE}).encode()
+    asked = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")
+    if not on:
+        asked = urllib.request.Request(f"{url}/{ELSEWHERE}", method="DELETE")
+    try:
+        urllib.request.urlopen(asked, timeout=SWITCH_S).close()
+    except urllib.error.HTTPError as error:
+        if on or error.code != HTTPStatus.NOT_FOUND:  # nobody had banned it yet
+            raise

@@ -1,10 +1,12 @@
 """How each proxy is started: its command line and its configuration, from the ports it was given. Pure."""
 
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.blocklist import list_of
 from bench.scenarios import CHAIN, ENTRANCE, FLOOD, PASSTHROUGH, PLAIN, REVERSE, ROUTES, SERVED, SERVICES, TERMINATE
 
 LOOPBACK = "127.0.0.1"
@@ -14,6 +16,12 @@ PAIR = "pair.pem"
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2, for everybody; those of TLS 1.3 are OpenSSL's own."""
+
+LISTED = "banned.txt"
+"""The file of a block list."""
+
+NETWORKS = 1_000_000
+"""Networks in it. Addresses of loopback are among them, and Penstock leaves those out."""
 
 PIPES = 64
 """Pipes for HAProxy's splicing, more than any load has flows. Left alone it reserves two descriptors for every fourth
@@ -115,6 +123,7 @@ CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES, ENTRANCE, FLOOD)
 def configured(place: Place) -> Launch:
     """Return Penstock with a configuration file; the kind of the place says what is in it."""
     target = f'targets = ["{LOOPBACK}:{place.target}"]'
+    more: dict[str, str] = {}
     parts = ['[store]\npath = "off"', f'[[listener]]\nname = "bench"\nlisten = "{LOOPBACK}:{place.port}"']
     match place.kind:
         case "terminate":
@@ -126,16 +135,17 @@ def configured(place: Place) -> Launch:
             parts += ['protocol = "http"', "reverse = true", target]
         case "entrance":
             parts += ['protocol = "tcp"', target, guarded()]
+            more = {LISTED: list_of(NETWORKS, random.Random(7))}
         case "flood":
             parts += ['protocol = "tcp"', target, besieged()]
         case "routes":
             parts += ['protocol = "http"', "reverse = true"]
             paths = (f'[[route]]\nname = "r{n}"\nmatch = {{ path = "/service-{n}/*" }}' for n in range(SERVICES))
             parts += [f"{each}\n{target}" for each in paths]
-    files = {"penstock.toml": "\n".join(parts) + "\n", **({PAIR: place.pair} if place.pair else {})}
+    files = {"penstock.toml": "\n".join(parts) + "\n", **more, **({PAIR: place.pair} if place.pair else {})}
     argv = (penstock_program(), "run", "--config", str(place.directory / "penstock.toml"), "--workers", "1")
-    more = ("--log-format", "json") if place.kind == FLOOD else ()
-    return Launch((*argv, "--name", f"bench{place.port}", "--admin", f"{LOOPBACK}:{place.admin}", *more), files)
+    form = ("--log-format", "json") if place.kind == FLOOD else ()
+    return Launch((*argv, "--name", f"bench{place.port}", "--admin", f"{LOOPBACK}:{place.admin}", *form), files)
 
 
 def besieged() -> str:
@@ -145,11 +155,12 @@ def besieged() -> str:
 
 
 def guarded() -> str:
-    """Return limits that nobody reaches and rules that nobody meets, behind the keys of a listener."""
+    """Return limits that nobody reaches, rules that nobody meets and a block list, behind the keys of a listener."""
     far = '[[access]]\naction = "block"\nclients = ["192.0.2.{}"]'
     limits = '[limits]\nexempt = []\nconnections_per_ip = 50000\nrate_per_ip = "4000000/1m"'
     door = 'limits = { connections = 50000, rate = "4000000/1m" }'
-    return "\n".join([door, limits, *(far.format(number) for number in range(1, 21))])
+    listed = f'[[blocklist]]\nfile = "{LISTED}"'
+    return "\n".join([door, limits, listed, *(far.format(number) for number in range(1, 21))])
 
 
 def chain(place: Place, *, headers: bool) -> Launch:

@@ -237,7 +237,7 @@ CHAIN = "chain"
 """Two TCP proxies in a row, with a PROXY header or without."""
 
 ENTRANCE = "entrance"
-"""A TCP proxy with access rules and limits that nobody reaches, or without."""
+"""A TCP proxy with a block list, access rules and limits that nobody reaches, or without."""
 
 FLOOD = "flood"
 """A TCP proxy as it stands under attack: limits of the address, and detectors that ban."""
@@ -509,10 +509,11 @@ SCENARIOS = (
     ),
     Scenario(
         "entrance",
-        "TCP, limits and access",
-        "wrk with `Connection: close`, 4 at a time, from an address that is not exempt, through the limits of node, "
-        f"listener and address, none of which is reached, and twenty access rules; `{OFF}` is the same process "
-        "reloaded without them, but for the node's own limit.",
+        "TCP, bans, access and limits",
+        "wrk with `Connection: close`, 4 at a time, from an address that is not exempt, through a block list of a "
+        "million networks, one client that is banned beside them, twenty access rules, and the limits of node, "
+        f"listener and address, none of which is reached; `{OFF}` is the same process reloaded without them, but for "
+        "the node's own limit.",
         ENTRANCE,
         Wrk(4, close=True),
         (PENSTOCK, OFF),
