@@ -76,6 +76,21 @@ def test_networks_are_swapped_while_it_serves(fd):
     os.close(one)
 
 
+def test_who_comes_again_hears_what_holds_now(fd, monkeypatch):
+    """What is remembered of clients is bounded, ends with its ban, and is forgotten with its table."""
+    monkeypatch.setattr("penstock.dataplane.bans.KNOWN", 2)
+    now, one, two = NOW, networks("10.0.0.0/8", "2001:db8::/32"), networks("10.0.0.0/9")
+    bans = Bans((fd, one, -1), lambda: now)
+    for host in ("10.200.0.1", "192.0.2.1", "2001:db8::1", "2001:db9::1", "192.0.2.1", "10.200.0.1"):
+        assert [holds(bans, host) for _ in range(2)] == [host in ("10.200.0.1", "2001:db8::1")] * 2
+    assert take_packet(bans, BY_HAND, [two]) == ""
+    assert not holds(bans, "10.200.0.1")
+    assert holds(bans, "10.1.2.3")
+    now = 2_000
+    assert not holds(bans, "10.1.2.3")
+    os.close(one)
+
+
 def test_networks_end_by_themselves(fd):
     """The time of a network is looked at, too."""
     table = networks("10.0.0.0/8", until=NOW)

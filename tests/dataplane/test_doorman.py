@@ -60,6 +60,14 @@ def test_a_unix_socket_has_no_address():
     assert doorman(block())[0](bytes(16), 1, 0) == REFUSE_ACCESS
 
 
+def test_no_more_clients_are_remembered_than_there_is_room_for(monkeypatch):
+    """Whoever comes from many addresses takes no memory, and each of them hears what its rules say, again and again."""
+    monkeypatch.setattr("penstock.dataplane.doorman.KNOWN", 2)
+    ask, _ = doorman(block(clients=("192.0.2.0/30",)))
+    for number in (0, 1, 7, 2, 1, 7, 7, 3, 0):
+        assert bool(ask(pack_ip(f"192.0.2.{number}"), 1, 0)) == (number < 4)
+
+
 def test_times_are_those_of_the_worker():
     """A rule for some minutes of the week holds in them."""
     ask, worker = doorman(block(times=((10, 20),)), minute=10)

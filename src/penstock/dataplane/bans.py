@@ -26,6 +26,9 @@ def parse(text: str) -> tuple[int, int, int]:
     return first, second, third
 
 
+KNOWN = 4_096
+"""Clients whose networks a worker remembers, since most of them come again; a table of networks never changes."""
+
 _HALVES = Struct(">QQ")
 
 
@@ -38,7 +41,7 @@ class Bans:
         wall_ns: Gives the time since the epoch; unit ns.
     """
 
-    __slots__ = ("_asked", "_networks", "_table", "_until", "_until_ipv6", "_wall_ns", "_words")
+    __slots__ = ("_asked", "_known", "_networks", "_table", "_until", "_until_ipv6", "_wall_ns", "_words")
 
     def __init__(self, fds: Sequence[int] = NONE, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self._table = BanTable(fds[0]) if fds[0] >= 0 else None
@@ -47,6 +50,7 @@ class Bans:
         self._until_ipv6: Callable[[int, int], int] = _never if self._table is None else self._table.until_ipv6
         self._networks = [BanRanges(fd) if fd >= 0 else None for fd in fds[1:]]
         self._asked = [each for each in self._networks if each is not None]
+        self._known: dict[bytes, int] = {}
         self._wall_ns = wall_ns
 
     def __bool__(self) -> bool:
@@ -64,21 +68,25 @@ class Bans:
         if not live and not asked:
             return False
         high, low = _HALVES.unpack(packed)
-        if not high and low >> 32 == MAPPED:
-            if live and (until := self._until(low, USED)) and until > self._wall_ns():
-                return True
-            for networks in asked:
-                if (until := networks.until_ipv4(low & 0xFFFF_FFFF)) and until > self._wall_ns():
-                    return True
-            return False
+        ipv4 = not high and low >> 32 == MAPPED
         if not high and not low:
             return False
-        if live and (until := self._until_ipv6(high, low)) and until > self._wall_ns():
-            return True
-        for networks in asked:  # noqa: SIM110 - a generator costs a quarter of all this
-            if (until := networks.until_ipv6(high, low)) and until > self._wall_ns():
+        if live:
+            until = self._until(low, USED) if ipv4 else self._until_ipv6(high, low)
+            if until and until > self._wall_ns():
                 return True
-        return False
+        known = self._known
+        until = known.get(packed, -1)
+        if until < 0:
+            until = 0
+            for networks in asked:
+                found = networks.until_ipv4(low & 0xFFFF_FFFF) if ipv4 else networks.until_ipv6(high, low)
+                if found > until:
+                    until = found
+            if len(known) >= KNOWN:
+                known.clear()
+            known[packed] = until
+        return until > self._wall_ns() if until else False
 
     def take(self, place: int, fd: int) -> None:
         """
@@ -94,12 +102,14 @@ class Bans:
         new = BanRanges(fd) if fd >= 0 else None
         old, self._networks[place] = self._networks[place], new
         self._asked = [each for each in self._networks if each is not None]
+        self._known = {}
         if old is not None:
             old.close()
 
     def close(self) -> None:
         """Let go of the memory."""
         self._words, self._until, self._until_ipv6, self._asked = (0, 0), _never, _never, []
+        self._known = {}
         if self._table is not None:
             self._table.close()
         for networks in self._networks:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from time import struct_time
 from typing import TYPE_CHECKING
 
+from penstock.config.plan import AccessRulePlan
 from penstock.dataplane.entrance import REFUSE_ACCESS
 from penstock.dataplane.equipment import Equipment
 from penstock.policy.access import Access
@@ -11,6 +12,10 @@ from penstock.policy.ranges import NOT_AN_ADDRESS
 
 if TYPE_CHECKING:
     from penstock.dataplane.worker import Worker
+
+
+KNOWN = 4_096
+"""Clients whose rules a worker remembers for a minute, since most of them come again."""
 
 
 class Doorman:
@@ -22,10 +27,11 @@ class Doorman:
         equipment: Of all listeners.
     """
 
-    __slots__ = ("_access", "_worker")
+    __slots__ = ("_access", "_known", "_minute", "_worker")
 
     def __init__(self, worker: "Worker", equipment: Iterable[Equipment]) -> None:
-        self._worker = worker
+        self._worker, self._minute = worker, -1
+        self._known: dict[tuple[bytes, int], AccessRulePlan | None] = {}
         self._access: dict[int, Access] = {each.plan.id: each.access for each in equipment if each.access.early}
 
     def __bool__(self) -> bool:
@@ -37,7 +43,14 @@ class Doorman:
         if access is None:
             return 0
         worker = self._worker
-        rule = access.entering(int.from_bytes(ip) or NOT_AN_ADDRESS, worker.minute)
+        if worker.minute != self._minute or len(self._known) >= KNOWN:
+            self._known.clear()
+            self._minute = worker.minute
+        try:
+            rule = self._known[ip, listener]
+        except KeyError:
+            rule = access.entering(int.from_bytes(ip) or NOT_AN_ADDRESS, worker.minute)
+            self._known[ip, listener] = rule
         if rule is None:
             return 0
         worker.entrance.why = f"access rule {rule.name} blocks it"
