@@ -181,7 +181,7 @@ def make_app(node: Node, *, local: bool = False) -> Starlette:
         Route("/-/drain", door.drain, methods=["POST"]),
     ]
     gate = Middleware(
-        Gate, token=node.admin_token, names=(node.snapshot().node.name,), local=local, saw=node.desk.saw_admin
+        Gate, token=node.admin_token, names=(node.snapshot().node.name,), local=local, saw=node.desk.spared.saw_admin
     )
     app = Starlette(
         routes=routes,

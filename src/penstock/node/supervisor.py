@@ -323,7 +323,7 @@ class Supervisor(Answers):
     def _begin_ticking(self) -> None:
         self._ticker = asyncio.create_task(self._tick_every_second())
         self._audits = asyncio.create_task(self._auditor.ask_every_minute())
-        self._names = asyncio.create_task(follow(self._desk))
+        self._names = asyncio.create_task(follow(self._desk.spared))
         self._keeper.run()
 
     def _stop_ticking(self) -> None:

@@ -28,7 +28,7 @@ def test_targets_with_names_are_protected_by_their_addresses(kept):
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        asyncio.run(follow(kept.desk, lookup, pause))
+        asyncio.run(follow(kept.desk.spared, lookup, pause))
     assert asked == ["app.example"] * 2
     for address in ("198.51.100.1", "2001:db8::1"):
         with pytest.raises(BanError, match=f"{address} is the target app.example"):

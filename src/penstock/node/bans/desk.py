@@ -6,7 +6,6 @@ Source: docs/decisions/0014-bans.md.
 """
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
@@ -25,26 +24,17 @@ from penstock.node.bans.fills import FillView
 from penstock.node.bans.judge import Judge, Verdict
 from penstock.node.bans.lists import BlockList, read_lists, stamps
 from penstock.node.bans.ranges import Span, columns_of, disjoint, merged, together, write
+from penstock.node.bans.spared import Spared
 from penstock.node.bans.surroundings import look_around
 from penstock.node.bans.views import BanError, BanView, ListView, WantedBan, length_of, view_of
 from penstock.node.log import Log
 from penstock.policy.ban import Ban, Evidence, Network, of_client, parse_network
 from penstock.policy.ban_book import BanBook, Held
 from penstock.policy.detectors import Offences, Rule
-from penstock.policy.protection import LOOPBACK, Guarded, Protection
-from penstock.policy.ranges import address_number
+from penstock.policy.protection import Guarded, Protection
 
 NETWORKS = 4_096
 """Networks that are banned by hand at once; sorting them anew takes some ten ms. Block lists hold the millions."""
-
-ADMINS = 64
-"""Addresses that operators came from, over TCP, that are remembered."""
-
-ADMIN_NS = 3_600 * 10**9
-"""For how long: an hour."""
-
-AROUND_NS = 5 * 10**9
-"""For how long the machine's own addresses, gateways and name servers are remembered."""
 
 LINES = 10
 """Lines in one tick about bans that begin, and about bans that end: with 20 of refusals fewer than 50 (FEATURES B7)."""
@@ -52,10 +42,6 @@ LINES = 10
 SENTENCES = 1_000
 """Clients that detectors ban in one tick, which takes it about 13 ms; others are banned in the next ones. Until then
 their limits refuse them."""
-
-PROTECTED, TRUSTED = "in bans.protect", "a proxy that is trusted"
-_WRITTEN = (PROTECTED, TRUSTED)
-"""Why addresses are protected though loopback is not: somebody has written them down."""
 
 Hand = Callable[[int, tuple[int, int, int]], None]
 """Gives workers another table of networks."""
@@ -76,27 +62,25 @@ class Desk:
         keep: Called when something shall be kept at once.
         cut: Ends the open connections of a network's clients, and returns how many there were at the last look.
         fills: Tells what of its limits an address, as a number, has in use at a monotonic time.
+        spared: Whom nobody may ban.
         drawer: What is kept.
         judge: The detectors.
     """
 
     def __init__(self, plan: NodePlan, clock: Clock, log: Log, look: Callable[[], list[Guarded]] = look_around) -> None:
-        self._plan, self._clock, self._log, self._look = plan, clock, log, look
+        self._plan, self._clock, self._log = plan, clock, log
         self._fds = [ban_table.create(), -1, -1]
         self._table = BanTable(self._fds[0])
         self._book = BanBook(BANS)
         self._networks = 0
         self._dirty = False
         self._verdicts: list[Verdict] = []
-        self._admins: OrderedDict[str, int] = OrderedDict()
-        self._names: tuple[Guarded, ...] = ()
         self._lists: tuple[BlockList, ...] = ()
         self._read: tuple[tuple[object, ...], tuple[BlockList, ...]] = ((), ())
         self._refused: dict[str, int] = {}
         self._singles: dict[int, str] = {}
         self._wides: dict[int, str] = {}
         self._shadows: dict[str, Network] = {}
-        self._around: tuple[int, tuple[Guarded, ...]] | None = None
         self._numbers: BannedView | None = None
         self._made = dict.fromkeys(REASONS, 0)
         self._shadowed = 0
@@ -104,6 +88,7 @@ class Desk:
         self.keep: Callable[[], None] = lambda: None
         self.cut: Callable[[Network], int] = lambda network: 0
         self.fills: Callable[[int, int], list[FillView]] = lambda address, now: []
+        self.spared = Spared(plan, clock, look)
         self.offences = Offences(plan.bans.longest, plan.bans.remember)
         self.judge = Judge(plan.bans, len(plan.worker.listeners))
         self.drawer = Drawer(self)
@@ -117,61 +102,6 @@ class Desk:
     def fds(self) -> tuple[int, int, int]:
         """Return the descriptors for workers; see `dataplane.bans`."""
         return self._fds[0], self._fds[1], self._fds[2]
-
-    # What is protected -----------------------------------------------------------------------------------------------
-
-    def protection(self, asker: str = "", *, auto: bool = False) -> Protection:
-        """
-        Return who cannot be banned now.
-
-        Args:
-            asker: Address of the operator who asks; empty for none, or for one at the Unix socket.
-            auto: Whether a detector asks: it lets those alone, too, whom limits let alone.
-        """
-        plan, now = self._plan, self._clock.monotonic_ns()
-        guarded = [Guarded(each, PROTECTED) for each in plan.bans.protect]
-        guarded += LOOPBACK if plan.bans.protect_loopback else ()
-        guarded += [*self._nearby(), *self._of_plan(), *self._names]
-        guarded += [
-            Guarded(host, "an operator of this node") for host, at in self._admins.items() if now - at < ADMIN_NS
-        ]
-        guarded += [Guarded(asker, "the address that you come from")] if asker else []
-        guarded += [Guarded(each, "in limits.exempt") for each in plan.worker.limits.exempt] if auto else []
-        if not plan.bans.protect_loopback:
-            guarded = [each for each in guarded if each.why in _WRITTEN or not _is_loopback(each)]
-        return Protection(guarded)
-
-    def _nearby(self) -> tuple[Guarded, ...]:
-        """Return what is to be protected around this machine; looked up again after a while."""
-        now = self._clock.monotonic_ns()
-        if self._around is None or now - self._around[0] >= AROUND_NS:
-            self._around = now, tuple(self._look())
-        return self._around[1]
-
-    def _of_plan(self) -> Iterable[Guarded]:
-        worker = self._plan.worker
-        for listener in worker.listeners:
-            yield Guarded(listener.host, "an address that this node listens on")
-            yield from (Guarded(each, TRUSTED) for each in listener.trusted_proxies)
-        for route in (*(each.route for each in worker.listeners), *worker.routes):
-            yield from (Guarded(each.host, f"a target of route {route.name}") for each in route.targets)
-
-    def targets(self) -> list[str]:
-        """Return the names of targets, whose addresses somebody else finds."""
-        worker = self._plan.worker
-        routes = (*(each.route for each in worker.listeners), *worker.routes)
-        return sorted({each.host for route in routes for each in route.targets})
-
-    def resolved(self, addresses: Iterable[tuple[str, str]]) -> None:
-        """Protect the addresses of targets: pairs of name and address."""
-        self._names = tuple(Guarded(address, f"the target {name}") for name, address in addresses)
-
-    def saw_admin(self, host: str) -> None:
-        """Remember whom the admin door has let in over TCP."""
-        self._admins[host] = self._clock.monotonic_ns()
-        self._admins.move_to_end(host)
-        if len(self._admins) > ADMINS:
-            self._admins.popitem(last=False)
 
     # Orders ----------------------------------------------------------------------------------------------------------
 
@@ -191,7 +121,7 @@ class Desk:
         except ValueError as error:
             raise BanError(f"address: {error}") from None
         for each in (asker, wanted.asker):
-            if why := self.protection(each).refuses(network):
+            if why := self.spared.protection(each).refuses(network):
                 raise BanError(f"{network.text} cannot be banned: {why}")
         length, confirm = length_of("for", wanted.length), length_of("confirm", wanted.confirm)
         if confirm is not None and (old := self._book.get(network.text)) is not None and old.ban.confirm_by is None:
@@ -284,7 +214,7 @@ class Desk:
 
     def listed(self, address: int) -> list[ListView]:
         """Return the block lists that hold an address, as a number."""
-        spared = any(low <= address <= high for low, high in self.protection().ranges)
+        spared = any(low <= address <= high for low, high in self.spared.protection().ranges)
         return [] if spared else [_list_view(each) for each in self._lists if each.holds(address)]
 
     def offended(self, address: int) -> int:
@@ -369,7 +299,7 @@ class Desk:
                 self._refused[name] = self._refused.get(name, 0) + count
         waiting = self._verdicts + verdicts
         verdicts, self._verdicts = waiting[:SENTENCES], waiting[SENTENCES:][:BANS]
-        protection = self.protection(auto=True) if verdicts else None
+        protection = self.spared.protection(auto=True) if verdicts else None
         told = 0
         for verdict in verdicts:
             assert protection is not None  # noqa: S101 - there is a verdict
@@ -432,7 +362,7 @@ class Desk:
     def restore(self, bans: Iterable[Ban]) -> list[str]:
         """Hold what an earlier run held, with its end; returns a line for each that cannot be held any more."""
         faults, now = [], self._clock.wall_ns()
-        protection = self.protection()
+        protection = self.spared.protection()
         for ban in bans:
             if (ban.end is not None and ban.end <= now) or self._book.get(ban.network) is not None:
                 continue
@@ -448,11 +378,11 @@ class Desk:
 
     def replan(self, plan: NodePlan) -> None:
         """Go on by another plan; who is protected now is not banned any more."""
-        self._plan = plan
+        self._plan = self.spared.plan = plan
         self.offences.longest, self.offences.remember = plan.bans.longest, plan.bans.remember
         self.judge.replan(plan.bans, len(plan.worker.listeners))
         self._verdicts = []
-        protection = self.protection()
+        protection = self.spared.protection()
         for held in [each for each in self._book if protection.refuses(each.network)]:
             self._book.remove(held.ban.network)
             self._lift(held)
@@ -476,7 +406,7 @@ class Desk:
         lists = self._read[1]
         if not lists:
             return -1
-        return write(merged(together([each.ranges for each in lists]), self.protection().ranges))
+        return write(merged(together([each.ranges for each in lists]), self.spared.protection().ranges))
 
     def take_lists(self, fd: int) -> None:
         """Hand over what `write_lists` returned."""
@@ -566,11 +496,6 @@ class Desk:
             self.hand(place, self.fds)
         if old >= 0:
             os.close(old)
-
-
-def _is_loopback(guarded: Guarded) -> bool:
-    number = address_number(guarded.network)
-    return number == 1 or number >> 24 == 0xFFFF_7F
 
 
 def _said(wanted: WantedBan) -> dict[str, str]:

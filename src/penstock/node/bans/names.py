@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from penstock.base.addresses import is_ip
-from penstock.node.bans.desk import Desk
+from penstock.node.bans.spared import Spared
 from penstock.node.health.names import Lookup, look_up
 
 EVERY_S = 60
@@ -15,20 +15,20 @@ NAMES = 256
 
 
 async def follow(
-    desk: Desk, lookup: Lookup = look_up, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+    spared: Spared, lookup: Lookup = look_up, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
 ) -> None:
     """
     Protect the addresses of targets for ever.
 
     Args:
-        desk: Who bans.
+        spared: Whom nobody may ban.
         lookup: Finds the addresses of a name; blocks.
         pause: Waits so many seconds.
     """
     while True:
-        names = [each for each in desk.targets() if not is_ip(each)][:NAMES]
+        names = [each for each in spared.targets() if not is_ip(each)][:NAMES]
         if names:
-            desk.resolved(await asyncio.to_thread(_resolve, names, lookup))
+            spared.resolved(await asyncio.to_thread(_resolve, names, lookup))
         await pause(EVERY_S)
 
 

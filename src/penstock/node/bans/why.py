@@ -101,6 +101,6 @@ def why(desk: Desk, records: RecordsView, text: str) -> WhyView:
         limits=desk.fills(address, desk.monotonic),
         counts=counts,
         offences=desk.offended(address),
-        protected=desk.protection().refuses(network),
+        protected=desk.spared.protection().refuses(network),
         refusals=[each for each in found.connections if each.reason][:REFUSALS],
     )
