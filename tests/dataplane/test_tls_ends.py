@@ -1,12 +1,17 @@
 """Relays whose client speaks TLS: what is one record, what is more, what is held, and how it ends."""
 
+import contextlib
 import random
 import socket
 import struct
 import threading
 
+import pytest
+
 from penstock.base.outcomes import COMPLETE, EndedBy
-from penstock.testing.peers import echo, read_all, reset, serving
+from penstock.dataplane.tls import TLS_IN, TLS_LEVEL, TlsSocket
+from penstock.dataplane.tls_ends import FromTls
+from penstock.testing.peers import echo, read_all, reset, serving, until_released
 from penstock.testing.relay_contract import is_reset
 from penstock.testing.workbench import bench, listener, wait_for
 
@@ -89,6 +94,63 @@ def test_target_that_takes_nothing_stops_the_client(authority, plan):
         row = plane.ended()[0]
         assert row.target_tx == wait_for(lambda: sizes, "the target to have read all")[0] == sent
         assert row.outcome == COMPLETE
+
+
+def test_requests_ask_nothing_of_epoll(authority, plan, monkeypatch):
+    """What is left behind a record is announced by itself, once this was asked for."""
+    asked, secure = [], TlsSocket.secure
+
+    def watched(self, *args, **more):
+        secure(self, *args, **more)
+        modify = self.modify
+        self.modify = lambda fd, mask: (asked.append(mask), modify(fd, mask))
+
+    monkeypatch.setattr(TlsSocket, "secure", watched)
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        plane.connect() as raw,
+        authority.client_context().wrap_socket(raw, server_hostname="localhost") as client,
+    ):
+        for _ in range(50):
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        assert asked == [TLS_IN, TLS_LEVEL]
+
+
+@pytest.mark.parametrize("why", ["full target", "end"])
+def test_who_cannot_read_is_told_once(authority, plan, monkeypatch, why):
+    """A client whose bytes find no room, or who has said all, is not announced in every turn of the reactor."""
+    told, ready, gate = [], FromTls.ready, threading.Event()
+
+    def watched(self, fd, mask):
+        told.append(mask)
+        ready(self, fd, mask)
+
+    monkeypatch.setattr(FromTls, "ready", watched)
+    with (
+        serving(until_released(gate)) as target,
+        serving(echo) as other,
+        bench(listener("main", "tcp", target.port, tls=plan), listener("other", "tcp", other.port, id=2)) as plane,
+        plane.connect() as raw,
+        authority.client_context().wrap_socket(raw, server_hostname="localhost") as client,
+        plane.connect("other") as beside,
+    ):
+        if why == "end":
+            client.sendall(b"x")
+            wait_for(lambda: plane.rows()[0].target_tx == 1, "the byte to be relayed")
+            socket.socket.shutdown(client, socket.SHUT_WR)
+        else:
+            client.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    client.send(b"x" * 9_000)
+        settled = len(told)
+        for _ in range(100):
+            beside.sendall(b"y")
+            assert beside.recv(1) == b"y"
+        assert len(told) - settled < 5
+        gate.set()
 
 
 def test_what_waits_with_the_end_behind_it_is_counted(authority, plan):

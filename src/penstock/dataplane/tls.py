@@ -41,6 +41,9 @@ TLS_IN = IN | select.EPOLLET
 TLS_BOTH = TLS_IN | OUT
 """Nobody is told that the other end hung up: what it said before may wait in records that no edge announces again."""
 
+TLS_LEVEL = IN
+"""For who reads each time that there is something: what is left is announced again, and nobody has to ask for it."""
+
 PATIENCE = 2
 """Short records in a row, without an answer between them, after which a flow is read until nothing is left."""
 
@@ -107,6 +110,7 @@ class TlsSocket(RawSocket):
         extra: Wire bytes that a record adds; 0 before both agree.
         counted_rx, counted_tx: Wire bytes that were counted.
         in_a_row: Reads since the last write.
+        level: Whether it is watched with `TLS_LEVEL`, which who cannot read now must end (`watch`).
         blocked: Whether a write has yet to be made again.
         news: What is told before OpenSSL is asked: the end, or an error, that came behind some bytes, or the rest of a
             record; false for none.
@@ -116,8 +120,8 @@ class TlsSocket(RawSocket):
 
     __slots__ = (
         "__weakref__", "_accepts", "_begun", "_detour", "_fin", "_goodbye", "_pending", "_reactor", "_said", "_tls",
-        "_words", "asked", "blocked", "corks", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "modify", "news",
-        "read", "rx", "tx", "write",
+        "_words", "asked", "blocked", "corks", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "level", "modify",
+        "news", "read", "rx", "tx", "write",
     )  # fmt: skip
 
     def secure(
@@ -153,7 +157,7 @@ class TlsSocket(RawSocket):
         self.corks = self.family != AF_UNIX
         self._goodbye = b""
         self.extra = self.in_a_row = 0
-        self._said = self.blocked = self._fin = self._begun = False
+        self._said = self.blocked = self._fin = self._begun = self.level = False
         self._accepts = accepts
         self.counted_rx, self.counted_tx = before
         self.news: OSError | bytes | bool = False
@@ -249,7 +253,7 @@ class TlsSocket(RawSocket):
         extra = self.extra
         if total < RECORD_BYTES and total < size and self.in_a_row <= PATIENCE:
             # What is left makes an edge: an eighth of the price of being told that nothing is.
-            self.modify(self.fd, TLS_BOTH if self.blocked else TLS_IN)
+            self.watch()
         else:
             total, records = self._read_on(total, memoryview(buffer), size)
             extra *= records
@@ -328,7 +332,12 @@ class TlsSocket(RawSocket):
     def block(self) -> None:
         """Ask to be told when the socket takes more: it did not take all."""
         self.blocked = True
-        self.modify(self.fd, TLS_BOTH)
+        self.watch()
+
+    def watch(self) -> None:
+        """Have one edge of what is there now, and of what comes; and of room, where a write waits for it."""
+        self.level = False
+        self.modify(self.fd, TLS_BOTH if self.blocked else TLS_IN)
 
     def shutdown(self, how: int) -> None:
         """

@@ -3,6 +3,9 @@ The two ends of a relay whose client speaks TLS to us.
 
 They do what `End` does, but call OpenSSL themselves where one record is all there is, as for most requests and answers:
 a `TlsSocket` that looks like a plain one costs two calls of Python for each. All else goes the way of `End`.
+
+While its bytes find room, the client's end is told of them until they are read (`TLS_LEVEL`), so nothing is asked of
+the kernel behind a record. Whatever keeps it from reading ends that at the next event.
 """
 
 import ssl
@@ -10,9 +13,9 @@ from _socket import IPPROTO_TCP, MSG_DONTWAIT, TCP_CORK
 from typing import Any
 
 from penstock.base.bounds import RELAY_BUFFER_BYTES
-from penstock.dataplane.reactor import HANGUP, URGENT
+from penstock.dataplane.reactor import HANGUP, IN, READABLE, URGENT
 from penstock.dataplane.relay import End
-from penstock.dataplane.tls import BLOCKED, PATIENCE, RECORD_BYTES, TLS_IN
+from penstock.dataplane.tls import BLOCKED, PATIENCE, RECORD_BYTES, TLS_LEVEL
 from penstock.metrics.ledger import DOUBT_MASK, H_DOUBT
 
 
@@ -21,11 +24,14 @@ class FromTls(End):
 
     __slots__ = ()
 
-    def pump(self, sink: End, mask: int) -> None:
-        """Move bytes to `sink` as `End.pump` does."""
+    def ready(self, fd: int, mask: int) -> None:  # noqa: PLR0912 - a call for each record would cost
+        """React to an event while the connection relays."""
+        sink = self.other
         sock: Any = self.sock  # a TlsSocket; a cast would be a call
-        if sock.news or sock.blocked:
-            super().pump(sink, mask)
+        if mask != IN or sink is None or sink.held is not None or self.eof or sock.blocked or sock.news:
+            if sock.level:
+                sock.watch()
+            super().ready(fd, mask)
             return
         connection = self.connection
         worker = connection.worker
@@ -49,7 +55,9 @@ class FromTls(End):
             wire = count + sock.extra
             sock.counted_rx += wire
             words[self.rx] += wire
-            sock.modify(sock.fd, TLS_IN)
+            if not sock.level:
+                sock.level = True
+                sock.modify(fd, TLS_LEVEL)
         else:
             count = sock.received(count, view, RELAY_BUFFER_BYTES)
             words[self.rx] += count
@@ -66,7 +74,7 @@ class FromTls(End):
             words[H_DOUBT] = 0
             sink.hold(bytes(view[sent:count]))
         elif count == RELAY_BUFFER_BYTES:
-            super().pump(sink, mask)
+            self.pump(sink, mask)
 
 
 class ToTls(End):
@@ -74,8 +82,12 @@ class ToTls(End):
 
     __slots__ = ()
 
-    def pump(self, sink: End, mask: int) -> None:
-        """Move bytes to `sink` as `End.pump` does."""
+    def ready(self, fd: int, mask: int) -> None:  # noqa: PLR0912 - a call for each record would cost
+        """React to an edge while the connection relays."""
+        sink = self.other
+        if sink is None or sink.held is not None or self.held is not None or self.eof or not mask & READABLE:
+            super().ready(fd, mask)
+            return
         connection = self.connection
         worker = connection.worker
         words, view = worker.words, worker.view
@@ -91,7 +103,8 @@ class ToTls(End):
             self.ended()
             return
         words[self.rx] += count
-        words[H_DOUBT] = sink.note + ((words[sink.tx] + count) & DOUBT_MASK)
+        before = words[sink.tx]
+        words[H_DOUBT] = sink.note + ((before + count) & DOUBT_MASK)
         sock: Any = sink.sock
         last = mask & HANGUP and count < RELAY_BUFFER_BYTES and not mask & URGENT
         try:
@@ -102,7 +115,7 @@ class ToTls(End):
                 sock.in_a_row = 0
                 wire = sent + sock.extra
                 sock.counted_tx += wire
-                words[sink.tx] += wire
+                words[sink.tx] = before + wire
             else:
                 sent = sock.send(view[:count])
                 words[sink.tx] += sent
@@ -120,4 +133,4 @@ class ToTls(End):
         elif last:
             self.ended()
         elif count == RELAY_BUFFER_BYTES or mask & URGENT:
-            super().pump(sink, mask)
+            self.pump(sink, mask)
