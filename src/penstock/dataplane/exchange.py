@@ -36,7 +36,7 @@ from penstock.dataplane.straight import Straight
 from penstock.metrics.ledger import DIALED
 from penstock.policy.balance import Standing
 from penstock.protocols.http1.framing import UNTIL_CLOSE_BYTES
-from penstock.protocols.http1.response import ResponseReader
+from penstock.protocols.http1.response import KNOWN, ResponseReader, judge
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -307,25 +307,25 @@ class HttpExchange:
             self._target_gone(error.strerror or "connection reset", was_reset=True)
             return
         assert command is not None  # noqa: S101 - set by begin
-        size, route = len(data), connection.route
+        size, answers = len(data), connection.route.answers
         worker.words[link.rx] += size
         end = data.find(b"\r\n\r\n") + 4
-        known = route.answers.get(data[:end])
+        known = answers.get(head := data[:end])
         if (
-            known is None
-            or known[2] != size - end
-            or size == EXCHANGE_READ_BYTES  # more may be there
+            size == EXCHANGE_READ_BYTES  # more may be there
             or not command.keep_alive
             or worker.draining
             or command.http_1_0
             or command.method == b"HEAD"
             or not command.framing.done
+            or (known is None and (answers is not KNOWN or (known := judge(head)) is None))
+            or known[2] != size - end
         ):
             self._pending |= IN
             self._pump_response(data)
             return
         connection.seen = worker.reactor.now
-        status, head, length = known
+        status, head, length = known  # as the client gets it
         if connection.client.send(head + data[end:] if length else head):
             self._over(link, status, True, True)
         elif connection.row:  # it did not take all of it

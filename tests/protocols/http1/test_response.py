@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock.base import bounds
 from penstock.base.errors import RemoteError
 from penstock.protocols.http1 import response
-from penstock.protocols.http1.response import INTERIM_RESPONSES, ResponseReader
+from penstock.protocols.http1.response import INTERIM_RESPONSES, ResponseReader, judge
 
 VIA = b"Via: 1.1 penstock\r\n"
 CLOSE = b"Connection: close\r\n"
@@ -416,3 +416,62 @@ def test_known_heads_are_bounded():
     for number in range(1_000):
         _read([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %d\r\n\r\n" % number], b"GET", True, False)
     assert 0 < len(response.KNOWN) <= 256
+
+
+# Heads that need no reader -------------------------------------------------------------------------------------------
+
+LINES = (
+    b"HTTP/1.1 200 OK", b"HTTP/1.1 200", b"HTTP/1.1 404 Not Found", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 No Content",
+    b"HTTP/1.1 304 Not Modified", b"HTTP/1.1 100 Continue", b"HTTP/1.1 101 Switching", b"HTTP/1.1 99 x", b"HTTP/2 200",
+    b"HTTP/1.1 200 a\x01b", b"ICY 200 OK", b"HTTP/1.1 200 " + b"x" * 200,
+)  # fmt: skip
+
+FIELDS = (
+    b"Content-Length: 5", b"content-length:5", b"Content-Length: +5", b"Content-Length: 5, 5", b"Content-Length: ",
+    b"Content-Length: 99999999999999999999", b"Connection: keep-alive", b"Connection: close", b"Connection: x",
+    b"Keep-Alive: timeout=5", b"Transfer-Encoding: chunked", b"Upgrade: x", b"X-One: 1", b"X : 1", b" folded",
+    b"Bad\x00: 1", b"Set-Cookie: a\rb", b"Long: " + b"x" * 2_000, b"Proxy-Authenticate: x", b"TE: x", b"Host: a",
+)  # fmt: skip
+
+
+@given(st.sampled_from(LINES), st.lists(st.sampled_from(FIELDS), max_size=5), st.booleans())
+def test_what_is_judged_at_once_is_what_a_reader_says(line, fields, sized):
+    """Whatever stands in a head: one that needs no reader means to all what a reader would have said of it."""
+    fields = [FIELDS[0], *fields] if sized else fields
+    head = b"\r\n".join([line, *fields, b"", b""])
+    known = judge(head)
+    if known is None:
+        return
+    status, given, length = known
+    response.KNOWN.clear()
+    reader, also = read(head + b"x" * length)
+    assert also == given + b"x" * length
+    assert (reader.status, reader.done, reader.keep_alive, reader.reusable) == (status, True, True, True)
+    assert judge(head) == known
+    if len(head) <= 1_024:
+        assert response.KNOWN[head] == known
+
+
+def test_heads_that_are_met_every_day_need_no_reader():
+    """With a length, and a word about the connection that changes nothing; no other one does without."""
+    day = b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n"
+    known = 200, b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 5\r\n" + VIA + b"\r\n", 5
+    assert judge(day) == known
+    for head in (
+        b"",
+        b"HTTP/1.1",
+        day.replace(b"5", b"x"),
+        day.replace(b"200", b"2060"),
+        day + b"x" * 70_000,
+    ):
+        assert judge(head) is None
+    for closing in (b"close", b"x-y"):
+        assert judge(day.replace(b"keep-alive", closing)) is None
+
+
+def test_what_is_remembered_has_a_limit():
+    """However many heads there are."""
+    response.KNOWN.clear()
+    for number in range(1_000):
+        assert judge(b"HTTP/1.1 200 OK\r\nX: %d\r\nContent-Length: 0\r\n\r\n" % number) is not None
+        assert len(response.KNOWN) <= 256

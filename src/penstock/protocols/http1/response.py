@@ -285,6 +285,41 @@ class ResponseReader:
         return content
 
 
+def judge(head: bytes) -> tuple[int, bytes, int] | None:
+    """
+    Return status, what the client gets, and length of an ordinary head, as `KNOWN` holds them; None if it is none.
+
+    It is for answers that are there as a whole, to requests of HTTP/1.1 other than HEAD whose clients go on: these need
+    no reader. Of all others a reader says what they are, or what is wrong with them.
+
+    Args:
+        head: With the empty line behind it.
+    """
+    line_end = head.find(b"\r")
+    if not 0 <= line_end <= _REMEMBERED_BYTES or len(head) > HTTP_HEAD_BYTES:
+        return None
+    try:
+        status, line, http_1_0 = _parse_status(head[:line_end])
+        _validate(head)
+    except RemoteError:
+        return None
+    lines = head[line_end:]
+    fields = read_fields(lines)
+    if http_1_0 or not fields.plain or status not in _ORDINARY:
+        return None
+    length = content_length(lines, fields)
+    if length is None or length < 0:
+        return None
+    if fields.hops:
+        lines = lines.replace(fields.hops[0], b"", 1)
+    known = status, b"".join((line, lines[:-2], _END)), length
+    if len(head) <= _KNOWN_BYTES:
+        if len(KNOWN) >= _KNOWN_HEADS:
+            KNOWN.clear()
+        KNOWN[head] = known
+    return known
+
+
 @lru_cache(256)
 def _parse_status(line: bytes) -> tuple[int, bytes, bool]:
     """Return status code, the line as the client gets it, and whether the target speaks HTTP/1.0."""
