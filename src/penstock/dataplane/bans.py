@@ -81,7 +81,7 @@ class Bans:
             until = 0
             for networks in asked:
                 found = networks.until_ipv4(low & 0xFFFF_FFFF) if ipv4 else networks.until_ipv6(high, low)
-                if found > until:
+                if found > until:  # noqa: PLR1730 - a call of max costs as much as the rest
                     until = found
             if len(known) >= KNOWN:
                 known.clear()
