@@ -1,7 +1,9 @@
 """Dialing one address: reached or not, the owner is told exactly once, and nothing is left behind."""
 
+import contextlib
 import errno
 import socket
+from typing import NamedTuple
 
 import pytest
 
@@ -10,7 +12,7 @@ from penstock.connection.commands import DialError
 from penstock.dataplane import straight
 from penstock.dataplane.locality import OwnAddresses
 from penstock.dataplane.reactor import Reactor
-from penstock.dataplane.straight import Straight
+from penstock.dataplane.straight import dial_straight
 from penstock.policy.access import Refusal
 from penstock.testing.peers import echo, serving
 
@@ -34,10 +36,9 @@ class Stage:
         """Note why not."""
         self.news.append((error, detail))
 
-    def dial(self, port, permit=None):
+    def reach(self, port, permit=None):
         """Dial, turn until the owner was told, and return what it was told."""
-        dial = Straight(self, self, socket.AF_INET, "127.0.0.1", port, permit)
-        dial.start()
+        dial_straight(self, self, socket.AF_INET, "127.0.0.1", port, permit)
         for _ in range(100):
             self.reactor.turn(0.05 if not self.news else 0)
         (told,) = self.news
@@ -53,15 +54,38 @@ def stage():
     found.reactor.close()
 
 
+class Busy(NamedTuple):
+    """A listener that answers nobody."""
+
+    port: int
+
+
+@contextlib.contextmanager
+def busy():
+    """Listen, with a backlog that is full."""
+    with socket.socket() as sock, socket.socket() as first:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        first.connect(sock.getsockname())
+        yield Busy(sock.getsockname()[1])
+
+
+@pytest.fixture(autouse=True, params=["127.", "nowhere"], ids=["asked at once", "waited for"])
+def near(request, monkeypatch):
+    """Which addresses are asked at once whether they have answered."""
+    monkeypatch.setattr(straight, "LOOPBACK", request.param)
+    return request.param == "127."
+
+
 def test_an_address_is_reached(stage):
     """The owner has the socket, which sends at once and keeps urgent bytes in their place."""
     with serving(echo) as target:
-        assert stage.dial(target.port) == ("dialed", ("127.0.0.1", target.port), True, True)
+        assert stage.reach(target.port) == ("dialed", ("127.0.0.1", target.port), True, True)
 
 
 def test_refused_is_told_as_such(stage, closed_port):
     """A port without a listener is a refusal, and the detail says which address."""
-    error, detail = stage.dial(closed_port)
+    error, detail = stage.reach(closed_port)
     assert error is DialError.REFUSED
     assert detail.startswith(f"127.0.0.1:{closed_port}: ")
 
@@ -77,7 +101,7 @@ def test_what_fails_at_once(stage, closed_port, monkeypatch, code, error):
             return code
 
     monkeypatch.setattr(straight, "RawSocket", Failing)
-    assert stage.dial(closed_port)[0] is error
+    assert stage.reach(closed_port)[0] is error
 
 
 def test_no_descriptor_is_left(stage, closed_port, monkeypatch):
@@ -87,13 +111,13 @@ def test_no_descriptor_is_left(stage, closed_port, monkeypatch):
         raise OSError(errno.EMFILE, "too many")
 
     monkeypatch.setattr(straight, "RawSocket", fail)
-    assert stage.dial(closed_port)[0] is DialError.RESOURCE
+    assert stage.reach(closed_port)[0] is DialError.RESOURCE
 
 
 def test_own_address_is_refused(stage, closed_port):
     """A destination that is this node itself is a loop."""
     stage.own = OwnAddresses((("127.0.0.1", closed_port),))
-    assert stage.dial(closed_port) == (DialError.LOOP, f"127.0.0.1:{closed_port} is this proxy itself")
+    assert stage.reach(closed_port) == (DialError.LOOP, f"127.0.0.1:{closed_port} is this proxy itself")
 
 
 def test_a_permit_is_asked(stage, closed_port):
@@ -103,15 +127,15 @@ def test_a_permit_is_asked(stage, closed_port):
         def address(self, address):
             return Refusal(Reason.DESTINATION, f"not to {address}")
 
-    assert stage.dial(closed_port, Permit()) == (DialError.FORBIDDEN, "not to 127.0.0.1")
+    assert stage.reach(closed_port, Permit()) == (DialError.FORBIDDEN, "not to 127.0.0.1")
 
 
 @pytest.mark.parametrize("expires", [True, False])
-def test_nobody_waits_for_ever(stage, expires):
+def test_nobody_waits_for_ever(stage, near, expires):
     """A dial that expires is told as a timeout; one that is cancelled is not told; neither keeps its socket."""
-    with serving(echo) as target:
-        dial = Straight(stage, stage, socket.AF_INET, "127.0.0.1", target.port)
-        dial.start()
-        (dial.expire if expires else dial.cancel)()
+    with contextlib.ExitStack() as stack:
+        target = stack.enter_context(serving(echo) if not near else busy())
+        dial_straight(stage, stage, socket.AF_INET, "127.0.0.1", target.port)
+        (stage.dial.expire if expires else stage.dial.cancel)()
         stage.reactor.turn(0)
         assert [error for error, _ in stage.news] == [DialError.TIMEOUT] * expires

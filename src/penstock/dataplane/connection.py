@@ -37,12 +37,10 @@ from penstock.connection.commands import (
 )
 from penstock.connection.endings import DOCUMENTED, PHASES, ending
 from penstock.connection.http import HEAD
-from penstock.dataplane.aiming import leave
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.bind import Binding, await_bound, bind
 from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.dialer import Dial as OneDial
-from penstock.dataplane.dialer import Owner, literal_family
 from penstock.dataplane.dialing import dial_failed, dial_one, dial_target, dialed
 from penstock.dataplane.exchange import HttpExchange
 from penstock.dataplane.farewell import Farewell
@@ -87,6 +85,8 @@ TURN = 64
 
 ASLEEP: Any = object()
 """Stands for: no `step` is under way."""
+
+NEGOTIATE, RELAY = Phase.NEGOTIATE, Phase.RELAY  # a look-up in an enumeration costs as much as three in a module
 
 COMPLETED = COMPLETE.pack()
 CANCELLED = Outcome(EndedBy.ADMIN, Phase.DRAIN).pack()
@@ -141,7 +141,7 @@ class Connection(Deadlines):
         self.route: Route = listener.route
         self.client: End = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
         self.inbox = Inbox(self.client, worker.words)
-        self.phase = Phase.NEGOTIATE
+        self.phase = NEGOTIATE
         self.detail = ""
         self.secure: TlsSocket | None = None
         self.proxied: ProxyHeader | None = None
@@ -356,16 +356,6 @@ class Connection(Deadlines):
 
     # Dialing ---------------------------------------------------------------------------------------------------------
 
-    def way_to(self, owner: Owner, host: str, port: int) -> OneDial | Straight | Approach:
-        """Return what leads to a target of the route, or to where the client wants to go; not begun yet."""
-        if self.route.direct:
-            permit = None if self.permit is None else self.guard(host, port)
-            family = literal_family(host)
-            if family:
-                return Straight(self.worker, owner, family, host, port, permit)
-            return OneDial(self.worker, owner, host, port, permit)
-        return Approach(self, owner, host, port)
-
     def guard(self, host: str, port: int) -> Permit | None:
         """Return what says to which addresses of a place it may go; None for all: targets and parents are right."""
         permit = self.permit
@@ -375,11 +365,10 @@ class Connection(Deadlines):
 
     def adopt(self, sock: RawSocket, fd: int, mask: int) -> End:
         """Take a connected socket as the target's end."""
-        kind = End if self.secure is None or self.shaped is not None else ToTls
-        self.target = target = kind(self, sock, fd, self.row + TARGET_RX, self.row + TARGET_TX)
+        row, kind = self.row, End if self.secure is None or self.shaped is not None else ToTls
+        self.target = self._reactor.table[fd] = target = kind(self, sock, fd, row + TARGET_RX, row + TARGET_TX)
         target.watches_out = True
         self._target_pending = mask
-        self.worker.reactor.table[fd] = target
         return target
 
     dialed = dialed
@@ -389,18 +378,17 @@ class Connection(Deadlines):
 
     def relay(self, command: Command | None = None) -> None:
         """Connect the two ends, and let what came early go first."""
-        client, target = self.client, self.target
+        client, target, worker, inbox, reactor = self.client, self.target, self.worker, self.inbox, self._reactor
         assert target is not None  # noqa: S101 - a conversation dials before it relays
         if self.conversation is not None:
             self._let_go_of_conversation()
-        worker, inbox = self.worker, self.inbox
-        self.phase = worker.words[self.row + PHASE] = Phase.RELAY
-        self.seen = now = worker.reactor.now
+        self.phase = worker.words[self.row + PHASE] = RELAY
+        self.seen = now = reactor.now
         self.idle = idle = self.route.idle or worker.idle
         if now + idle < self.visit:
             self.arm_idle(idle)
         client.other, target.other = target, client
-        worker.reactor.table[client.fd] = client
+        reactor.table[client.fd] = client
         if inbox.leaves:
             inbox.decided()
         early, pending = inbox.data, inbox.pending
@@ -414,8 +402,9 @@ class Connection(Deadlines):
             client.ended()
         elif pending and self.row:
             client.ready(client.fd, pending)
-        if self._target_pending & READABLE and self.row:
-            target.ready(target.fd, self._target_pending)
+        pending = self._target_pending
+        if pending & READABLE and self.row:
+            target.ready(target.fd, pending)
 
     def half_closed(self) -> None:
         """One end gets no more: the other one's silence is judged by its own timeout."""
@@ -481,8 +470,10 @@ class Connection(Deadlines):
         return uploading or bool(self.inbox.data or self.inbox.pending)
 
     def _drop_target(self) -> None:
-        if self.aimed is not None:
-            leave(self)
+        aimed = self.aimed
+        if aimed is not None:
+            aimed.open -= 1
+            self.aimed = None
         if self.dial is not None:
             self.dial.cancel()
             self.dial = None
@@ -494,12 +485,12 @@ class Connection(Deadlines):
             self.extra = None
         target = self.target
         if target is not None:
-            self.worker.reactor.bury(target.fd, target.sock)
+            reactor = self._reactor
+            reactor.table.pop(target.fd, None)
+            reactor.graves.append(target.sock)
             if target.pipe is not None:
                 self._give_pipes_back(target)
-            target.other = None
-            target.connection = None  # type: ignore[assignment]
-            self.target = None
+            target.other = target.connection = self.target = None  # type: ignore[assignment]
 
     def _give_pipes_back(self, end: End) -> None:
         assert end.pipe is not None  # noqa: S101 - the callers looked
@@ -528,7 +519,7 @@ class Connection(Deadlines):
             self.secure.part(orderly=outcome == COMPLETED)
         if not self.route.direct:
             self._part_from_target(outcome)
-        reactor = worker.reactor
+        reactor, fd = self._reactor, client.fd
         worker.ledger.end(row, reactor.now, outcome)
         worker.entrance.leave(self.lease)
         if self.places is not None:
@@ -537,11 +528,11 @@ class Connection(Deadlines):
         self.row = 0
         self._farewell = None
         reactor.expected.pop(self, None)
-        reactor.bury(client.fd, client.sock)
+        reactor.table.pop(fd, None)
+        reactor.graves.append(client.sock)
         if client.pipe is not None:
             self._give_pipes_back(client)
-        client.other = client.on_flushed = None
-        client.connection = None  # type: ignore[assignment]
+        client.other = client.on_flushed = client.connection = None  # type: ignore[assignment]
         self._drop_target()
         if self.conversation is not None:
             self._let_go_of_conversation()

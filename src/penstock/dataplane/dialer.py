@@ -74,7 +74,11 @@ class Owner(Protocol):
     """Who wants a connection."""
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
-        """Take the connected socket, which the reactor watches already, and the events that came with it."""
+        """
+        Take the connected socket, which the reactor watches already, and the events that came with it.
+
+        Without any event it is watched for input alone: nobody has asked yet to be told when it takes more.
+        """
 
     def dial_failed(self, error: DialError, detail: str) -> None:
         """Learn that no address could be reached."""

@@ -4,13 +4,19 @@ from _socket import socket as RawSocket
 from typing import TYPE_CHECKING
 
 from penstock.base.outcomes import Phase
-from penstock.connection.commands import REACHED, Dial, DialAny, Dialed, DialError, DialFailed
+from penstock.connection.commands import Dial, DialAny, Dialed, DialError, DialFailed
 from penstock.connection.endings import ending
 from penstock.dataplane.aiming import NOBODY, after_failure, aim_at
+from penstock.dataplane.approach import Approach
+from penstock.dataplane.dialer import Dial as OneDial
+from penstock.dataplane.dialer import literal_family
 from penstock.dataplane.permit import ERRORS, Permit
-from penstock.dataplane.requests import answered
 from penstock.dataplane.shares import refuse
-from penstock.metrics.ledger import DIALED, PHASE
+from penstock.dataplane.straight import Dialer, dial_straight
+from penstock.metrics.ledger import DIALED, PHASE, REQUESTS, SCOPE
+from penstock.metrics.tallies import NO_CODE
+
+DIAL = Phase.DIAL  # a look-up in an enumeration costs as much as three in a module
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
@@ -25,7 +31,7 @@ def dial_target(connection: "Connection", command: DialAny | None = None) -> Non
         return
     standing = connection.route.next_target(connection.host)
     if standing is None:
-        connection.phase = Phase.DIAL
+        connection.phase = DIAL
         _unreached(connection, DialError.NO_TARGET, NOBODY)
     else:
         aim_at(connection, standing)
@@ -62,26 +68,44 @@ def _limited(connection: "Connection") -> bool:
 def _begin(connection: "Connection", host: str, port: int) -> None:
     worker = connection.worker
     reactor = worker.reactor
-    connection.phase = worker.words[connection.row + PHASE] = Phase.DIAL
+    connection.phase = worker.words[connection.row + PHASE] = DIAL
     connection.dial_began = reactor.clock()
-    connection.deadline, connection.idle = reactor.now + (connection.route.connect or worker.connect), 0
-    if connection.deadline < connection.visit:
-        connection.arm(connection.deadline)
-    connection.dial = dial = connection.way_to(connection, host, port)
-    dial.start()
+    connection.deadline = deadline = reactor.now + (connection.route.connect or worker.connect)
+    connection.idle = 0
+    if deadline < connection.visit:
+        connection.arm(deadline)
+    dial_to(connection, connection, host, port)
+
+
+def dial_to(connection: "Connection", owner: Dialer, host: str, port: int) -> None:
+    """Dial a target of a connection's route, or where its client wants to go; the owner may be told at once."""
+    if connection.route.direct:
+        permit = None if connection.permit is None else connection.guard(host, port)
+        family = literal_family(host)
+        if family:
+            dial_straight(connection.worker, owner, family, host, port, permit)
+            return
+        owner.dial = dial = OneDial(connection.worker, owner, host, port, permit)
+        dial.start()
+    else:
+        owner.dial = Approach(connection, owner, host, port)
+        owner.dial.start()
 
 
 def dialed(connection: "Connection", sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
     """The target connection stands."""
     connection.dial = None
     worker = connection.worker
-    worker.words[connection.row + DIALED] = worker.reactor.clock() - connection.dial_began
-    if connection.aimed is not None:
-        connection.aimed.failures = 0
-    connection.adopt(sock, fd, mask)
-    if connection.conversation is None:
-        connection.asked = 0  # as REACHED says: nobody knows when it asked
-        answered(connection, REACHED.status)
+    words, row = worker.words, connection.row
+    words[row + DIALED] = worker.reactor.clock() - connection.dial_began
+    aimed = connection.aimed
+    if aimed is not None:
+        aimed.failures = 0
+    connection.adopt(sock, fd, mask).watches_out = mask != 0
+    if connection.conversation is None:  # answered as REACHED says; the access log knows such clients by their end
+        connection.asked = 0
+        words[row + REQUESTS] += 1
+        worker.tallies.add(words[row + SCOPE], NO_CODE)
         connection.relay()
     else:
         local = sock.getsockname()

@@ -26,6 +26,7 @@ from penstock.dataplane.approach import Approach
 from penstock.dataplane.board import HEADER_WORDS
 from penstock.dataplane.board import OUT as OUT_OF_USE
 from penstock.dataplane.dialer import Dial
+from penstock.dataplane.dialing import dial_to
 from penstock.dataplane.permit import ERRORS as REFUSALS
 from penstock.dataplane.pool import Destination, Link
 from penstock.dataplane.reactor import ERROR, HANGUP, IN, OUT, READABLE, URGENT
@@ -59,13 +60,14 @@ class HttpExchange:
         connection: The client's connection.
 
     Attributes:
+        dial: What is under way to a target.
         known: What the conversation says to heads that it was asked about (dataplane/repeats.py).
         skipped: The head of the request that is under way, if the conversation was not asked about it; else empty.
     """
 
     __slots__ = (
-        "_aimed", "_began", "_command", "_connection", "_destination", "_dial", "_heard", "_link", "_pending",
-        "_reader", "_worker", "known", "skipped",
+        "_aimed", "_began", "_command", "_connection", "_destination", "_heard", "_link", "_pending",
+        "_reader", "_worker", "dial", "known", "skipped",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
@@ -73,7 +75,7 @@ class HttpExchange:
         self._command: Exchange | None = None
         self._reader: ResponseReader | None = None
         self._link: Link | None = None
-        self._dial: Dial | Straight | Approach | None = None
+        self.dial: Dial | Straight | Approach | None = None
         self._aimed: Standing | None = None
         self._pending = self._began = 0
         self._destination: Destination = "", 0, 0
@@ -140,18 +142,18 @@ class HttpExchange:
         self._began = worker.reactor.clock()
         connection.arm(worker.reactor.now + (connection.route.connect or worker.connect))
         host, port, _ = self._destination
-        self._dial = dial = connection.way_to(self, host, port)
-        dial.start()
+        dial_to(connection, self, host, port)
 
     def dialed(self, sock: RawSocket, fd: int, mask: int, address: tuple[str, int]) -> None:
         """A new target connection stands."""
-        self._dial = None
+        self.dial = None
         worker, connection = self._worker, self._connection
         worker.words[connection.row + DIALED] = worker.reactor.clock() - self._began
         aimed = connection.aimed
         link = Link(worker.pool, self._destination, sock, fd, 0 if aimed is None else aimed.plan.id)
         if aimed is not None:
             aimed.failures = 0
+        link.watches_out = mask != 0
         worker.reactor.table[fd] = link
         self._send_request(link)
         if mask & READABLE and self._link is link:
@@ -159,7 +161,7 @@ class HttpExchange:
 
     def dial_failed(self, error: DialError, detail: str) -> None:
         """No address could be reached: nothing was sent, so another target may have it."""
-        self._dial = None
+        self.dial = None
         other = after_failure(self._connection, error, detail)
         if other is None:
             self._connection.step(None, DialFailed(error, detail))
@@ -487,8 +489,8 @@ class HttpExchange:
 
     def expire(self) -> None:
         """The deadline has passed: of the dial, or of silence."""
-        if self._dial is not None:
-            self._dial.expire()
+        if self.dial is not None:
+            self.dial.expire()
         else:
             takes_no_more = self._connection.client.held is not None
             who = CLIENT_SILENT if takes_no_more else TARGET_SILENT
@@ -505,9 +507,9 @@ class HttpExchange:
 
     def abandon(self) -> None:
         """Close what is under way and tell nobody: the connection ends."""
-        if self._dial is not None:
-            self._dial.cancel()
-            self._dial = None
+        if self.dial is not None:
+            self.dial.cancel()
+            self.dial = None
         self._bury_link()
 
 

@@ -310,12 +310,12 @@ class LimitTable:
             limit: Most that all workers together may have.
         """
         words, mine, seats = self.words, base + self.column, self.seats
-        words[mine] += 1
-        if seats == 1:
-            if words[mine] <= limit:
-                return True
-            words[mine] -= 1
+        count = words[mine] + 1
+        if seats == 1 and count > limit:
             return False
+        words[mine] = count
+        if seats == 1:
+            return True
         first = base + self._first
         if sum(words[first : first + seats]) + seats <= limit:
             return True

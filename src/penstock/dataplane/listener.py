@@ -87,6 +87,7 @@ class Listener:
     def equip(self, equipment: Equipment) -> None:
         """Serve this from the next connection, and the next request, on; what is under way keeps what it began with."""
         self.plan = plan = equipment.plan
+        self._id = plan.id
         self._rules, self._trusted = equipment.rules, equipment.trusted
         self._challenges = self.worker.challenges if plan.challenge else None
         self._access = equipment.access if equipment.access.late else None
@@ -231,9 +232,10 @@ class Listener:
         """
         worker, batch = self.worker, self._batch
         room, clock = worker.room(), worker.reactor.clock
-        over = clock() + self._turn_ns
+        left = batch if batch < room else room
+        over = clock() + self._turn_ns if left > 1 else 0
         accept = self.sock._accept  # type: ignore[attr-defined]
-        for _ in range(batch if batch < room else room):
+        while left > 0:
             try:
                 client_fd, address = accept()
             except BlockingIOError:
@@ -244,23 +246,23 @@ class Listener:
                     worker.pause(error.strerror or "out of descriptors")
                 return  # the client gave up before it was accepted
             self._welcome(client_fd, address)
-            if worker.paused or clock() > over:
+            left -= 1
+            if worker.paused or (left and clock() > over):
                 return
         if batch < ACCEPT_BATCH:
             self._batch = batch * 2
 
     def _welcome(self, fd: int, address: tuple[str, int]) -> None:
-        worker = self.worker
+        worker, entrance, trusted = self.worker, self._entrance, self._trusted
+        reactor = worker.reactor
         if type(address) is tuple:
             port = address[1]
             host, ip = _of_peer(address[0])
         else:
             host, ip, port = "-", NO_ADDRESS, 0  # a Unix socket's client has no address
-        now, entrance = worker.reactor.now, self._entrance
-        speaks_for_others = self._trusted is not None and host in self._trusted
-        refused = (
-            entrance.greet(self.plan.id, now) if speaks_for_others else entrance.admit(ip, host, self.plan.id, now)
-        )
+        now = reactor.now
+        speaks_for_others = trusted is not None and host in trusted
+        refused = entrance.greet(self._id, now) if speaks_for_others else entrance.admit(ip, host, self._id, now)
         if refused:
             self._send_away(fd, ip, port, refused)
             return
@@ -277,15 +279,16 @@ class Listener:
         connection.lease = entrance.lease
         if entrance.door:
             connection.places = Places(entrance.door)
-        worker.reactor.watch(fd, Hello(connection) if self._hears else connection, EDGE_IN)
+        reactor.table[fd] = Hello(connection) if self._hears else connection
+        reactor.epoll.register(fd, EDGE_IN)
         try:
             if self._ordinary:
                 dial_target(connection)
             elif self._hears:
                 if self._access is not None:
                     self._give_permit(connection, host, self._access)
-            elif self._trusted is not None:
-                self._await_header(connection, host, port, self._trusted, speaks_for_others=speaks_for_others)
+            elif trusted is not None:
+                self._await_header(connection, host, port, trusted, speaks_for_others=speaks_for_others)
             else:
                 self._admit(connection, Facts(host, port, self._rules, challenges=self._challenges))
         except Exception as error:

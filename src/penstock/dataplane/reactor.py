@@ -69,6 +69,7 @@ class Reactor:
         now: Time of this turn; unit ns. Good enough for every deadline and stamp, and costs nothing to read.
         clock: The time at this very moment, for the price of a call; unit ns.
         table: Handler by descriptor. A handler may put another in its place.
+        graves: Sockets that are closed when the turn is over; see `bury`.
         expected: Timers of `expect`. Whoever ends before takes itself out, and the wheel never holds it.
     """
 
@@ -76,7 +77,6 @@ class Reactor:
         "_again",
         "_closing",
         "_due",
-        "_graves",
         "_on_crash",
         "_posted",
         "_running",
@@ -85,6 +85,7 @@ class Reactor:
         "clock",
         "epoll",
         "expected",
+        "graves",
         "now",
         "table",
     )
@@ -101,7 +102,7 @@ class Reactor:
         self._slots: dict[int, list[Timer]] = {}
         self.expected: dict[Timer, int] = {}
         self._due: list[int] = []
-        self._graves: list[RawSocket] = []
+        self.graves: list[RawSocket] = []
         self._again: dict[int, tuple[Handler, int]] = {}
         self._posted: deque[Callable[[], None]] = deque()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -117,7 +118,7 @@ class Reactor:
     def bury(self, fd: int, sock: RawSocket) -> None:
         """Tell nobody about `fd` any more, and close its socket when this turn is over."""
         self.table.pop(fd, None)
-        self._graves.append(sock)
+        self.graves.append(sock)
 
     def again(self, handler: Handler, fd: int, mask: int) -> None:
         """
@@ -185,18 +186,20 @@ class Reactor:
         events = self.epoll.poll(self._patience(limit), EVENTS)
         self.now = self.clock()
         for fd, mask in events:
-            handler = table.get(fd)
-            if handler is not None:
-                try:
-                    handler.ready(fd, mask)
-                except Exception as error:  # a bug in one connection is not the others' end
-                    self._on_crash(handler, error)
+            try:
+                handler = table[fd]
+            except KeyError:  # buried in this turn
+                continue
+            try:
+                handler.ready(fd, mask)
+            except Exception as error:  # a bug in one connection is not the others' end
+                self._on_crash(handler, error)
         if self._again or self._posted:
             self._catch_up()
         if self._due and self._due[0] <= self.now >> SLOT_BITS:
             self._wake_timers()
-        if self._graves:
-            graves, self._graves = self._graves, []
+        if self.graves:
+            graves, self.graves = self.graves, []
             for sock in graves:
                 sock.close()
 
@@ -249,9 +252,9 @@ class Reactor:
 
     def close(self) -> None:
         """Close every socket given to `bury`, and the loop's own descriptors."""
-        for sock in self._graves:
+        for sock in self.graves:
             sock.close()
-        self._graves.clear()
+        self.graves.clear()
         self.epoll.close()
         with self._closing:
             os.close(self._waker)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LAST = MSG_DONTWAIT | MSG_MORE
 """For bytes with the end of file behind them: the FIN is next, and goes out in their segment."""
 
+ROUNDS = range(RELAY_ROUNDS)  # made once: it costs as much as two reads of the ledger
+
 RESUMED = IN | URGENT
 """Read until the socket would block, as after urgent data: an earlier edge was not followed at once."""
 
@@ -96,7 +98,7 @@ class End:
         worker = connection.worker
         words, receive, buffer, view = worker.words, self.sock.recv_into, worker.buffer, worker.view
         connection.seen = worker.reactor.now
-        for _ in range(RELAY_ROUNDS):
+        for _ in ROUNDS:
             try:
                 count = receive(buffer, 0, MSG_DONTWAIT)
             except BlockingIOError:

@@ -56,7 +56,7 @@ WRONG_LOGINS_SHIFT = 16
 FREE, OPEN, REST = range(3)
 """The low two bits of STATE; the other bits are the connection's serial number."""
 
-_ROW = Struct("=Q5QQQQQQQ16sQQ")  # STATE ... PORT and DIALED in row order; native order, no padding
+_ROW = Struct("=Q56xQ16xQ16sQ8x")  # STATE, STARTED, SCOPE, the address and PORT; all others are zeros
 _TWO_WORDS = Struct("=QQ")
 assert _ROW.size == ROW_WORDS * 8  # noqa: S101 - a layout that is wrong must not load
 
@@ -155,7 +155,7 @@ class Ledger:
                 return 0
         self.serial = serial = self.serial + 1
         self.open_rows += 1
-        _ROW.pack_into(self._map, base * 8, serial << 2 | FREE, 0, 0, 0, 0, 0, 0, 0, now_ns, 0, 0, scope, ip, port, 0)
+        _ROW.pack_into(self._map, base * 8, serial << 2 | FREE, now_ns, scope, ip, port)
         self.words[base] = serial << 2 | OPEN  # last: who sees an open row sees all of it
         return base
 
@@ -176,8 +176,7 @@ class Ledger:
             outcome: What `Outcome.pack` returned.
         """
         words = self.words
-        words[base + ENDED] = now_ns
-        words[base + OUTCOME] = outcome
+        _TWO_WORDS.pack_into(self._map, base + ENDED << 3, now_ns, outcome)
         words[base] = words[base] & ~3 | REST  # last: who sees an ended row sees its final numbers
         self.open_rows -= 1
         self._resting.append((words[H_TICK], base))
