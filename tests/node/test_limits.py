@@ -6,9 +6,9 @@ import pytest
 
 from penstock.base.addresses import pack_ip
 from penstock.base.clock import NS
-from penstock.config.limit_plan import LimitPlan, LimitsPlan, RatePlan
+from penstock.config.limit_plan import BandwidthPlan, LimitPlan, LimitsPlan, RatePlan
 from penstock.config.plan import RoutePlan, WorkerPlan
-from penstock.dataplane.limit_table import H_LAYOUT, IP, NODE, ROUTE, LimitTable, Seats
+from penstock.dataplane.limit_table import H_LAYOUT, IP, NODE, ROUTE, USER, LimitTable, Seats
 from penstock.node.limits import TOP, Limits
 from penstock.testing.workbench import listener
 
@@ -168,6 +168,7 @@ def test_all_limits_are_shown_with_what_is_used(limits):
         ("node", "", 2, 9, 0, None),
         ("listener", "main", 0, 7, 0, None),
         ("route", "app", 2, 5, 2, "9/1s"),
+        ("user", "*", 0, 3, 0, None),
         ("user", "ada", 0, 3, 0, None),
         ("ip", "*", 0, 10, 0, None),
         ("ip", "192.0.2.7", 2, 10, 0, None),
@@ -193,6 +194,44 @@ def test_the_busiest_addresses_come_first_and_not_all_of_them(limits):
     assert len(shown) == TOP
     later = [each.used for each in limits.view(plan, 2 * NS + NS // 2).limits[2:]]
     assert later[:2] == [0, 29]
+    table.close()
+
+
+def test_users_of_files_are_shown_by_what_they_use(limits):
+    """Of users that the plan does not name those with the most in use stand there, and a bounded number of them."""
+    table = LimitTable(limits.fd, 0)
+    for number in range(5):
+        for _ in range(number):
+            assert table.enter(table.slot(table.key(USER, f"user{number}"), USER, 0, NS), 9)
+    plan = WorkerPlan(listeners=(), limits=LimitsPlan(per_user=LimitPlan(connections=4), users={"user2": FIVE}))
+    names = [*(f"user{number}" for number in range(5)), *map(str, range(9_000))]
+    shown = [each for each in limits.view(plan, NS, names).limits if each.scope == "user"]
+    assert [(each.name, each.open, each.full, each.fullest) for each in shown[:6]] == [
+        ("*", 0, 0.0, ""),
+        ("user2", 2, 0.4, "connections"),
+        ("user4", 4, 1.0, "connections"),
+        ("user3", 3, 0.75, "connections"),
+        ("user1", 1, 0.25, "connections"),
+        ("0", 0, 0.0, ""),
+    ]
+    assert len(shown) == TOP + 2
+    table.close()
+
+
+def test_bandwidths_are_shown_by_what_is_used_of_them(limits):
+    """Of each direction the part of the burst is told that is used, which comes back, for addresses and for others."""
+    table, bandwidth = LimitTable(limits.fd, 0), BandwidthPlan(rate=1_000_000, burst=500_000)
+    app = RoutePlan(id=1, name="app", limits=LimitPlan(bandwidth=bandwidth))
+    now, reach = 9 * NS, NS // 2
+    for slot in (table.slot(pack_ip("192.0.2.1"), IP, 0, now), table.slot(table.key(ROUTE, "app"), ROUTE, 0, now)):
+        table.pay(slot, 0, 9_000_000, 1_000_000, reach, NS)
+        table.pay(slot, 1, 300_000, 1_000_000, reach, now)
+    plan = WorkerPlan(listeners=(listener("main", route=app),), limits=LimitsPlan(bandwidth_per_ip=bandwidth))
+    for later, used in ((0, (1.0, 1.0)), (9 * NS + NS // 5, (0.5, 0.0)), (20 * NS, (0.0, 0.0))):
+        found = [each for each in limits.view(plan, now + later).limits if each.name in ("app", "192.0.2.1")]
+        assert {(each.bandwidth_used_in, each.bandwidth_used_out) for each in found} == {used}
+        assert {(each.full, each.fullest) for each in found} == {(used[0], "bandwidth" if used[0] else "")}
+        assert len(found) == (2 if used[0] else 1)
     table.close()
 
 

@@ -6,6 +6,7 @@ What the doors ask of a node while it runs: numbers, and orders that neither beg
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from penstock.base.clock import NS, Clock
 from penstock.config.changes import Section
@@ -33,6 +34,7 @@ from penstock.node.origin import Addresses
 from penstock.node.reload import DrainView, Reloads, ReloadView
 from penstock.node.sampler import Sampler
 from penstock.node.upgrade import Upgrades, UpgradeView
+from penstock.node.users.logins import Logins
 from penstock.policy.health import TargetOrder
 
 
@@ -57,6 +59,7 @@ class Answers:
     _health: Health
     _desk: Desk
     _limits: Limits
+    _logins: Logins
     _certificates: Certificates
     _progress: Progress
     _addresses: Addresses | None
@@ -137,7 +140,9 @@ class Answers:
 
     def limits(self) -> LimitsView:
         """Return all limits, and how much of each is used."""
-        return self._limits.view(self.plan.worker, self._clock.monotonic_ns())
+        known = self.snapshot().kinds.get("user")
+        seen = () if known is None else (str(key) for key in known.keys if key is not None)
+        return self._limits.view(self.plan.worker, self._clock.monotonic_ns(), chain(seen, self._logins.names()))
 
     def certificates(self) -> tuple[CertificateView, ...]:
         """Return how each certificate is; reads files."""

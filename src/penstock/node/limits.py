@@ -2,7 +2,8 @@
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from msgspec import Struct
@@ -26,6 +27,7 @@ from penstock.dataplane.limit_table import (
     LISTENER,
     NODE,
     ORIGIN,
+    PAID,
     ROUTE,
     TAG_MASK,
     TAG_SHIFT,
@@ -35,8 +37,9 @@ from penstock.dataplane.limit_table import (
     Seats,
     slot_words,
 )
-from penstock.node.quotas import Quotas
+from penstock.node.quotas import Quotas, QuotaView
 from penstock.node.seating import SavedSeats, Seating
+from penstock.policy.bandwidth import reach_of
 
 Words = NDArray[np.int64]
 
@@ -45,6 +48,9 @@ TOP = 20
 
 PIECE_BYTES = 1_048_576
 """Of the table that are read at once; a pread of pages that nobody has written allocates none."""
+
+USERS = 4_096
+"""Users that are looked for, besides those that the configuration names; a microsecond each."""
 
 EACH = "*"
 """Stands for each address or user that has no limit of its own."""
@@ -66,6 +72,11 @@ class LimitView(Struct, frozen=True, kw_only=True):
         quota: Bytes that it may have in a month, such as `100GiB`; null for no limit.
         quota_used: Bytes of the present month.
         quota_resets: Day on which the next month begins, such as `2026-12-01`; empty without a quota.
+        quota_left: Bytes until it is used up.
+        bandwidth_used_in, bandwidth_used_out: Part of the burst that is used, 0 to 1, from clients and to them; at 1
+            somebody waits. Null for no limit.
+        full: The greatest part of any of these limits that is used, 0 to 1 and beyond.
+        fullest: Which one that is: connections, rate, bandwidth or quota; empty while nothing is used.
     """
 
     scope: str
@@ -79,6 +90,11 @@ class LimitView(Struct, frozen=True, kw_only=True):
     quota: str | None = None
     quota_used: int = 0
     quota_resets: str = ""
+    quota_left: int = 0
+    bandwidth_used_in: float | None = None
+    bandwidth_used_out: float | None = None
+    full: float = 0.0
+    fullest: str = ""
 
 
 class LimitsView(Struct, frozen=True, kw_only=True):
@@ -216,17 +232,18 @@ class Limits:
             data = os.pread(self.fd, count * size, HEADER_WORDS * 8 + first * size)
             yield first, np.frombuffer(data, np.int64).reshape(count, -1)
 
-    def view(self, plan: WorkerPlan, now: int) -> LimitsView:
+    def view(self, plan: WorkerPlan, now: int, users: Iterable[str] = ()) -> LimitsView:
         """
         Return all limits that a plan has, and how much of each is used.
 
         Args:
             plan: What workers serve.
             now: Monotonic time; unit ns.
+            users: Names that the plan does not know: of users files, the busiest first.
         """
         slots = np.concatenate([each[each[:, KIND] == IP] for _, each in self._read()])
         return LimitsView(
-            limits=(*self._named(plan, now), *self._addresses(plan, slots, now)),
+            limits=(*self._named(plan, now), *self._users(plan, users, now), *self._addresses(plan, slots, now)),
             addresses=len(slots),
             untracked=int(self._header[UNTRACKED : UNTRACKED + self.table.columns].sum()),
         )
@@ -235,7 +252,7 @@ class Limits:
         held = self.table.open_in(NODE)
         each = _bandwidth(plan.limits.bandwidth_per_connection)
         node = _view("node", "", plan.connections, held, None, 0)
-        yield replace(node, bandwidth_per_connection=each)
+        yield _filled(replace(node, bandwidth_per_connection=each))
         for listener in plan.listeners:
             if listener.limits is not None:
                 yield self._one("listener", LISTENER, listener.name, listener.limits, now)
@@ -243,29 +260,54 @@ class Limits:
         for route in routes.values():
             if route.limits is not None:
                 yield self._one("route", ROUTE, route.name, route.limits, now)
-        users = {name for listener in plan.listeners for name in listener.users} | set(plan.limits.users)
-        users |= {name for route in routes.values() for name in route.users}
-        users |= set() if self.quotas is None else set(self.quotas.users()[:TOP])
-        for name in sorted(users):
+
+    def _users(self, plan: WorkerPlan, others: Iterable[str], now: int) -> Iterator[LimitView]:
+        """Yield what each user may have, those that the plan names, and of the others those with the most in use."""
+        routes = (*(each.route for each in plan.listeners), *plan.routes)
+        named = {name for each in plan.listeners for name in each.users} | set(plan.limits.users)
+        named |= {name for each in routes for name in each.users}
+        if plan.limits.per_user != LimitPlan():
+            yield self._planned("user", EACH, plan.limits.per_user)
+        for name in sorted(named):
             share = plan.limits.users.get(name, plan.limits.per_user)
             if share != LimitPlan():
                 yield self._one("user", USER, name, share, now)
+        if plan.limits.per_user != LimitPlan():
+            with_quota = () if self.quotas is None else self.quotas.users()
+            looked = islice((each for each in dict.fromkeys((*others, *with_quota)) if each not in named), USERS)
+            found = [self._one("user", USER, name, plan.limits.per_user, now) for name in looked]
+            yield from sorted(found, key=lambda each: (-each.full, each.name))[:TOP]
+
+    def _planned(self, scope: str, name: str, plan: LimitPlan) -> LimitView:
+        view = _view(scope, name, plan.connections, 0, plan.rate, 0)
+        return replace(
+            view,
+            bandwidth=_bandwidth(plan.bandwidth),
+            bandwidth_per_connection=_bandwidth(plan.bandwidth_per_connection),
+            quota=None if plan.quota is None else serialize_size(plan.quota.size),
+        )
 
     def _one(self, scope: str, kind: int, name: str, plan: LimitPlan, now: int) -> LimitView:
         slot = self.table.look(self.table.key(kind, name))
         used = self.table.used_of(slot, plan.rate, now) if slot and plan.rate else 0
         held = self.table.open_in(slot) if slot else 0
-        view = _view(scope, name, plan.connections, held, plan.rate, used)
-        view = replace(
-            view,
-            bandwidth=_bandwidth(plan.bandwidth),
-            bandwidth_per_connection=_bandwidth(plan.bandwidth_per_connection),
-        )
         quota = None if self.quotas is None else self.quotas.view(kind, name)
+        bandwidth = _in_force(plan, quota)
+        paid = self.table.words[slot + PAID : slot + PAID + 2].tolist() if slot else [0, 0]
+        up, down = _used_bandwidth(bandwidth, paid, now) if slot else _used_bandwidth(bandwidth, None, now)
+        view = replace(
+            self._planned(scope, name, plan),
+            open=held,
+            used=used,
+            bandwidth=_bandwidth(bandwidth),
+            bandwidth_used_in=up,
+            bandwidth_used_out=down,
+        )
         if quota is None:
-            return view
-        size = serialize_size(quota.size)
-        return replace(view, quota=size, quota_used=quota.used, quota_resets=quota.resets)
+            return _filled(view, plan.rate)
+        left = max(0, quota.size - quota.used)
+        view = replace(view, quota_used=quota.used, quota_resets=quota.resets, quota_left=left)
+        return _filled(view, plan.rate, quota.size)
 
     def _addresses(self, plan: WorkerPlan, slots: Words, now: int) -> Iterator[LimitView]:
         most, rate = plan.limits.connections_per_ip, plan.limits.rate_per_ip
@@ -276,11 +318,18 @@ class Limits:
         held = slots[:, self._held].sum(axis=1)
         used = used_of(slots, self.table.columns, rate, now) if rate else np.zeros(len(slots), np.int64)
         share = np.maximum(held / (most or np.inf), used / (rate.most if rate else np.inf))
+        shaped = plan.limits.bandwidth_per_ip
+        if shaped is not None:
+            reach = reach_of(shaped.rate, shaped.burst)
+            behind = np.clip(now - slots[:, PAID : PAID + 2].max(axis=1), 0, reach)
+            share = np.maximum(share, 1 - behind / reach)
         for place in np.argsort(-share, kind="stable")[:TOP]:
             if share[place] > 0:
                 name = unpack_ip(slots[place, :2].tobytes())
                 found = _view("ip", name, most, int(held[place]), rate, int(used[place]))
-                yield replace(found, bandwidth=bandwidth)
+                up, down = _used_bandwidth(shaped, slots[place, PAID : PAID + 2].tolist(), now)
+                found = replace(found, bandwidth=bandwidth, bandwidth_used_in=up, bandwidth_used_out=down)
+                yield _filled(found, rate)
 
     def close(self) -> None:
         """Let go of the table; workers that still live keep theirs."""
@@ -304,6 +353,37 @@ def used_of(slots: Words, columns: int, rate: RatePlan, now: int) -> Words:
     left = 1.0 - (elapsed - number * window) / window
     result: Words = current + (previous * left).astype(np.int64)
     return result
+
+
+def _in_force(plan: LimitPlan, quota: QuotaView | None) -> BandwidthPlan | None:
+    """Return the bandwidth that somebody has now: beyond a quota, what it leaves."""
+    slow = None if plan.quota is None or quota is None or quota.used < quota.size else plan.quota.throttle
+    if slow is None or (plan.bandwidth is not None and plan.bandwidth.rate <= slow.rate):
+        return plan.bandwidth
+    return slow
+
+
+def _used_bandwidth(
+    plan: BandwidthPlan | None, paid: Sequence[int] | None, now: int
+) -> tuple[float, float] | tuple[None, None]:
+    """Return which part of the burst of each direction is used."""
+    if plan is None:
+        return None, None
+    reach = reach_of(plan.rate, plan.burst)
+    up, down = (round(1 - min(max(now - each, 0), reach) / reach, 3) for each in paid or (now - reach, now - reach))
+    return up, down
+
+
+def _filled(view: LimitView, rate: RatePlan | None = None, quota: int = 0) -> LimitView:
+    """Return a view that says how full the fullest of its limits is."""
+    parts = {
+        "connections": view.open / view.connections if view.connections else 0,
+        "rate": view.used / rate.most if rate is not None else 0,
+        "bandwidth": max(view.bandwidth_used_in or 0, view.bandwidth_used_out or 0),
+        "quota": view.quota_used / quota if quota else 0,
+    }
+    fullest = max(parts, key=lambda name: parts[name])
+    return replace(view, full=round(parts[fullest], 3), fullest=fullest if parts[fullest] else "")
 
 
 def _bandwidth(plan: BandwidthPlan | None) -> str | None:

@@ -5,7 +5,7 @@ A file that cannot be read lets nobody in, and neither does a line that is wrong
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +70,11 @@ class UserFiles:
         changed = [path for path, book in found.items() if book is not self._books.get(path)]
         self._books = found
         return bool(changed)
+
+    def names(self) -> Iterator[str]:
+        """Yield every user of every file."""
+        for book in self._books.values():
+            yield from book.hashes
 
     def hash_of(self, path: str, user: bytes) -> tuple[str, bool]:
         """

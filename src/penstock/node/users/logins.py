@@ -1,7 +1,7 @@
 """What a node does about logins: keeps its files of users fresh, and answers its workers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from penstock.base.clock import Clock
 from penstock.config.plan import WorkerPlan
@@ -41,6 +41,10 @@ class Logins:
     def failures(self) -> int:
         """Return how often a file could not be read."""
         return self._files.failures
+
+    def names(self) -> Iterator[str]:
+        """Yield every user of every file."""
+        return self._files.names()
 
     async def start(self) -> None:
         """Read the files, and look at them from now on."""
