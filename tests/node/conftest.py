@@ -1,6 +1,7 @@
 """What the tests of the supervisor's hands share: fake workers, a log that is kept, and waiting without sleeping."""
 
 import asyncio
+import functools
 import http.client
 import io
 import json
@@ -26,6 +27,16 @@ FAKE_COMMAND = ("-P", FAKE, "none")
 
 PATIENCE = 15.0
 """Seconds until a condition that should hold soon is given up, on a machine that is busy with other tests."""
+
+
+def in_a_loop(test):
+    """Run an async test in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 async def until(condition, patience=PATIENCE):

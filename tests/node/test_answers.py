@@ -11,10 +11,17 @@ from penstock.node.answers import Answers
 
 
 class Stood(Answers):
-    """Answers from what a test says."""
+    """
+    Answers from what a test says.
 
-    def __init__(self, **said):
-        for name, value in said.items():
+    Args:
+        house: The household's parts by name.
+        own: What the node has beside them, by name.
+    """
+
+    def __init__(self, house=None, **own):
+        self._house = SimpleNamespace(**(house or {}))
+        for name, value in own.items():
             setattr(self, f"_{name}", value)
 
 
@@ -32,19 +39,19 @@ def test_addresses_wait_for_the_start():
 def test_ready_says_why_not():
     """A node is ready while it serves and some worker accepts; else it says which of them is not so."""
     serves, silent = SimpleNamespace(serves=True), SimpleNamespace(serves=False)
-    assert Stood(sampler=sampler("serving"), crew=serves).ready() == (True, "")
-    assert Stood(sampler=sampler("serving"), crew=silent).ready() == (False, "no worker accepts")
-    assert Stood(sampler=sampler("draining"), crew=serves).ready() == (False, "the node is draining")
+    assert Stood({"sampler": sampler("serving"), "crew": serves}).ready() == (True, "")
+    assert Stood({"sampler": sampler("serving"), "crew": silent}).ready() == (False, "no worker accepts")
+    assert Stood({"sampler": sampler("draining"), "crew": serves}).ready() == (False, "the node is draining")
 
 
 def test_a_drain_tells_what_is_left():
     """Time that is left of a drain never falls below 0, and is not told before one has begun."""
-    parts = {
-        "sampler": sampler("draining", 3),
+    house = {"sampler": sampler("draining", 3)}
+    own = {
         "progress": SimpleNamespace(began_with=7),
         "clock": SimpleNamespace(monotonic_ns=lambda: 10 * NS),
     }
-    told = [Stood(cut_ns=cut, **parts).drained() for cut in (None, 12 * NS, 9 * NS)]
+    told = [Stood(house, cut_ns=cut, **own).drained() for cut in (None, 12 * NS, 9 * NS)]
     assert [(each.connections, each.began_with, each.seconds_left) for each in told] == [
         (3, 7, None),
         (3, 7, 2.0),
@@ -60,6 +67,6 @@ def test_a_connection_is_asked_of_the_worker_that_its_id_names():
         asked.append((generation, serial))
         return True
 
-    stood = Stood(crew=SimpleNamespace(close_connection=close_connection))
+    stood = Stood({"crew": SimpleNamespace(close_connection=close_connection)})
     assert asyncio.run(stood.close_connection(5 << SERIAL_BITS | 77))
     assert asked == [(5, 77)]

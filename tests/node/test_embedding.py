@@ -1,7 +1,6 @@
 """A node within another program: a guest of its event loop."""
 
 import asyncio
-import functools
 import logging
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import penstock
 from penstock import ConfigurationError, Listener, Penstock, StartError
 from penstock.testing import peers
 
-from .conftest import refuses, until
+from .conftest import in_a_loop, refuses, until
 
 
 @pytest.fixture
@@ -21,16 +20,6 @@ def echo():
     """The port of a target that echoes."""
     with peers.serving(peers.echo) as server:
         yield server.port
-
-
-def in_a_loop(test):
-    """Run an async test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args, **kwargs):
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 def serving(port, name="web"):

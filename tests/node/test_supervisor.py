@@ -220,8 +220,8 @@ def test_no_worker_is_not_ready(node, node_plan):
 
     async def go():
         async with node(node_plan(workers=1)) as it:
-            (life,) = it.node._crew.lives
-            it.node._crew._birth = lambda *args: (_ for _ in ()).throw(OSError(11, "none today"))
+            (life,) = it.node._house.crew.lives
+            it.node._house.crew._birth = lambda *args: (_ for _ in ()).throw(OSError(11, "none today"))
             os.kill(life.pid, signal.SIGKILL)
             await until(lambda: it.kept.events("worker died"))
             assert it.node.ready() == (False, "no worker accepts")
@@ -297,11 +297,11 @@ def test_a_failing_tick_stops_nobody(node, node_plan):
 
     async def go():
         async with node(node_plan()) as it:
-            tick, it.node._sampler.tick = it.node._sampler.tick, lambda: 1 // 0
+            tick, it.node._house.sampler.tick = it.node._house.sampler.tick, lambda: 1 // 0
             await until(lambda: it.kept.events("tick failed"))
             client, _ = await it.greeted()
             client.close()
-            it.node._sampler.tick = tick
+            it.node._house.sampler.tick = tick
 
     asyncio.run(go())
 

@@ -209,8 +209,8 @@ def test_kill_9_of_a_worker(serving):
     async def go():
         async with serving(2) as it:
             clients = [await it.echoed(b"x" * 1_000) for _ in range(32)]
-            await until(lambda: sum(map(counted, it.node._crew.lives)) == 32_000)
-            victim = it.node._crew.lives[0]
+            await until(lambda: sum(map(counted, it.node._house.crew.lives)) == 32_000)
+            victim = it.node._house.crew.lives[0]
             os.kill(victim.pid, signal.SIGKILL)
             await asyncio.wait_for(victim.ended, PATIENCE)
             clients += [await it.echoed(b"y" * 1_000) for _ in range(32)]

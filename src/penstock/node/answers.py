@@ -20,21 +20,16 @@ from penstock.metrics.collection import Collection
 from penstock.metrics.live import SERIAL_BITS
 from penstock.metrics.snapshot import Snapshot, TargetView, conditioned
 from penstock.metrics.view import HistoryView
-from penstock.node.auditor import Auditor
 from penstock.node.bans.desk import Desk
-from penstock.node.certificates import Certificates
-from penstock.node.crew import Crew
 from penstock.node.draining import Progress
 from penstock.node.elder import Elders
-from penstock.node.health.health import Health
+from penstock.node.household import Household
 from penstock.node.keeper import Keeper
-from penstock.node.limits import Limits, LimitsView
+from penstock.node.limits import LimitsView
 from penstock.node.log import Log
 from penstock.node.origin import Addresses
 from penstock.node.reload import DrainView, Reloads, ReloadView
-from penstock.node.sampler import Sampler
 from penstock.node.upgrade import Upgrades, UpgradeView
-from penstock.node.users.logins import Logins
 from penstock.policy.health import TargetOrder
 
 
@@ -52,15 +47,8 @@ class Answers:
     _keeper: Keeper
     _reloads: Reloads
     _upgrades: Upgrades
-    _sampler: Sampler
-    _crew: Crew
+    _house: Household
     _elders: Elders | None
-    _auditor: Auditor
-    _health: Health
-    _desk: Desk
-    _limits: Limits
-    _logins: Logins
-    _certificates: Certificates
     _progress: Progress
     _addresses: Addresses | None
     _cut_ns: int | None
@@ -85,11 +73,11 @@ class Answers:
 
     def snapshot(self) -> Snapshot:
         """Return the newest snapshot; valid once `start` has returned."""
-        return self._sampler.snapshot
+        return self._house.sampler.snapshot
 
     async def audit(self) -> AuditView:
         """Compare open connections with the kernel, and return the whole sheet."""
-        return await self._auditor.ask()
+        return await self._house.auditor.ask()
 
     async def kept_graph(self, scope: str, seconds: int) -> HistoryView | None:
         """Return a graph from the store; see `admin.Node`."""
@@ -98,15 +86,15 @@ class Answers:
     async def close_connection(self, number: int) -> bool:
         """End the connection with this id; returns whether there was one."""
         generation, serial = number >> SERIAL_BITS, number & (1 << SERIAL_BITS) - 1
-        if await self._crew.close_connection(generation, serial):
+        if await self._house.crew.close_connection(generation, serial):
             return True
         return self._elders is not None and await self._elders.close_connection(generation, serial)
 
     def switch(self, wanted: Mapping[str, bool]) -> Collection:
         """Switch parts of the collection, and return what is on; raises CollectionError as `Registry.switch` does."""
-        for part, on in self._sampler.switch(wanted).items():
+        for part, on in self._house.sampler.switch(wanted).items():
             self._log.warning("collection switched", part=part, to="on" if on else "off")
-        return self._sampler.registry.collection
+        return self._house.registry.collection
 
     async def reload(self, *, dry_run: bool = False) -> ReloadView:
         """Read the configuration again and serve it; see `Reloads.reload`."""
@@ -131,44 +119,46 @@ class Answers:
     @property
     def desk(self) -> Desk:
         """Return who bans."""
-        return self._desk
+        return self._house.desk
 
     def targets(self) -> tuple[TargetView, ...]:
         """Return how each target is now, and its totals of the last tick."""
-        now = self._health.conditions
+        now = self._house.health.conditions
         return tuple(conditioned(each, now[each.id]) if each.id in now else each for each in self.snapshot().targets)
 
     def limits(self) -> LimitsView:
         """Return all limits, and how much of each is used."""
         known = self.snapshot().kinds.get("user")
         seen = () if known is None else (str(key) for key in known.keys if key is not None)
-        return self._limits.view(self.plan.worker, self._clock.monotonic_ns(), chain(seen, self._logins.names()))
+        return self._house.limits.view(
+            self.plan.worker, self._clock.monotonic_ns(), chain(seen, self._house.logins.names())
+        )
 
     def certificates(self) -> tuple[CertificateView, ...]:
         """Return how each certificate is; reads files."""
-        return self._certificates.views()
+        return self._house.certificates.views()
 
     def order_target(self, route: str, address: str, order: TargetOrder | None, weight: int | None) -> tuple[int, ...]:
         """Do what an operator wants of a target, and return its ids; see `Health.order`."""
-        return self._health.order(route, address, order, weight)
+        return self._house.health.order(route, address, order, weight)
 
     def reopen(self) -> bool:
         """Go on in new files where logs were renamed; returns whether there is a file."""
         access = self.plan.worker.access
         if access.format == "off" or not self._started.is_set():
             return False
-        self._crew.reopen()
+        self._house.crew.reopen()
         self._log.info("access log reopened", file=access.file)
         return True
 
     def drained(self) -> DrainView:
         """Return how far a drain is."""
         left = None if self._cut_ns is None else max(0, self._cut_ns - self._clock.monotonic_ns()) / NS
-        return DrainView(self._sampler.state, self.snapshot().totals.active, left, self._progress.began_with)
+        return DrainView(self._house.sampler.state, self.snapshot().totals.active, left, self._progress.began_with)
 
     def ready(self) -> tuple[bool, str]:
         """Return whether new connections are served, and why not."""
-        state = self._sampler.state
+        state = self._house.sampler.state
         if state != "serving":
             return False, f"the node is {state}"
-        return (True, "") if self._crew.serves else (False, "no worker accepts")
+        return (True, "") if self._house.crew.serves else (False, "no worker accepts")

@@ -11,21 +11,15 @@ import asyncio
 import socket
 from contextlib import ExitStack
 
-from msgspec.structs import replace
-
 from penstock.base.addresses import Endpoint
 from penstock.base.clock import NS, Clock, SystemClock
 from penstock.config.plan import NodePlan
 from penstock.metrics.parts import Kept
-from penstock.metrics.registry import Registry
 from penstock.node.access import try_access_log
 from penstock.node.answers import Answers
-from penstock.node.auditor import Auditor
-from penstock.node.bans.desk import Desk
 from penstock.node.bans.names import follow
-from penstock.node.bans.wiring import connect
-from penstock.node.certificates import Certificates, make_ready
-from penstock.node.crew import STOP_SECONDS, Crew
+from penstock.node.certificates import make_ready
+from penstock.node.crew import STOP_SECONDS
 from penstock.node.descriptors import raise_limit, shortage
 from penstock.node.door import Door
 from penstock.node.draining import Progress
@@ -33,21 +27,17 @@ from penstock.node.elder import Elder, Elders, adopted
 from penstock.node.estate import estate_of
 from penstock.node.exports.exports import Exports
 from penstock.node.handover import Channel, Handed, Taken, Will, numbers_from, saved_numbers
-from penstock.node.health.health import Health
 from penstock.node.heir import Heir
+from penstock.node.household import Household
 from penstock.node.inherited import Inherited
-from penstock.node.keeper import Drawers, Keeper
-from penstock.node.limits import Limits
+from penstock.node.keeper import Keeper
 from penstock.node.log import Log, make_log
 from penstock.node.origin import Addresses, Origin, endpoints, say_ready
-from penstock.node.processes import COMMAND, Outfit
-from penstock.node.quotas import Quotas
+from penstock.node.processes import COMMAND
 from penstock.node.reload import Base, Reloads, Source, Supply, bound
-from penstock.node.sampler import Sampler
 from penstock.node.sockets import OpenListener, UnixSocket, endpoint_of, open_doors, open_listeners
 from penstock.node.summaries import Summaries
 from penstock.node.upgrade import Estate, Upgrades, listening_sockets
-from penstock.node.users.logins import Logins
 from penstock.store.tables import Page
 
 SHORTEST_TICK_NS = NS // 10
@@ -108,44 +98,36 @@ class Supervisor(Answers):
         self._addresses: Addresses | None = None
         self._cut_ns: int | None = None
         self._progress = Progress(self._log)
-        self._logins: Logins
 
     # Being reloaded ---------------------------------------------------------------------------------------------------
 
     def refuses_reload(self) -> str:
         """Return why the node cannot be reloaded now; empty if it can."""
-        return "" if self._sampler.state == "serving" else f"the node is {self._sampler.state}: it cannot be reloaded"
+        return (
+            ""
+            if self._house.sampler.state == "serving"
+            else f"the node is {self._house.sampler.state}: it cannot be reloaded"
+        )
 
     async def take(self, plan: NodePlan, supply: Supply) -> list[str]:
         """Serve another plan; see `reload.Served`. What it names is counted under its name before anybody serves it."""
         self.plan = bound(plan, supply.listeners, self.plan.admin)
-        self._health.replan(self.plan.worker)
-        self._desk.replan(self.plan)
-        self._quotas.replan(self.plan.worker)
-        self._sampler.registry.kinds.meter(self._quotas or None)
-        self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
-        self._certificates.replan(self.plan)
+        await self._house.replan(self.plan)
         before, self.listeners = self.listeners, supply.listeners
-        self._sampler.registry.replan(self.plan)
-        self._auditor.replan(self.plan.worker.listeners)
         self._addresses = self.addresses._replace(listeners=endpoints(self.plan))
         served = {each.plan.name: str(each.plan) for each in before}
         for each in self.plan.worker.listeners:
             if served.get(each.name) != str(each):
                 self._log.info("listening", listener=each.name, protocol=each.protocol, address=str(each))
-        await self._logins.replan(self.plan.worker)
-        refused = await self._crew.reload(self._outfit(), supply.new)
+        refused = await self._house.equip(self.plan.worker, self.listeners, supply.new)
         for gone in supply.gone:
             gone.close()
-        await self._look_at_certificates()
+        await self._house.look_at_certificates()
         return refused
-
-    async def _look_at_certificates(self) -> None:
-        self._sampler.registry.certificates = await asyncio.to_thread(self._certificates.views)
 
     def read_files(self, plan: NodePlan) -> None:
         """Read the files that a plan names and only the supervisor needs; raises ConfigurationError. Blocks."""
-        self._desk.read_lists(plan)
+        self._house.desk.read_lists(plan)
 
     # Beginning -------------------------------------------------------------------------------------------------------
 
@@ -172,13 +154,13 @@ class Supervisor(Answers):
             await self._close()
             raise
         self._own_files()
-        self._sampler.state = "serving"
+        self._house.sampler.state = "serving"
         self._tick()
         if self._exports is not None:
             self._exports.start()
         self._begin_ticking()
         say_ready(self._log, self.plan, self.addresses)
-        self._certificates.start()
+        self._house.certificates.start()
         self._started.set()
 
     async def _start(self, elder: Elder | None) -> None:
@@ -198,17 +180,14 @@ class Supervisor(Answers):
             await self._keeper.open()
         self._settle()
         if elder is None:
-            await self._keeper.restore(self._sampler.registry)
+            await self._keeper.restore(self._house.registry)
         await asyncio.to_thread(self.read_files, self.plan)
-        self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
+        await self._house.hand_lists()
         if elder is None:
-            self._sampler.tick()  # whoever scrapes first sees what was restored
+            self._house.sampler.tick()  # whoever scrapes first sees what was restored
         if warning := shortage(self.plan.worker, limit):
             self._log.warning("too few file descriptors", detail=warning)
-        await self._logins.start()
-        await self._crew.start()
-        await self._look_at_certificates()
-        self._health.start()
+        await self._house.start()
         if elder is not None:
             await self._succeed(elder)
         self._exports = Exports(self.plan, self.snapshot, self._clock, self._log)  # what was restored is no growth
@@ -220,22 +199,17 @@ class Supervisor(Answers):
         await self._keeper.open()
         counted = succession.counted
         kept = Kept(counted.parts, goes_on=True)
-        await self._keeper.inherit(self._sampler.registry, kept, [Page(*each) for each in counted.pages])
+        await self._keeper.inherit(self._house.registry, kept, [Page(*each) for each in counted.pages])
         for fd, saved in adopted(succession):
-            self._sampler.adopt(fd, saved)
-        self._health.recall(counted.targets, counts=True)
-        self._desk.take_lists(await asyncio.to_thread(self._desk.write_lists))
-        self._elders = Elders(self._elder_left, self._log)
+            self._house.sampler.adopt(fd, saved)
+        self._house.health.recall(counted.targets, counts=True)
+        await self._house.hand_lists()
+        self._elders = Elders(self._house.elder_left, self._log)
         self._elders.follow(succession.drainers)
-        self._limits.follow(each for each, _ in self._elders.ledgers())
-        self._crew.on_cut = self._elders.cut
-        self._sampler.tick()
+        self._house.limits.follow(each for each, _ in self._elders.ledgers())
+        self._house.crew.on_cut = self._elders.cut
+        self._house.sampler.tick()
         self._log.info("upgrade: took over", old_pid=elder.pid)
-
-    def _elder_left(self, generation: int) -> None:
-        """A worker of a process that we succeeded is no more."""
-        self._limits.left(generation)
-        self._sampler.detach(generation)
 
     async def _open_door(self) -> None:
         admin = None if self._admin is None else self._admin.dup()
@@ -266,64 +240,30 @@ class Supervisor(Answers):
         """Put the real addresses into the plan, and build what depends on them."""
         door = None if self._admin is None else endpoint_of(self._admin)
         self.plan = bound(self.plan, self.listeners, door)
-        will = self._will
-        self._limits = Limits(self.plan.workers, self._given, None if will is None else will.seats)
-        self._resources.callback(self._limits.close)
-        if self._limits.anew:
-            self._log.warning("upgrade: limits count anew", why=self._limits.anew)
-        before = self.plan if will is None else replace(self.plan, worker=will.plan.worker)
-        registry = Registry(before, self._clock.monotonic_ns())
-        if will is not None:
-            registry.replan(self.plan)
-        self._sampler = Sampler(self._clock, registry)
-        self._auditor = Auditor(self._sampler, self.plan.worker.listeners, self._clock, self._log)
-        self._health = Health(self.plan.worker, self._clock, self._log)
-        registry.conditions = self._health.conditions
-        if will is not None:
-            self._health.recall(will.targets, counts=False)
-        deploy = self._reloads.refresh
-        self._certificates = Certificates(self.plan, self._clock, self._log, self._health.board, deploy)
-        self._desk = Desk(self.plan, self._clock, self._log)
-        self._resources.callback(self._desk.close)
-        self._logins = Logins(self.plan.worker, self._clock, self._log)
-        self._crew = Crew(
-            self._outfit(),
-            self.plan.workers,
-            self._sampler,
-            self._clock,
-            self._log,
-            on_burial=self._limits.forget,
-            on_respawn=registry.respawned,
-            on_failure=self._health.failed,
-            generation=0 if will is None else will.generation,
-            on_login=self._logins.verify,
+        self._house = Household(
+            self.plan,
+            self.listeners,
+            self._keeper,
+            clock=self._clock,
+            log=self._log,
+            command=self._command,
+            deploy=self._reloads.refresh,
+            resources=self._resources,
+            will=self._will,
+            table=self._given,
         )
-        self._logins.on_change = self._users_changed
-        connect(self._desk, self._crew, self._sampler, self._limits, self._keeper)
-        self._quotas = Quotas(self.plan.worker, self._clock, self._log)
-        self._keeper.entries = Drawers((self._desk.drawer, self._quotas))
-        self._limits.quotas = self._quotas
-        registry.kinds.meter(self._quotas or None)
         self._addresses = Addresses(
             listeners=endpoints(self.plan),
             admin=Endpoint(*door) if door else None,
             socket_path=self.plan.socket_path,
         )
 
-    def _users_changed(self) -> None:
-        self._sampler.registry.users_file_errors = self._logins.failures
-        self._crew.forget_logins()
-
-    def _outfit(self) -> Outfit:
-        limits, bans = self._limits.seats, self._desk.fds
-        return Outfit(self.plan.worker, self.listeners, self._command, self._health.board, limits, bans)
-
     # Each second -----------------------------------------------------------------------------------------------------
 
     def _begin_ticking(self) -> None:
         self._ticker = asyncio.create_task(self._tick_every_second())
-        self._audits = asyncio.create_task(self._auditor.ask_every_minute())
-        self._names = asyncio.create_task(follow(self._desk.spared))
+        self._audits = asyncio.create_task(self._house.auditor.ask_every_minute())
+        self._names = asyncio.create_task(follow(self._house.desk.spared))
         self._keeper.run()
 
     def _stop_ticking(self) -> None:
@@ -338,20 +278,16 @@ class Supervisor(Answers):
 
     def _tick(self, *, last: bool = False) -> None:
         try:
-            snapshot = self._sampler.tick(last=last)
-            self._sampler.registry.banned = self._desk.tick()
-            self._crew.catch_up()
-            self._quotas.tick(self._crew.tell_spent)
-            if not self._reloads.turn.locked() and self._limits.settle(self.plan.worker, self._clock.monotonic_ns()):
-                self._crew.sum_up(self._limits.seats)
+            steady = not self._reloads.turn.locked()
+            snapshot = self._house.tick(self.plan.worker, last=last, steady=steady)
         except Exception as error:  # numbers that stand still are better than a proxy that does
             self._log.error("tick failed", detail=repr(error))
             return
         now = self._clock.monotonic_ns()
-        self._summaries.tell(snapshot.troubles, self._sampler.troubled, now)
+        self._summaries.tell(snapshot.troubles, self._house.sampler.troubled, now)
         if last:
             self._summaries.flush(now)
-        self._auditor.tell(snapshot.audit)
+        self._house.auditor.tell(snapshot.audit)
         if self._ending is not None:
             self._progress.see(snapshot.totals.active, self._clock.monotonic_ns(), self._cut_ns)
 
@@ -365,10 +301,10 @@ class Supervisor(Answers):
         """Return what a successor must know first, the listening sockets, and the limit table's descriptor."""
         sockets = listening_sockets(self._reloads.plan, self.listeners, self._admin, self._local)
         numbers = saved_numbers(self._reloads.numbers)
-        seats = self._limits.saved((each.generation, each.number) for each in self._crew.lives)
-        self._crew.sum_up(self._limits.seats)
-        will = Will(self.plan, numbers, self._crew.generation, self._health.remember(), seats)
-        return will, sockets, self._limits.fd
+        seats = self._house.limits.saved((each.generation, each.number) for each in self._house.crew.lives)
+        self._house.crew.sum_up(self._house.limits.seats)
+        will = Will(self.plan, numbers, self._house.crew.generation, self._house.health.remember(), seats)
+        return will, sockets, self._house.limits.fd
 
     async def lay_down(self) -> Estate:
         """Stop counting and let go of the store, and return everything that was counted."""
@@ -378,7 +314,7 @@ class Supervisor(Answers):
         self._tick(last=True)
         if self._exports is not None:
             await self._exports.stop()
-        estate = estate_of(self._crew, self._sampler, self._elders, self._keeper, self._health)
+        estate = estate_of(self._house.crew, self._house.sampler, self._elders, self._keeper, self._house.health)
         self._left = tuple(each for each, _ in estate.ledgers)
         await self._keeper.close()
         return estate
@@ -404,19 +340,19 @@ class Supervisor(Answers):
         if self._elders is not None:
             self._elders.leave()
             self._elders = None
-        heir = Heir(channel, self._crew, self._left)
-        self._crew.follow(heir)
-        self._sampler.state = "draining"
+        heir = Heir(channel, self._house.crew, self._left)
+        self._house.crew.follow(heir)
+        self._house.sampler.state = "draining"
         if self._ending is None:
             self._ending = asyncio.create_task(self._retire(heir))
 
     async def _retire(self, heir: Heir) -> None:
-        await self._certificates.stop()
+        await self._house.certificates.stop()
         door, self._door = self._door, None
         cut_ns = self._clock.monotonic_ns() + self.plan.worker.timeouts.drain
         closing = asyncio.create_task(door.stop()) if door is not None else None  # the order's own answer goes out
         listening = asyncio.create_task(heir.listen())
-        await self._crew.drain(cut_ns)
+        await self._house.crew.drain(cut_ns)
         if closing is not None:  # before the socket is: our loop would hear of it for as long as the successor has it
             await closing
         await self._finish()
@@ -437,7 +373,7 @@ class Supervisor(Answers):
         if self._ending is None:
             self._ending = asyncio.create_task(self._finish())
         else:
-            await self._crew.stop()
+            await self._house.crew.stop()
         await self._done.wait()
 
     async def drain(self) -> None:
@@ -448,19 +384,19 @@ class Supervisor(Answers):
     async def _drain(self) -> None:
         await self._started.wait()
         seconds = self.plan.worker.timeouts.drain
-        self._sampler.state = "draining"
+        self._house.sampler.state = "draining"
         self._cut_ns = self._clock.monotonic_ns() + seconds
         self._log.info("draining", connections=self.snapshot().totals.active, at_most=f"{seconds / NS:g}s")
         self._tick()
         if self._elders is not None:
             await self._elders.hurry(self._cut_ns)
-        await self._crew.drain(self._cut_ns)
+        await self._house.crew.drain(self._cut_ns)
         if self._elders is not None:
             await self._elders.wait((self._cut_ns - self._clock.monotonic_ns()) / NS + STOP_SECONDS)
         await self._finish()
 
     async def _finish(self) -> None:
-        self._sampler.state = "draining"
+        self._house.sampler.state = "draining"
         try:
             await self._close()
         except Exception as error:  # whoever waits for the end must not wait for ever
@@ -480,9 +416,9 @@ class Supervisor(Answers):
         """Let go of everything, in any state that `start` may have been left in."""
         if self._addresses is not None:
             if not self._retired:
-                await self._certificates.stop()
-            await self._crew.stop()
-            await self._logins.stop()
+                await self._house.certificates.stop()
+            await self._house.crew.stop()
+            await self._house.logins.stop()
         if self._elders is not None:
             await self._elders.hurry(self._clock.monotonic_ns())
             await self._elders.wait(STOP_SECONDS)
@@ -497,7 +433,7 @@ class Supervisor(Answers):
         if self._door is not None:
             await self._door.stop()
         if self._addresses is not None:
-            await self._health.stop()
+            await self._house.health.stop()
         self._resources.close()
 
 
