@@ -17,8 +17,9 @@ from penstock.config.plan import MetricsPlan, NodePlan
 from penstock.metrics.audit import AuditView
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
+from penstock.metrics.composing import conditioned
 from penstock.metrics.live import SERIAL_BITS
-from penstock.metrics.snapshot import Snapshot, TargetView, conditioned
+from penstock.metrics.snapshot import Snapshot, TargetView
 from penstock.metrics.view import HistoryView
 from penstock.node.bans.desk import Desk
 from penstock.node.draining import Progress
