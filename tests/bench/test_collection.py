@@ -24,7 +24,7 @@ def test_rounds_switch_one_process():
     for sample in samples:
         assert {metric.key for metric in light.metrics} <= set(sample.values)
         assert 0 < sample.values["share"] < 100
-        assert sample.values["rate"] == pytest.approx(100, rel=0.5)
+        assert 0 < sample.values["rate"] < 150  # a busy machine gives less, and nothing may give more
 
 
 @pytest.fixture
