@@ -15,7 +15,6 @@ import ssl
 import termios
 from _socket import AF_UNIX, IPPROTO_TCP, MSG_DONTWAIT, MSG_MORE, SHUT_WR, TCP_CORK
 from _socket import socket as RawSocket
-from socket import socketpair
 from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any
@@ -66,37 +65,35 @@ class Detour:
     Takes a close_notify out of OpenSSL without letting it read.
 
     Python's shutdown asks OpenSSL twice, and the second time reads; if the other end has just sent data, that breaks
-    the connection for good, and the data is lost. So for the moment of the call the descriptor is another socket, in
-    which there is nothing to read; what was written there is then sent on. Epoll notices nothing: it knows the file.
+    the connection for good, and the data is lost. So for the moment of the call the descriptor is a pipe's end that can
+    only be written; what was written there is then sent on. Epoll notices nothing: it knows the file.
     """
 
     def __init__(self) -> None:
-        self._ours, self._theirs = (RawSocket(fileno=each.detach()) for each in socketpair())
-        for each in (self._ours, self._theirs):
-            each.setblocking(False)
+        self._out, self._in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def say_goodbye(self, tls: Any, fd: int) -> bytes:
         """Return the record that says close_notify; empty if there is none to say."""
         kept = os.dup(fd)
         try:
-            os.dup2(self._theirs.fileno(), fd, inheritable=False)
+            os.dup2(self._in, fd, inheritable=False)
             try:
                 tls.shutdown()
             except OSError:
-                pass  # SSLWantReadError: it has been said, and the other end has not answered
+                pass  # EBADF: it has been said, and nothing can be read
             finally:
                 os.dup2(kept, fd, inheritable=False)
         finally:
             os.close(kept)
         try:
-            return self._ours.recv(RECORD_BYTES)
+            return os.read(self._out, RECORD_BYTES)
         except BlockingIOError:
             return b""
 
     def close(self) -> None:
-        """Close the sockets."""
-        self._ours.close()
-        self._theirs.close()
+        """Close the pipe."""
+        os.close(self._out)
+        os.close(self._in)
 
 
 class TlsSocket(RawSocket):

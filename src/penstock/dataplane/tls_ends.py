@@ -13,10 +13,13 @@ from _socket import IPPROTO_TCP, MSG_DONTWAIT, TCP_CORK
 from typing import Any
 
 from penstock.base.bounds import RELAY_BUFFER_BYTES
-from penstock.dataplane.reactor import HANGUP, IN, READABLE, URGENT
+from penstock.dataplane.reactor import ERROR, HANGUP, OUT, READABLE, URGENT
 from penstock.dataplane.relay import End
 from penstock.dataplane.tls import BLOCKED, PATIENCE, RECORD_BYTES, TLS_LEVEL
 from penstock.metrics.ledger import DOUBT_MASK, H_DOUBT
+
+ODD = OUT | ERROR | URGENT
+"""Events of a client's end that ask for more than to read one record."""
 
 
 class FromTls(End):
@@ -28,7 +31,7 @@ class FromTls(End):
         """React to an event while the connection relays."""
         sink = self.other
         sock: Any = self.sock  # a TlsSocket; a cast would be a call
-        if mask != IN or sink is None or sink.held is not None or self.eof or sock.blocked or sock.news:
+        if mask & ODD or sink is None or sink.held is not None or self.eof or sock.blocked or sock.news:
             if sock.level:
                 sock.watch()
             super().ready(fd, mask)
