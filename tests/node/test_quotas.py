@@ -11,6 +11,7 @@ from penstock.config.plan import RoutePlan, WorkerPlan
 from penstock.dataplane.limit_table import ROUTE, USER
 from penstock.metrics.fold import BYTES_IN, BYTES_OUT, COLUMNS
 from penstock.metrics.keyed import Told
+from penstock.metrics.quotas import QuotaFigures, QuotasView
 from penstock.node.quotas import KIND, Quotas, QuotaView
 from penstock.store.tables import Entry
 from penstock.testing.clock import ManualClock
@@ -157,6 +158,21 @@ def test_a_clock_that_goes_over_the_day_and_back_changes_nothing(make, clock):
         assert not quotas.spent
         clock.advance(-MONTH)
     assert used(quotas, ROUTE, "app") == 100
+
+
+def test_what_is_published_is_of_routes_and_of_users_that_are_asked_for(make):
+    """All routes with a quota and those users who have one, with what they had this month, and how many are spent."""
+    quotas = make(plan(route=100, bob=5))
+    fold_in(quotas, {1: ((3, 4), (3, 4))}, [1], {1: "bob"}, (60, 50))
+    quotas.tick(lambda *_: None)
+    view = quotas.figures(["ann", "bob"])
+    assert view == QuotasView((QuotaFigures("app", 100, 110),), (QuotaFigures("bob", 5, 7),), 1, 1)
+    assert make(plan()).figures(["ann"]) == QuotasView()
+
+
+def fold_in(quotas, *what):
+    """Count a fold."""
+    quotas.add(1, *fold(*what))
 
 
 def test_what_was_used_survives(make):

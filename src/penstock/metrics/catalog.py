@@ -165,6 +165,13 @@ EVICTIONS = Family(
     "Clients, users and destinations that are no longer known by name because others needed their place",
     ("kind",),
 )
+ROUTE_QUOTA = Family(PREFIX + "route_quota_bytes", "gauge", "Bytes that the route may have in a month", ("route",))
+ROUTE_QUOTA_USED = Family(
+    PREFIX + "route_quota_used_bytes", "gauge", "Bytes that the route has had of the present month", ("route",)
+)  # fmt: skip
+QUOTAS_SPENT = Family(
+    PREFIX + "quotas_spent", "gauge", "Routes and users whose quota of the present month is used up", ("scope",)
+)  # fmt: skip
 WORKERS = Family(PREFIX + "workers", "gauge", "Worker processes that shall be and that are", ("state",))
 RESPAWNS = Family(PREFIX + "worker_respawns_total", "counter", "Dead workers that were replaced")
 PAUSES = Family(PREFIX + "accept_pauses_total", "counter", "Times that a worker paused accepting, at a limit")
@@ -174,7 +181,7 @@ NODE = (
     CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, BANS, BANS_MADE,
     SHADOWED, AUTH, USERS_FILE_ERRORS, OUTCOMES,
     TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, TARGET_UP, TARGET_CHECKS, TARGET_EJECTIONS, DIAL, CERTIFICATES,
-    AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
+    ROUTE_QUOTA, ROUTE_QUOTA_USED, QUOTAS_SPENT, AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip
 """Families that are made of a snapshot."""
 
@@ -194,6 +201,10 @@ USER_ACTIVE = Family(PREFIX + "user_connections_active", "gauge", "Client connec
 USER_BYTES = Family(
     PREFIX + "user_bytes_total", "counter", "Bytes moved on the client side, by user", ("direction", "user")
 )  # fmt: skip
+USER_QUOTA = Family(PREFIX + "user_quota_bytes", "gauge", "Bytes that the user may have in a month", ("user",))
+USER_QUOTA_USED = Family(
+    PREFIX + "user_quota_used_bytes", "gauge", "Bytes that the user has had of the present month", ("user",)
+)  # fmt: skip
 DESTINATION_CONNECTIONS = Family(
     PREFIX + "destination_connections_total", "counter", "Client connections accepted, by destination", ("destination",)
 )  # fmt: skip
@@ -209,10 +220,10 @@ DESTINATION_BYTES = Family(
 
 LABELLED = {
     "client": (CLIENT_CONNECTIONS, CLIENT_ACTIVE, CLIENT_BYTES),
-    "user": (USER_CONNECTIONS, USER_ACTIVE, USER_BYTES),
+    "user": (USER_CONNECTIONS, USER_ACTIVE, USER_BYTES, USER_QUOTA, USER_QUOTA_USED),
     "destination": (DESTINATION_CONNECTIONS, DESTINATION_ACTIVE, DESTINATION_BYTES),
 }
-"""Families that are served where `metrics.labels` names the kind: connections, active and bytes."""
+"""Families that are served where `metrics.labels` names the kind: connections, active and bytes; of users quotas."""
 
 CPU = Family("process_cpu_seconds_total", "counter", "User and system time of the supervisor and all its workers")
 RESIDENT = Family("process_resident_memory_bytes", "gauge", "Resident memory of all processes, shared pages in each")

@@ -90,6 +90,7 @@ def picture(
         collection=registry.collection,
         records=registry.records.view(wall_ns),
         certificates=registry.certificates,
+        quotas=registry.quotas,
         troubles=troubles,
     )
 

@@ -23,7 +23,7 @@ OTHER, NOBODY = 0, 1
 FIRST = 2
 """The first place that keys have."""
 
-OTHER_NAME, NOBODY_NAME = "other", "-"
+OTHER_NAME, NOBODY_NAME = NOT_KEYS = "other", "-"
 """What these places are called. A key of the same name, such as a user, is counted there."""
 
 C_CONNECTIONS, C_IN, C_OUT, C_REQUESTS = range(4)

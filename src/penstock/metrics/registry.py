@@ -32,6 +32,7 @@ from penstock.metrics.fold import (
 from penstock.metrics.kinds import Kinds
 from penstock.metrics.minutes import Minutes
 from penstock.metrics.pairs import Pairs
+from penstock.metrics.quotas import QuotasView
 from penstock.metrics.records import Records
 from penstock.metrics.requests import Requests
 from penstock.metrics.scopes import Scopes
@@ -205,6 +206,7 @@ class Registry:
         witnessed: What it found when it asked the kernel last; set by who asks.
         conditions: How targets are, by id; set by who knows.
         banned: How many are banned; set by who bans.
+        quotas: What is had of months; set by who counts it.
         certificates: Those that listeners serve; the same.
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
@@ -230,6 +232,7 @@ class Registry:
         self.minutes = Minutes()
         self.conditions: Mapping[int, Condition] = {}
         self.banned = BannedView()
+        self.quotas = QuotasView()
         self.certificates: tuple[CertificateView, ...] = ()
         self.audited: tuple[AuditLine, ...] = self._audit()
         self.records = Records(plan.metrics.connection_records)

@@ -13,6 +13,7 @@ from penstock.metrics.endings import EndingsView
 from penstock.metrics.keys import Picture
 from penstock.metrics.labels import KeySeries
 from penstock.metrics.live import Live
+from penstock.metrics.quotas import QuotasView
 from penstock.metrics.records import RecordsView
 from penstock.metrics.requests import RequestsView
 from penstock.metrics.scopes import Scopes
@@ -210,6 +211,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         labelled: Series of each kind that has labels.
         endings: What ended connections measured.
         banned: How many are banned.
+        quotas: What routes and users have had of their months, one tick ago.
         requests: Requests that are over, by status, and how long they took.
         audit: Whether all ways to add up agree.
         records: The newest ended connections.
@@ -243,6 +245,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     records: RecordsView
     collection: Collection
     certificates: tuple[CertificateView, ...] = ()
+    quotas: QuotasView = QuotasView()
     troubles: tuple[EndedView, ...] = ()
 
     def stats(self) -> dict[str, Any]:

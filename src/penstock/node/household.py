@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from penstock.base.clock import Clock
 from penstock.config.plan import NodePlan, WorkerPlan
+from penstock.metrics.keys import NOT_KEYS
+from penstock.metrics.kinds import USER
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot
 from penstock.node.auditor import Auditor
@@ -167,6 +169,8 @@ class Household:
         self.registry.banned = self.desk.tick()
         self.crew.catch_up()
         self.quotas.tick(self.crew.tell_spent)
+        named = (each.name for each in snapshot.labelled.get(USER, ()) if each.name not in NOT_KEYS)
+        self.registry.quotas = self.quotas.figures(named)
         if steady and self.limits.settle(plan, self._clock.monotonic_ns()):
             self.crew.sum_up(self.limits.seats)
         return snapshot

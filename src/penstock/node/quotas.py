@@ -20,6 +20,7 @@ from penstock.config.units import serialize_size
 from penstock.dataplane.limit_table import ROUTE, USER
 from penstock.metrics.fold import BYTES_IN, BYTES_OUT, Numbers
 from penstock.metrics.keyed import Part, Told
+from penstock.metrics.quotas import QuotaFigures, QuotasView
 from penstock.node.log import Log
 from penstock.policy.quota import Used, month_of, next_month
 from penstock.store.tables import Entry
@@ -224,6 +225,18 @@ class Quotas:
         month, used = self._month_of(quota.reset_day), self._used.get((kind, name))
         had = 0 if used is None else used.months.get(month, 0)
         return QuotaView(quota.size, had, month, next_month(month))
+
+    def figures(self, users: Iterable[str]) -> QuotasView:
+        """Return what is published: all routes that have a quota, and these users, if they have one."""
+        routes = tuple(self._figures((ROUTE, name), quota) for name, (_, quota) in self._routes.items())
+        plans = ((name, self._quota((USER, name))) for name in users) if self._has_users else ()
+        theirs = tuple(self._figures((USER, name), quota) for name, quota in plans if quota is not None)
+        spent = sum(1 for kind, _ in self.spent if kind == ROUTE)
+        return QuotasView(routes, theirs, spent, len(self.spent) - spent)
+
+    def _figures(self, who: Who, quota: QuotaPlan) -> QuotaFigures:
+        used = self._used.get(who)
+        return QuotaFigures(who[1], quota.size, 0 if used is None else used.months.get(self._month(quota), 0))
 
     def users(self) -> list[str]:
         """Return users that have had something of a quota."""

@@ -14,6 +14,7 @@ from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, 
 from penstock.metrics.audit import AuditView
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import Collection
+from penstock.metrics.quotas import QuotaFigures, QuotasView
 from penstock.metrics.registry import Registry
 from penstock.metrics.snapshot import Snapshot, TargetView
 from penstock.metrics.view import HistoryView
@@ -95,6 +96,7 @@ class StandIn:
         self.clock = ManualClock()
         registry = Registry(plan, self.clock.monotonic_ns())
         self.views = registry.certificates = (SITE,)
+        registry.quotas = QuotasView((QuotaFigures("web", 1_000, 10),))
         self.sampler = Sampler(self.clock, registry)
         self.pen = Pen()
         self.sampler.attach(1, self.pen.fd)

@@ -12,6 +12,7 @@ from penstock.metrics.catalog import FAMILIES, Family
 from penstock.metrics.conditions import Condition
 from penstock.metrics.exporters.families import Reading, Sample, chosen, names_of, number, readings
 from penstock.metrics.histogram import Distribution
+from penstock.metrics.quotas import QuotaFigures, QuotasView
 from penstock.metrics.snapshot import Usage
 from penstock.testing.standin import PLAN, SITE, WEB, StandIn
 
@@ -69,6 +70,23 @@ def test_keys_are_labels_where_they_are_asked_for():
     }  # fmt: skip
     assert found["penstock_evictions_total"] == {("client",): 0, ("user",): 0, ("destination",): 0}
     assert set(found) == {family.name for family in (*catalog.NODE, *catalog.LABELLED["user"])}
+    node.close()
+
+
+@pytest.mark.parametrize("labels", [(), ("user",)])
+def test_quotas_of_routes_are_told_and_those_of_users_where_they_are_labels(labels):
+    """What may be had and what was had of a month, by route; by user only where `metrics.labels` asks for users."""
+    node = StandIn(plan=replace(PLAN, metrics=MetricsPlan(labels=labels)))
+    found = {reading.family.name: reading.numbers for reading in readings(node.tick(), None)}
+    assert found["penstock_quotas_spent"] == {("route",): 0, ("user",): 0}
+    view = QuotasView((QuotaFigures("app", 9, 3),), (QuotaFigures("ann", 7, 8),), 0, 1)
+    found = {each.family.name: each.numbers for each in readings(replace(node.tick(), quotas=view), None)}
+    assert found["penstock_route_quota_bytes"] == {("app",): 9}
+    assert found["penstock_route_quota_used_bytes"] == {("app",): 3}
+    assert found["penstock_quotas_spent"] == {("route",): 0, ("user",): 1}
+    theirs = {("ann",): 7}, {("ann",): 8}
+    names = "penstock_user_quota_bytes", "penstock_user_quota_used_bytes"
+    assert tuple(found.get(name) for name in names) == (theirs if labels else (None, None))
     node.close()
 
 

@@ -10,7 +10,9 @@ from penstock.metrics import catalog
 from penstock.metrics.banned import ORIGINS, REASONS
 from penstock.metrics.catalog import Family
 from penstock.metrics.histogram import Distribution
+from penstock.metrics.kinds import USER
 from penstock.metrics.labels import KeySeries
+from penstock.metrics.quotas import QuotaFigures
 from penstock.metrics.snapshot import PairView, Snapshot, TargetView, Usage
 from penstock.metrics.tracker import NODE, WINDOWS
 
@@ -97,6 +99,8 @@ def readings(snapshot: Snapshot, usage: Usage | None) -> list[Reading]:
     found = [_reading(family, snapshot) for family in catalog.NODE]
     for kind, series in snapshot.labelled.items():
         found += _labelled(kind, series)
+        if kind == USER:
+            found += _quotas(catalog.USER_QUOTA, catalog.USER_QUOTA_USED, snapshot.quotas.users)
     if usage is not None:
         found += [Reading(family, {(): value}, {}) for family, value in _usage(usage)]
     return found
@@ -122,7 +126,7 @@ def _reading(family: Family, snapshot: Snapshot) -> Reading:
 
 def _labelled(kind: str, series: Sequence[KeySeries]) -> list[Reading]:
     """Return the families of a kind whose keys are labels."""
-    connections, active, moved = catalog.LABELLED[kind]
+    connections, active, moved = catalog.LABELLED[kind][:3]
     bytes_in, bytes_out = catalog.DIRECTIONS
     directions: dict[Key, float] = {(bytes_in, each.name): each.bytes_in for each in series}
     directions |= {(bytes_out, each.name): each.bytes_out for each in series}
@@ -130,6 +134,13 @@ def _labelled(kind: str, series: Sequence[KeySeries]) -> list[Reading]:
         Reading(connections, {(each.name,): each.connections for each in series}, {}),
         Reading(active, {(each.name,): each.active for each in series}, {}),
         Reading(moved, directions, {}),
+    ]
+
+
+def _quotas(size: Family, used: Family, quotas: Sequence[QuotaFigures]) -> list[Reading]:
+    return [
+        Reading(size, {(each.name,): each.size for each in quotas}, {}),
+        Reading(used, {(each.name,): each.used for each in quotas}, {}),
     ]
 
 
@@ -231,6 +242,12 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.TARGET_CHECKS.name: _checks,
     catalog.TARGET_EJECTIONS.name: _by_target(lambda view: view.ejections),
     catalog.CERTIFICATES.name: _certificates,
+    catalog.ROUTE_QUOTA.name: lambda snapshot: (((each.name,), each.size) for each in snapshot.quotas.routes),
+    catalog.ROUTE_QUOTA_USED.name: lambda snapshot: (((each.name,), each.used) for each in snapshot.quotas.routes),
+    catalog.QUOTAS_SPENT.name: lambda snapshot: [
+        (("route",), snapshot.quotas.spent_routes),
+        (("user",), snapshot.quotas.spent_users),
+    ],
     catalog.AUDIT.name: lambda snapshot: (((name,), number) for name, number in snapshot.audit.residual_bytes.items()),
     catalog.EVICTIONS.name: lambda snapshot: (((kind,), number) for kind, number in snapshot.evictions.items()),
     catalog.WORKERS.name: _workers,
