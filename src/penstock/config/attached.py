@@ -1,6 +1,6 @@
 """The files that listeners and routes name: where they lie, and what stands in those that are read at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +10,7 @@ from penstock.config.functions import find
 from penstock.config.http_kinds import BODY_BYTES
 from penstock.config.mistakes import Key, Mistake, Wrong
 from penstock.config.model import LISTS, Config
+from penstock.config.strangers import strangers
 from penstock.config.table import Table, known
 from penstock.config.written import Written
 
@@ -67,18 +68,19 @@ def attach(config: Config, written: Written, now_s: int, mistakes: list[Mistake]
             for key, value in _named(item, (section, number)):
                 paths[key] = (written.origin(key)[0].folder / value).absolute()
     bodies: dict[Key, str] = {}
-    wrong: dict[Path, list[str]] = {}
+    users: dict[Path, tuple[Collection[str], list[str]]] = {}
     for key, path in paths.items():
         if key[-1] == "body_file":
             _read_body(key, path, bodies, mistakes)
         elif key[-1] == "users_file":
-            if path not in wrong:  # listeners share files, and one may hold a hundred thousand users
-                wrong[path] = list(_wrong_users(path))
-            mistakes += (Mistake(key, what) for what in wrong[path])
+            if path not in users:  # listeners share files, and one may hold a hundred thousand users
+                users[path] = _read_users(path)
+            mistakes += (Mistake(key, what) for what in users[path][1])
     certificates = _certificates(paths, now_s, mistakes)
     _check_ciphers(config, mistakes)
     _find_handlers(config, mistakes)
-    return Attached(paths, bodies, certificates, tuple(_ending(certificates, written, now_s)))
+    unknown = strangers(config, {path: names for path, (names, _) in users.items()}, written)
+    return Attached(paths, bodies, certificates, (*_ending(certificates, written, now_s), *unknown))
 
 
 def _certificates(paths: Mapping[Key, Path], now_s: int, mistakes: list[Mistake]) -> dict[Key, "Looked"]:
@@ -164,13 +166,12 @@ def _read_body(key: Key, path: Path, bodies: dict[Key, str], mistakes: list[Mist
         mistakes.append(Mistake(key, why(error)))
 
 
-def _wrong_users(path: Path) -> Iterator[str]:
-    """Yield what is wrong with a file of users; its users are read again by who needs them."""
+def _read_users(path: Path) -> tuple[Collection[str], list[str]]:
+    """Return who stands in a file of users, and what is wrong with it; its hashes are read again by who needs them."""
     try:
         users = users_file.parse(read_bounded(path, users_file.FILE_BYTES))
     except FileNotFoundError as error:
-        yield f"{why(error)}; make it with `penstock user add NAME --file {path}`"
+        return (), [f"{why(error)}; make it with `penstock user add NAME --file {path}`"]
     except (OSError, ValueError) as error:
-        yield why(error)
-    else:
-        yield from (f"line {line}: {what}" for line, what in users.wrong)
+        return (), [why(error)]
+    return users.hashes.keys(), [f"line {line}: {what}" for line, what in users.wrong]

@@ -100,9 +100,8 @@ def _user_limits(config: Config) -> Iterator[Mistake]:
     names = {name for each in holders for name in each.users}
     logins = (each.auth for each in config.listener if each.auth is not None and known(each.auth))
     names |= {login.get_secret_value().partition(":")[0] for login in logins}
-    if any(each.users_file is not None for each in holders):
-        return
-    for name in given if not names else ():
+    open_ended = any(each.users_file is not None for each in holders)  # who stands nowhere is told elsewhere: strangers
+    for name in given if not names and not open_ended else ():
         yield Mistake(("limits", name), "nobody asks who users are: no listener and no route has users")
     first: set[str] = set()
     for place, each in enumerate(limits.users):
@@ -110,7 +109,7 @@ def _user_limits(config: Config) -> Iterator[Mistake]:
             continue
         if each.name in first:
             yield Mistake(("limits", "users", place, "name"), "is there twice")
-        elif each.name not in names:
+        elif each.name not in names and not open_ended:
             match = near(each.name, names)
             yield Mistake(("limits", "users", place, "name"), "there is no such user", f'"{match}"' if match else "")
         first.add(each.name)
