@@ -433,8 +433,8 @@ def test_silent_target_is_a_504():
 
 def test_client_that_stops_reading_its_answer_is_the_one_who_is_late():
     """A client that takes no more of its answer for the idle time ends as the client's timeout, not the target's."""
-    body = bytes(32 * 1024 * 1024)
-    with origin(lambda *_: ok(body)) as target, proxy(timeouts=quick(idle=0.3)) as plane, Wire(plane.connect()) as wire:
+    answer = ok(bytes(32 * 1024 * 1024))  # made beforehand: a target that is late with it is a 504
+    with origin(lambda *_: answer) as target, proxy(timeouts=quick(idle=1)) as plane, Wire(plane.connect()) as wire:
         wire.send(request("GET", target.url()))
         assert plane.ended()[0].outcome == Outcome(EndedBy.CLIENT_TIMEOUT, Phase.RELAY)
 
