@@ -30,6 +30,8 @@ def test_a_right_configuration_has_no_mistakes():
     ("acme", "listeners", "key", "what"),
     [
         ({"domains": ["a.b"]}, [WEB], ("acme", "agree_to_terms"), "must be true"),
+        (SOUND | {"eab_kid": "k"}, [WEB], ("acme", "eab_key_file"), "missing: eab_kid has both"),
+        (SOUND | {"eab_key_file": "k"}, [WEB], ("acme", "eab_kid"), "missing: eab_key_file has both"),
         (SOUND, [PLAIN | {"listen": ":8080"}], ("acme", "domains"), "no listener serves"),
         ({}, [WEB], ("listener", 0, "acme"), "names no domains"),
         ({"agree_to_terms": True}, [PLAIN], ("acme", "domains"), "missing"),

@@ -200,7 +200,7 @@ def exchanges(host="", port=0, answer=True):
 def test_each_request_of_a_reverse_proxy_is_decided():
     """Own targets, an address, another route, a redirect, an answer, a refusal: on one connection in turn."""
     redirect = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"
-    answer = b"HTTP/1.1 200 \r\nContent-Length: 2\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhi"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhi"
     perform(
         lambda: http_reverse(Facts("198.51.100.7", 5_000), listener("http", reverse=True)),
         get(), takes(ASKED), decides(ASKED), takes(ASKED), exchanges(),

@@ -82,7 +82,7 @@ def test_redirects_and_answers():
         get(b"/a?b=c", host=b"plain.example"), takes(SECURE),
         hears(b"HTTP/1.1 308 Permanent Redirect\r\nLocation: https://plain.example/a?b=c\r\nContent-Length: 0\r\n\r\n"),
         get(b"/hello"), takes(HELLO),
-        hears(b"HTTP/1.1 200 \r\nContent-Length: 3\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhi\n"),
+        hears(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nhi\n"),
         hangs_up(), closes_complete(),
     )  # fmt: skip
 
@@ -190,7 +190,7 @@ def test_answers_of_ours_take_what_the_route_sets():
     hello = RoutePlan(id=1, name="own", action="answer", body="hi\n", rewrite=rewrite)
     play(
         get(b"/"),
-        hears(b"HTTP/1.1 200 \r\nContent-Length: 3\r\nX-Edge: 1\r\nContent-Type: text/html\r\n\r\nhi\n"),
+        hears(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Edge: 1\r\nContent-Type: text/html\r\n\r\nhi\n"),
         hangs_up(), closes_complete(), own=hello,
     )  # fmt: skip
     body = b"penstock: no answer from the target: failed\n"
@@ -250,7 +250,7 @@ TOKEN = b"/.well-known/acme-challenge/"
 
 def test_a_known_token_is_answered():
     """Whatever its route says; a HEAD has no body, and the connection goes on."""
-    head = b"HTTP/1.1 200 \r\nContent-Length: 7\r\nContent-Type: application/octet-stream\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Type: application/octet-stream\r\n\r\n"
     play(
         get(TOKEN + b"t"), hears(head + b"t.thumb"),
         get(TOKEN + b"t", host=b"plain.example"), takes(SECURE), hears(head + b"t.thumb"),

@@ -283,3 +283,30 @@ def test_acme_comes_with_a_reload(pebble, tmp_path):
         verified(pebble)
         found = certificates(node)
         assert [(each["source"], each["state"]) for each in found] == [("file", "valid"), ("acme", "valid")]
+
+
+MAC_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [(MAC_KEY, ""), (MAC_KEY[::-1], "verification error"), (None, "acme.eab_kid")],
+    ids=["right", "wrong", "none"],
+)
+def test_an_account_that_the_server_knows(tmp_path, pebble, key, why):
+    """A server that wants accounts to be bound issues to who shows id and key, and to nobody else; the log says why."""
+    pebble.settings(externalAccountBindingRequired=True, externalAccountMACKeys={"kid-1": MAC_KEY})
+    more = [own(pebble)]
+    if key is not None:
+        (tmp_path / "eab.key").write_text(f"{key}\n")
+        more += ['eab_kid = "kid-1"', 'eab_key_file = "eab.key"']
+    with (
+        pebble.running(),
+        serving(echo) as target,
+        running(tls(pebble, target.port), acme(pebble, "http-01", *more), folder=tmp_path) as node,
+    ):
+        event = "certificate not issued" if why else "certificate issued"
+        wait_for(lambda: node.logged(event), event, ACME_SECONDS)
+        if why:
+            assert why in str(node.logged(event)[0]), node.logged(event)
+        assert MAC_KEY not in json.dumps(node.events)

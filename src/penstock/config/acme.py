@@ -8,6 +8,7 @@ from pydantic import Field
 
 from penstock.base.addresses import Endpoint, is_ip
 from penstock.base.urls import parse_url
+from penstock.config.eab import KeyId
 from penstock.config.kinds import FilePath, Kind, Listen, Name, is_text
 from penstock.config.match_kinds import Domain
 from penstock.config.mistakes import Wrong
@@ -108,6 +109,12 @@ class Acme(Table):
     ca: Annotated[str, FilePath()] | None = Field(
         default=None, description="PEM file of who may have issued the directory's own certificate."
     )
+    eab_kid: Annotated[str, KeyId()] | None = Field(
+        default=None, description="Id of the key that binds us to an account that the authority knows already."
+    )
+    eab_key_file: Annotated[str, FilePath()] | None = Field(
+        default=None, description="File with that key, in base64url."
+    )
 
 
 def own_endpoint(acme: Acme) -> Endpoint | None:
@@ -119,7 +126,7 @@ def own_endpoint(acme: Acme) -> Endpoint | None:
     return acme.http_listen or Endpoint("::", 80)
 
 
-def acme_plan(acme: Acme, storage: Path, ca: Path | None) -> AcmePlan:
+def acme_plan(acme: Acme, storage: Path, ca: Path | None, eab_key: Path | None = None) -> AcmePlan:
     """
     Return what the supervisor is told of ACME.
 
@@ -127,6 +134,7 @@ def acme_plan(acme: Acme, storage: Path, ca: Path | None) -> AcmePlan:
         acme: Without mistakes.
         storage: Folder for all directories.
         ca: Where the directory's own authorities lie; None for those that everybody trusts.
+        eab_key: Where the key lies that binds us to an account; None for none.
     """
     if not acme.domains:
         return AcmePlan()
@@ -137,6 +145,8 @@ def acme_plan(acme: Acme, storage: Path, ca: Path | None) -> AcmePlan:
         email=acme.email or "",
         ca=str(ca or ""),
         challenge=acme.challenge,
+        eab_kid=acme.eab_kid or "",
+        eab_key_file=str(eab_key or ""),
         storage=str(folder),
         certificates=tuple(CertificatePlan(cert=file, key=file, names=names) for names, file in files),
     )

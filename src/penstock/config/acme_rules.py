@@ -40,6 +40,7 @@ def acme_mistakes(acme: Acme, served: list[Service]) -> Iterator[Mistake]:
         what = "must be true: an authority issues nothing to those who do not agree to its terms of service"
         given = "agree_to_terms" in acme.model_fields_set
         yield Mistake(("acme", "agree_to_terms"), what, Assign("agree_to_terms", "true"), present=given)
+    yield from _bound(acme)
     yield from _twice(acme)
     yield from _http(acme, served)
 
@@ -48,6 +49,18 @@ def _idle(acme: Acme) -> Iterator[Mistake]:
     if acme.model_fields_set - {"domains"}:
         what = "missing: there is nothing to get a certificate for"
         yield Mistake(("acme", "domains"), what, Assign("domains", '["example.com"]'), present=False)
+
+
+def _bound(acme: Acme) -> Iterator[Mistake]:
+    """Yield what is missing of what binds us to an account."""
+    if not known(acme.eab_kid, acme.eab_key_file) or (acme.eab_kid is None) is (acme.eab_key_file is None):
+        return
+    missing, there, example = (
+        ("eab_kid", "eab_key_file", '"the id that the authority gave"')
+        if acme.eab_kid is None
+        else ("eab_key_file", "eab_kid", '"/etc/penstock/eab.key"')
+    )
+    yield Mistake(("acme", missing), f"missing: {there} has both", Assign(missing, example), present=False)
 
 
 def _twice(acme: Acme) -> Iterator[Mistake]:

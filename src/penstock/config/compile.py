@@ -90,7 +90,7 @@ def compile_plan(settled: Settled, machine: Machine) -> NodePlan:
     """
     config = settled.config
     name = config.node.name or machine.name
-    acme = acme_plan(config.acme, _acme_storage(settled, machine), settled.acme_ca)
+    acme = acme_plan(config.acme, _acme_storage(settled, machine), settled.acme_ca, settled.acme_eab_key)
     workers = machine.cores if isinstance(config.node.workers, str) else config.node.workers
     return NodePlan(
         name=name,

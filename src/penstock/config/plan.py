@@ -298,6 +298,8 @@ class AcmePlan(Struct, frozen=True, kw_only=True):
         email: Where the authority may write to; empty for nowhere.
         ca: PEM file of who may have issued the directory's own certificate; empty for those that everybody trusts.
         challenge: `http-01` or `tls-alpn-01`.
+        eab_kid: Id of the key that binds us to an account that the authority knows already; empty for none.
+        eab_key_file: Where that key lies.
         storage: Folder of the account's key and of the certificates.
         certificates: What shall be got, each into a file of its own; none for a node that gets nothing.
     """
@@ -306,6 +308,8 @@ class AcmePlan(Struct, frozen=True, kw_only=True):
     email: str = ""
     ca: str = ""
     challenge: str = HTTP_01
+    eab_kid: str = ""
+    eab_key_file: str = ""
     storage: str = ""
     certificates: tuple[CertificatePlan, ...] = ()
 

@@ -10,6 +10,7 @@ from penstock.base.clock import NS, SystemClock
 from penstock.base.errors import ConfigurationError
 from penstock.config.admin_token import read_token
 from penstock.config.attached import Attached, attach
+from penstock.config.eab import read_key
 from penstock.config.mistakes import (
     MISTAKES,
     WHAT_CHARACTERS,
@@ -43,6 +44,7 @@ class Settled(NamedTuple):
         access_file: Where the operator wants the access log; None for the usual place, or for standard output.
         acme_storage: Where the operator wants what ACME brings; None for the usual place.
         acme_ca: Authorities of the ACME directory's own certificate; None for those that everybody trusts.
+        acme_eab_key: Where the key lies that binds us to an account there; None for none.
     """
 
     config: Config
@@ -54,6 +56,7 @@ class Settled(NamedTuple):
     access_file: Path | None = None
     acme_storage: Path | None = None
     acme_ca: Path | None = None
+    acme_eab_key: Path | None = None
 
 
 def settle(written: Written, now_ns: int | None = None) -> Settled:
@@ -68,13 +71,14 @@ def settle(written: Written, now_ns: int | None = None) -> Settled:
         ConfigurationError: With every mistake, in the order in which they stand in their sources.
     """
     config, mistakes = _draft(written.tree)
-    token, attached, acme_ca = None, Attached(), None
+    token, attached, acme_ca, eab_key = None, Attached(), None, None
     if config is not None:
         mistakes += check(config)
         token = _token(config, written, mistakes)
         now_ns = SystemClock.wall_ns() if now_ns is None else now_ns
         attached = attach(config, written, now_ns // NS, mistakes)
         acme_ca = _acme_ca(config, written, mistakes)
+        eab_key = _eab_key(config, written, mistakes)
     if mistakes or written.mistakes or config is None:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
     state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
@@ -82,7 +86,7 @@ def settle(written: Written, now_ns: int | None = None) -> Settled:
     access = None if config.log.access_file == "-" else _path(written, ("log", "access_file"), config.log.access_file)
     storage = _path(written, ("acme", "storage"), config.acme.storage)
     notices = (*written.notices, *attached.notices)
-    return Settled(config, token, state_dir, store, notices, attached, access, storage, acme_ca)
+    return Settled(config, token, state_dir, store, notices, attached, access, storage, acme_ca, eab_key)
 
 
 def told(mistakes: Iterable[Mistake], written: Written) -> list[str]:
@@ -187,6 +191,18 @@ def _acme_ca(config: Config, written: Written, mistakes: list[Mistake]) -> Path 
 
     try:
         check_authorities(path)
+    except Wrong as wrong:
+        mistakes.append(Mistake(key, wrong.what))
+    return path.absolute()
+
+
+def _eab_key(config: Config, written: Written, mistakes: list[Mistake]) -> Path | None:
+    key = ("acme", "eab_key_file")
+    path = _path(written, key, config.acme.eab_key_file) if known(config.acme) else None
+    if path is None:
+        return None
+    try:
+        read_key(path)
     except Wrong as wrong:
         mistakes.append(Mistake(key, wrong.what))
     return path.absolute()

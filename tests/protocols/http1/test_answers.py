@@ -65,3 +65,14 @@ def test_details_cannot_break_out():
     _, headers, body, _ = read(answers.refusal(400, "é", close=True))
     assert body == b"penstock: ?\n"
     assert headers[b"content-length"] == b"12"
+
+
+@pytest.mark.parametrize(
+    ("status", "line"), [(200, b"200 OK"), (410, b"410 Gone"), (299, b"299 "), (204, b"204 No Content")]
+)
+def test_answers_of_routes(status, line):
+    """A status that everybody knows has its name; those without a body have none."""
+    raw = answers.fixed(status, "hi", "text/plain", close=False)
+    assert raw.startswith(b"HTTP/1.1 %b\r\n" % line)
+    code, _, body, goes_on = read(raw)
+    assert (code, body, goes_on) == (status, b"" if status == 204 else b"hi", True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ from requests.adapters import HTTPAdapter
 
 import penstock
 from penstock.base.errors import PenstockError
-from penstock.config.mistakes import cut, printable
+from penstock.config.eab import read_key
+from penstock.config.mistakes import Wrong, cut, printable
 from penstock.config.plan import HTTP_01, AcmePlan, CertificatePlan
 from penstock.dataplane.challenges import NOTHING, Pending
 from penstock.node.acme.minting import key_pem, new_key, proof, request_pem
@@ -192,11 +194,29 @@ class _Issue:
     def _register(self) -> None:
         """Make ourselves known; a server that knows our key says which account that is."""
         plan = self._errand.plan
-        wanted = messages.NewRegistration.from_data(email=plan.email or None, terms_of_service_agreed=True)
+        wanted = messages.NewRegistration.from_data(
+            email=plan.email or None, terms_of_service_agreed=True, external_account_binding=self._binding()
+        )
         try:
             self._client.new_account(wanted)
         except errors.ConflictError as known:
             self._network.account = messages.RegistrationResource(body=messages.Registration(), uri=known.location)
+
+    def _binding(self) -> dict[str, Any] | None:
+        """Return what binds our account to one that the server knows already (section 7.3.4); None for nothing."""
+        plan, key = self._errand.plan, self._network.key
+        assert key is not None  # noqa: S101 - given when it was built
+        if not plan.eab_kid:
+            if self._client.external_account_required():
+                raise IssueError(
+                    "the server wants an account that it knows: acme.eab_kid and acme.eab_key_file say which"
+                )
+            return None
+        try:
+            secret = read_key(Path(plan.eab_key_file))
+        except Wrong as wrong:
+            raise IssueError(f"{plan.eab_key_file}: {wrong.what}") from None
+        return messages.ExternalAccountBinding.from_data(key.public_key(), plan.eab_kid, secret, self._client.directory)
 
     # Proofs ----------------------------------------------------------------------------------------------------------
 
