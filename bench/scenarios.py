@@ -526,8 +526,8 @@ SCENARIOS = (
         "TCP, a flood of connections",
         "10,000 addresses connect as fast as one core lets them, and hold 1,024 connections; each may connect once a "
         "minute and is banned for its third refusal, so a flood is served, then refused, then banned. A client that is "
-        "exempt asks meanwhile, on lasting connections, and on new ones, which stand in the kernel's line with all "
-        "others. Each round has 10,000 addresses of its own, which the node remembers as banned.",
+        "exempt asks meanwhile, on lasting connections, and on new ones, which the kernel hears even while it leaves "
+        "others outside. Each round has 10,000 addresses of its own, which the node remembers as banned.",
         FLOOD,
         Flood(10_000, requests=200, connections=50, times=3),
         (PENSTOCK,),

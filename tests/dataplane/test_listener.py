@@ -144,6 +144,7 @@ def test_accept_that_fails_for_the_client_is_no_reason_to_pause(error):
     clock = SimpleNamespace(clock=lambda: 0)
     door.worker = SimpleNamespace(room=lambda: 1, paused=False, pause=paused.append, reactor=clock)
     door.sock, door._batch, door._turn_ns = Sock(), 1, ACCEPT_NS
+    door._sluice = SimpleNamespace(closed=False)
     door.ready(0, 1)
     assert calls == [1]
     assert paused == []
@@ -160,8 +161,11 @@ def test_a_flood_takes_no_more_than_its_time_of_a_turn(cost, accepted):
             clock[0] += cost
 
     door = Door.__new__(Door)
-    door.worker = SimpleNamespace(room=lambda: 100, paused=False, reactor=SimpleNamespace(clock=lambda: clock[0]))
+    door.worker = SimpleNamespace(
+        room=lambda: 100, paused=False, reactor=SimpleNamespace(clock=lambda: clock[0], now=0)
+    )
     door.sock, door._batch, door._turn_ns = SimpleNamespace(_accept=lambda: (5, ("", 0))), 64, ACCEPT_NS
+    door._sluice = SimpleNamespace(closed=False, look=lambda now: None)
     door.ready(0, 1)
     assert len(welcomed) == accepted
 

@@ -134,6 +134,15 @@ POOL_CONNECTIONS = 1_024
 LISTEN_BACKLOG = 4_096
 """Linux's own default for net.core.somaxconn since 5.4."""
 
+LINE_HIGH = 511
+"""Clients that wait for a worker before strangers are left outside; the whole line of nginx (its backlog)."""
+
+LINE_WARY = 128
+"""The same for a while after that; Linux had no longer line for anybody before 5.4 (SOMAXCONN)."""
+
+LINE_LOW = 32
+"""Clients that wait when strangers are heard again: some milliseconds of work, so that a worker is not left idle."""
+
 ACCEPT_BATCH = 64
 """Connections accepted before others get their turn; HAProxy's maxaccept is 64 per thread group."""
 

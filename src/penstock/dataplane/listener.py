@@ -28,6 +28,7 @@ from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, LEVEL_IN
 from penstock.dataplane.route import Route, Routes
 from penstock.dataplane.shares import Places
+from penstock.dataplane.sluice import Sluice
 from penstock.dataplane.telling import describe
 from penstock.dataplane.tls import TlsSocket
 from penstock.metrics.ledger import PORT, SCOPE, pack_scope, take
@@ -46,6 +47,9 @@ TLS = 0x0303
 
 PEERS = 16_384
 """Addresses of clients whose text and bytes are remembered, as many as the limit table remembers places of."""
+
+MANY = 16
+"""Connections accepted in one turn from which on it is worth looking how many more wait."""
 
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -109,6 +113,7 @@ class Listener:
         self._plain = spoken == "tcp" and self._rules is None and plan.route.action == "forward"
         self._socket = TlsSocket if self._shakes and self._trusted is None else RawSocket
         self._hears = self._routed and self._trusted is None and self.worker.access is None
+        self._sluice = Sluice(self.sock, (*self.worker.plan.limits.exempt, *plan.trusted_proxies))
         self._ways = {}
         self._ordinary = self._plain and not self._shakes and self._trusted is None and self._access is None
 
@@ -220,6 +225,7 @@ class Listener:
         """
         self._batch, self._turn_ns = LISTEN_BACKLOG, FOREVER
         self.ready(self.fd, LEVEL_IN)
+        self._sluice.open()  # others may have the socket, too
         self.worker.reactor.bury(self.fd, self.sock)
 
     def ready(self, fd: int, mask: int) -> None:
@@ -240,17 +246,24 @@ class Listener:
                 client_fd, address = accept()
             except BlockingIOError:
                 self._batch = 1
+                if self._sluice.closed:
+                    self._sluice.open()
                 return
             except OSError as error:
                 if error.errno in OUT_OF_RESOURCES:
                     worker.pause(error.strerror or "out of descriptors")
+                if self._sluice.closed:
+                    self._sluice.look(worker.reactor.now)
                 return  # the client gave up before it was accepted
             self._welcome(client_fd, address)
             left -= 1
             if worker.paused or (left and clock() > over):
+                self._sluice.look(worker.reactor.now)
                 return
         if batch < ACCEPT_BATCH:
             self._batch = batch * 2
+        if batch >= MANY or self._sluice.closed:
+            self._sluice.look(worker.reactor.now)
 
     def _welcome(self, fd: int, address: tuple[str, int]) -> None:
         worker, entrance, trusted = self.worker, self._entrance, self._trusted
