@@ -15,6 +15,9 @@ from typing import Any
 
 from penstock.testing.workbench import wait_for
 
+BEGIN_S = 180.0
+"""How long a node may take to begin; its second of CPU took two minutes where ten others shared two cores."""
+
 STOP_S = 40.0
 """How long a node may take to end; its drain is cut after 30 s by default."""
 
@@ -56,7 +59,7 @@ class RunningNode:
 
     def await_ready(self) -> None:
         """Wait until it serves."""
-        wait_for(lambda: self.logged("node ready") or self.process.poll() is not None, "a node that is ready")
+        wait_for(lambda: self.logged("node ready") or self.process.poll() is not None, "a node that is ready", BEGIN_S)
         assert self.logged("node ready"), f"the node ended with {self.process.wait()}: {self.events} {self.strays}"
 
     # Where it is -----------------------------------------------------------------------------------------------------
