@@ -116,15 +116,29 @@ def curl(node, authority, path="/", *options, name="localhost"):
     return done.returncode, done.stdout or done.stderr
 
 
+@pytest.fixture(scope="module")
+def relay(pair):
+    """A node that relays what is inside TLS to a server of pages. Who uses it sees its own connections settled."""
+    with pages() as port, running(tls_table(pair, port)) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def site(pair):
+    """A node that speaks HTTP inside TLS, before a server of pages. Who uses it sees its own connections settled."""
+    with pages() as port, running(tls_table(pair, port, inside="http")) as node:
+        yield node
+
+
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize(("version", "shown"), [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")])
-def test_openssl_resumes(authority, pair, tmp_path, version, shown):
+def test_openssl_resumes(relay, authority, tmp_path, version, shown):
     """Each version is spoken with a certificate that verifies, and a session that was kept is resumed."""
-    kept = str(tmp_path / "session.pem")
-    with pages() as port, running(tls_table(pair, port)) as node:
-        ask = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        first = s_client(node, authority, version, "-ign_eof", "-sess_out", kept, said=ask)
-        again = s_client(node, authority, version, "-ign_eof", "-sess_in", kept, said=ask)
+    kept, before = str(tmp_path / "session.pem"), relay.listener("tls")["connections"]
+    ask = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    first = s_client(relay, authority, version, "-ign_eof", "-sess_out", kept, said=ask)
+    again = s_client(relay, authority, version, "-ign_eof", "-sess_in", kept, said=ask)
+    relay.settled("tls", before + 2)
     for told in (first, again):
         assert "served behind TLS" in told
         assert "Verify return code: 0 (ok)" in told
@@ -144,15 +158,15 @@ def test_openssl_versions_that_are_old_are_refused(authority, pair):
 
 
 @pytest.mark.needs("openssl")
-def test_openssl_other_protocols(authority, pair):
+def test_openssl_other_protocols(site, authority):
     """A protocol that is not offered is not agreed on (RFC 7301): the client goes on without one, or is refused."""
-    with pages() as port, running(tls_table(pair, port, inside="http")) as node:
-        right = s_client(node, authority, "-alpn", "h2,http/1.1")
-        wrong = s_client(node, authority, "-alpn", "h2")
-        assert "ALPN protocol: http/1.1" in right
-        assert "ALPN protocol: h2" not in wrong
-        assert "No ALPN negotiated" in wrong or "alert no application protocol" in wrong
-        node.settled("tls", 2)
+    before = site.listener("tls")["connections"]
+    right = s_client(site, authority, "-alpn", "h2,http/1.1")
+    wrong = s_client(site, authority, "-alpn", "h2")
+    assert "ALPN protocol: http/1.1" in right
+    assert "ALPN protocol: h2" not in wrong
+    assert "No ALPN negotiated" in wrong or "alert no application protocol" in wrong
+    site.settled("tls", before + 2)
 
 
 @pytest.mark.needs("openssl")
@@ -231,26 +245,27 @@ def wire(sock):
 
 
 @pytest.mark.parametrize("request_", ["up", "down"])
-def test_large_bodies_are_counted_on_the_wire(authority, pair, request_):
+def test_large_bodies_are_counted_on_the_wire(site, authority, request_):
     """What the node counts with its client is what the client's kernel counts, handshake and records included."""
-    with pages() as port, running(tls_table(pair, port, inside="http")) as node:
-        context = authority.client_context()
-        with (
-            socket.create_connection(node.address("tls"), SECONDS) as raw,
-            context.wrap_socket(raw, server_hostname="localhost") as client,
-        ):
-            if request_ == "up":
-                client.sendall(
-                    b"PUT / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % LARGE
-                )
-                client.sendall(bytes(LARGE))
-            else:
-                client.sendall(b"GET /bytes/%d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % LARGE)
-            answer = read_all(client)
-            row = node.settled("tls", 1)
-            sent, received = wire(client)
-        assert answer.endswith(str(LARGE).encode()) if request_ == "up" else len(answer) > LARGE
-        assert bytes_of(row)[:2] == (sent, received)
+    before = site.listener("tls")
+    context = authority.client_context()
+    with (
+        socket.create_connection(site.address("tls"), SECONDS) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as client,
+    ):
+        if request_ == "up":
+            client.sendall(
+                b"PUT / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % LARGE
+            )
+            client.sendall(bytes(LARGE))
+        else:
+            client.sendall(b"GET /bytes/%d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % LARGE)
+        answer = read_all(client)
+        row = site.settled("tls", before["connections"] + 1)
+        sent, received = wire(client)
+    assert answer.endswith(str(LARGE).encode()) if request_ == "up" else len(answer) > LARGE
+    counted = [now - then for now, then in zip(bytes_of(row), bytes_of(before), strict=True)]
+    assert counted[:2] == [sent, received]
 
 
 def test_fuzzed_hellos(authority, pair):
