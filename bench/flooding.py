@@ -20,33 +20,38 @@ from bench.servers import ROOT
 REST_S = 2.0
 """Behind a flood: what it held is closed, and the supervisor has counted it."""
 
+FLOODED = 8_192
+"""Connections that a proxy has to hold: those of the flood, of which a few thousand may wait, and the clients'."""
+
 LOOK_S = 0.25
 """How often memory is read during a flood."""
 
 
 def flood_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
     """
-    Start Penstock once, and flood it again and again, each time from addresses that it has not seen.
+    Start each proxy once, and flood them in turn, again and again, each time from addresses that it has not seen.
 
     Args:
         scenario: One whose load is `Flood`.
         run: How.
 
     Yields:
-        One sample for each round. The flood before the first is not measured: it touches what memory tables have.
+        One sample for each proxy and round. The flood before the first is not measured: it touches what memory tables
+        have.
 
     Raises:
-        ServerError: If the origin or the proxy does not come up.
+        ServerError: If the origin or a proxy does not come up.
     """
     load = scenario.load
     assert isinstance(load, Flood)
     with ExitStack() as stack:
         origin = stack.enter_context(an_origin(scenario, run))
-        place, pid = stack.enter_context(a_proxy(PENSTOCK, scenario, run, origin))
+        there = {name: stack.enter_context(a_proxy(name, scenario, run, origin, FLOODED)) for name in scenario.proxies}
         for number in range(run.effort.rounds + 1):
-            sample = flooded(Sample(scenario.name, PENSTOCK, number, {}), load, run, place, pid)
-            if number:
-                yield sample
+            for name, (place, pid) in there.items():
+                sample = flooded(Sample(scenario.name, name, number, {}), load, run, place, pid)
+                if number:
+                    yield sample
 
 
 def flooded(blank: Sample, load: Flood, run: Run, place: Place, pid: int) -> Sample:
@@ -58,7 +63,7 @@ def flooded(blank: Sample, load: Flood, run: Run, place: Place, pid: int) -> Sam
         load: What to send.
         run: How.
         place: Where the proxy is.
-        pid: Its supervisor.
+        pid: Its first process.
 
     Returns:
         The sample with `p50`, `p99` and `calm` (the calm's p99) of requests on lasting connections, `fresh` and
@@ -90,7 +95,7 @@ def flooded(blank: Sample, load: Flood, run: Run, place: Place, pid: int) -> Sam
         "fresh": storm[1]["p99"],
         "fresh_calm": calm[1]["p99"],
         "rate": made["made"] / made["seconds"],
-        "lines": worst_second(words, told),
+        "lines": worst_second(words, told) if blank.proxy == PENSTOCK else 0.0,
         "before": before / 1e6,
         "growth": (most - before) / 1e6,
     }

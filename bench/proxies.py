@@ -202,6 +202,15 @@ def haproxy(place: Place) -> Launch:
     use_backend origin if {{ req.ssl_sni -i {SERVED} }}
 backend origin
 """
+    if place.kind == FLOOD:
+        rules = f"""\
+    stick-table type ip size 100k expire 1m store conn_rate(1m)
+    tcp-request connection accept if {{ src {LOOPBACK} }}
+    tcp-request connection track-sc0 src
+    tcp-request connection reject if {{ sc0_conn_rate gt 1 }}
+    default_backend origin
+backend origin
+"""
     if place.kind == ROUTES:
         files = {"services.map": "".join(f"/service-{n}/ origin{n}\n" for n in range(SERVICES))}
         rules = f"""\

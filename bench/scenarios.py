@@ -527,10 +527,11 @@ SCENARIOS = (
         "10,000 addresses connect as fast as one core lets them, and hold 1,024 connections; each may connect once a "
         "minute and is banned for its third refusal, so a flood is served, then refused, then banned. A client that is "
         "exempt asks meanwhile, on lasting connections, and on new ones, which the kernel hears even while it leaves "
-        "others outside. Each round has 10,000 addresses of its own, which the node remembers as banned.",
+        "others outside. Each round has 10,000 addresses of its own, which the node remembers as banned. HAProxy has a "
+        "stick table, and rejects whoever connects twice in a minute.",
         FLOOD,
         Flood(10_000, requests=200, connections=50, times=3),
-        (PENSTOCK,),
+        (PENSTOCK, "haproxy"),
         (
             Metric("worse", "p99 of requests, times that of calm", 2),
             Metric("p50", "p50 us", 0),
