@@ -12,7 +12,7 @@ from penstock.base.clock import NS
 from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.exporters.compat import served
 from penstock.metrics.exporters.prometheus import Format, render
-from penstock.metrics.fold import COLUMNS
+from penstock.metrics.growth import COLUMNS
 from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX
 from penstock.metrics.snapshot import Snapshot, Usage
 from penstock.metrics.view import Metrics

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.metrics.audit import BYTES, DIMENSIONS, AuditLine, Books, KernelView, compare, sheet
-from penstock.metrics.fold import BYTES_IN, CLOSED, COLUMNS, OPENED, LedgerReader
+from penstock.metrics.fold import LedgerReader
+from penstock.metrics.growth import BYTES_IN, CLOSED, COLUMNS, OPENED
 from penstock.metrics.keys import C_IN, FIRST, OTHER
 from penstock.metrics.registry import Registry
 from penstock.testing.pen import Pen

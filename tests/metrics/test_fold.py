@@ -8,28 +8,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.metrics import ledger
-from penstock.metrics.fold import (
-    ASKED,
-    BYTES_IN,
-    BYTES_OUT,
-    CLOSED,
-    COLUMNS,
-    LOST,
-    OPENED,
-    TROUBLES,
-    LedgerReader,
-    Texts,
-    client_of,
-    outcome_of,
-    parse_texts,
-    went_wrong,
-)
+from penstock.metrics.fold import TROUBLES, LedgerReader
+from penstock.metrics.growth import ASKED, BYTES_IN, BYTES_OUT, CLOSED, COLUMNS, OPENED
 from penstock.metrics.ledger import (
     H_FAILED_LOGINS,
     H_HIGH,
@@ -43,6 +29,7 @@ from penstock.metrics.ledger import (
     STATE,
     TEXT,
 )
+from penstock.metrics.wording import LOST, Texts
 from penstock.testing.pen import Pen
 from penstock.testing.steps import steps
 
@@ -250,32 +237,6 @@ def test_troubles_are_told_and_bounded():
     pen.close()
 
 
-@pytest.mark.parametrize(
-    ("outcome", "wrong"),
-    [
-        (COMPLETE, False),
-        (Outcome(EndedBy.CLIENT, Phase.NEGOTIATE), False),
-        (Outcome(EndedBy.CLIENT, Phase.NEGOTIATE, Reason.PROTOCOL), True),
-        (Outcome(EndedBy.TARGET, Phase.RELAY), False),
-        (Outcome(EndedBy.TARGET, Phase.DIAL), True),
-        (Outcome(EndedBy.ADMIN, Phase.DRAIN), False),
-        (Outcome(EndedBy.CLIENT_TIMEOUT, Phase.NEGOTIATE), True),
-        (Outcome(EndedBy.INTERNAL, Phase.RELAY), True),
-        (Outcome(EndedBy.RESOURCE, Phase.DIAL), True),
-    ],
-)
-def test_what_went_wrong(outcome, wrong):
-    """Refusals, failures and timeouts are worth a line; ends that somebody wanted are not."""
-    assert went_wrong(outcome) is wrong
-
-
-@given(st.integers(0, 2**64 - 1))
-def test_any_outcome_word_reads(word):
-    """A word that no outcome packs to reads as internal; every other one as itself."""
-    outcome = outcome_of(word)
-    assert outcome == LOST or outcome.pack() == word
-
-
 def test_nonsense_in_the_ledger_raises_nothing(pen, reader):
     """A ledger full of noise is folded: growth stays in its bounds and nothing is raised."""
     pen.ledger.words[H_HIGH] = 2**40
@@ -418,19 +379,6 @@ def test_a_block_leaves_out_texts_of_another_connection(pen, reader):
     assert b"SECRET" not in reader.text_block(rows, np.array([0])).areas.tobytes()
     pen.ledger.words[second + STATE] += 1 << 2
     assert reader.text_block(rows, np.array([0, 1])).lengths.tolist() == [384, 0]
-
-
-@given(st.binary(max_size=400))
-def test_any_text_is_fit_for_a_terminal(raw):
-    """Whatever bytes a client chose, what is shown holds no control character and no escape sequence."""
-    assert all(text.isprintable() for text in parse_texts(raw))
-
-
-def test_clients_are_written_as_operators_write_them(pen, reader):
-    """IPv4, IPv6 and Unix clients read as `ip:port`, `[ip]:port` and `-`."""
-    for client in (("192.0.2.1", 80), ("2001:db8::1", 443), ("-", 0)):
-        pen.open(client=client)
-    assert [client_of(words) for words in reader.fold().rows.words] == ["192.0.2.1:80", "[2001:db8::1]:443", "-"]
 
 
 # Any order of events --------------------------------------------------------------------------------------------------

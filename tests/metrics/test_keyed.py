@@ -9,7 +9,8 @@ from penstock.metrics.audit import QUANTITIES
 from penstock.metrics.chunks import Chunk
 from penstock.metrics.clients import KIND
 from penstock.metrics.collection import begin
-from penstock.metrics.fold import COLUMNS, LedgerReader
+from penstock.metrics.fold import LedgerReader
+from penstock.metrics.growth import COLUMNS
 from penstock.metrics.keyed import RECENT, Keyed
 from penstock.metrics.keys import OTHER, SECONDS
 from penstock.metrics.kinds import CLIENT, Kinds

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from penstock.base.outcomes import COMPLETE
 from penstock.metrics import ledger
-from penstock.metrics.fold import BYTES_OUT, LedgerReader
+from penstock.metrics.fold import LedgerReader
+from penstock.metrics.growth import BYTES_OUT
 from penstock.metrics.ledger import CLIENT_TX, DOUBT_MASK, DOUBT_SHIFT, H_DOUBT, H_TICK, Ledger
 from penstock.testing.pen import Pen
 

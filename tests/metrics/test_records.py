@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.config.plan import ListenerPlan, RoutePlan, TargetPlan
-from penstock.metrics.fold import LOST, LedgerReader
+from penstock.metrics.fold import LedgerReader
 from penstock.metrics.ledger import (
     CLIENT_RX,
     DIALED,
@@ -30,6 +30,7 @@ from penstock.metrics.ledger import (
 from penstock.metrics.live import number_of
 from penstock.metrics.records import ID, MOST, NAMES, NUMBER, Names, Records
 from penstock.metrics.scopes import Scopes
+from penstock.metrics.wording import LOST
 from penstock.testing.pen import Pen
 from penstock.testing.standin import EGRESS, WEB
 from penstock.testing.steps import steps

@@ -8,7 +8,8 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import MetricsPlan, RoutePlan, TargetPlan
 from penstock.metrics.collection import CollectionError
-from penstock.metrics.fold import COLUMNS, LedgerReader
+from penstock.metrics.fold import LedgerReader
+from penstock.metrics.growth import COLUMNS
 from penstock.metrics.registry import Registry, Table
 from penstock.testing.pen import Pen
 from penstock.testing.standin import PLAN

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.metrics.fold import CLOSED, COLUMNS, OPENED
+from penstock.metrics.growth import CLOSED, COLUMNS, OPENED
 from penstock.metrics.saved import GONE, MOST, Named, SavedError, bounded, counted, parse, serialize, target_keys
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.totals import SavedTotals

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.base.outcomes import Phase
-from penstock.metrics.fold import LedgerReader, parse_texts
+from penstock.metrics.fold import LedgerReader
 from penstock.metrics.ledger import HEADER_WORDS, ROW_WORDS, TEXT, TEXT_BYTES, TEXT_LENGTH
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.texts import DESTINATIONS, TextWatch, split
+from penstock.metrics.wording import parse_texts
 from penstock.testing.pen import Pen
 from penstock.testing.standin import EGRESS, WEB
 

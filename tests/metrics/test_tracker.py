@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from penstock.base.clock import NS
 from penstock.config.plan import ListenerPlan, MetricsPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
 from penstock.metrics.clients import KIND
-from penstock.metrics.fold import BYTES_IN, COLUMNS
+from penstock.metrics.growth import BYTES_IN, COLUMNS
 from penstock.metrics.keyed import Keyed
 from penstock.metrics.ledger import CLIENT_RX
 from penstock.metrics.rollups import SavedMinute

@@ -9,7 +9,7 @@ from penstock.base.clock import NS
 from penstock.config.limit_plan import LimitPlan, LimitsPlan, QuotaPlan
 from penstock.config.plan import RoutePlan, WorkerPlan
 from penstock.dataplane.limit_table import ROUTE, USER
-from penstock.metrics.fold import BYTES_IN, BYTES_OUT, COLUMNS
+from penstock.metrics.growth import BYTES_IN, BYTES_OUT, COLUMNS
 from penstock.metrics.keyed import Told
 from penstock.metrics.quotas import QuotaFigures, QuotasView
 from penstock.node.quotas import KIND, Quotas, QuotaView

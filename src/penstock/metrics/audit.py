@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from msgspec import Struct
 
-from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, CLOSED, COLUMNS, OPENED, Growth, Numbers
+from penstock.metrics.growth import ASKED, BYTES_IN, BYTES_OUT, CLOSED, COLUMNS, OPENED, Growth, Numbers
 
 QUANTITIES = {"bytes_in": BYTES_IN, "bytes_out": BYTES_OUT, "connections": OPENED, "requests": ASKED}
 """What is compared, and its row in a table of sums."""
@@ -111,7 +111,7 @@ class Books:
     The node's own total, which knows no listener, route or client.
 
     Attributes:
-        total: Shape (fold.COLUMNS,).
+        total: Shape (growth.COLUMNS,).
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ def compare(total: Sums, sums: Mapping[str, Sums]) -> tuple[AuditLine, ...]:
 
 
 def by_quantity(columns: Numbers) -> Sums:
-    """Return the quantities of a column of sums; shape (fold.COLUMNS,)."""
+    """Return the quantities of a column of sums; shape (growth.COLUMNS,)."""
     numbers = columns.tolist()
     return {name: numbers[column] for name, column in QUANTITIES.items()}
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from penstock.metrics.fold import Numbers
+from penstock.metrics.growth import Numbers
 from penstock.metrics.rings import Ring
 from penstock.metrics.saved import SavedError
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.base.addresses import is_ip, pack_ip, unpack_ip
-from penstock.metrics.fold import Growth
+from penstock.metrics.growth import Growth
 from penstock.metrics.keyed import Told, distinct
 from penstock.metrics.keys import Kind
 from penstock.metrics.ledger import IP_HIGH, IP_LOW

@@ -10,7 +10,7 @@ from penstock.base.clock import NS
 from penstock.base.outcomes import EndedBy, Phase, Reason
 from penstock.metrics.audit import sheet
 from penstock.metrics.conditions import GONE, WELL, Condition
-from penstock.metrics.fold import Trouble
+from penstock.metrics.growth import Trouble
 from penstock.metrics.ledger import ROUTE_SHIFT, TARGET_SHIFT
 from penstock.metrics.live import Live, number_of, rfc3339
 from penstock.metrics.registry import Count, Registry

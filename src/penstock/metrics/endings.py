@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from penstock.base.clock import NS
 from penstock.metrics import catalog
-from penstock.metrics.fold import Growth
+from penstock.metrics.growth import Growth
 from penstock.metrics.histogram import Bounded, Distribution, Exponential, SavedExponential, Values
 from penstock.metrics.ledger import (
     CLIENT_RX,

@@ -24,17 +24,28 @@ Source: docs/decisions/0003-ledger.md.
 
 import mmap
 import os
-from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.base.addresses import unpack_ip
 from penstock.base.bounds import PIPE_BYTES
-from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason, unpack
+from penstock.base.outcomes import Outcome, Phase, Reason
+from penstock.metrics.growth import (
+    CLOSED,
+    COUNTERS,
+    NO_TEXTS,
+    Growth,
+    Mask,
+    Numbers,
+    Rows,
+    TextBlock,
+    Trouble,
+    Words,
+    sum_by,
+    widen,
+)
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
@@ -58,7 +69,6 @@ from penstock.metrics.ledger import (
     OPEN,
     OUTCOME,
     PHASE,
-    PORT,
     REQUESTS,
     REST,
     ROUTE_SHIFT,
@@ -77,27 +87,12 @@ from penstock.metrics.ledger import (
 )
 from penstock.metrics.pairs import PairIndex, Pairs
 from penstock.metrics.resumed import SavedReader
-from penstock.metrics.tallied import Tallied, TallyReader
+from penstock.metrics.tallied import TallyReader
 from penstock.metrics.troubled import NOBODY, Troubled, troubled
-
-Words = NDArray[np.uint64]
-Mask = NDArray[np.bool_]
-Numbers = NDArray[np.int64]
-"""Counters are signed in the supervisor: 2**63 bytes are 23 years at 100 Gbit/s, and differences may be looked at."""
-
-COUNTERS = REQUESTS - CLIENT_RX + 1
-
-OPENED, CLOSED, BYTES_IN, BYTES_OUT, FROM_TARGET, TO_TARGET, ASKED = range(2 + COUNTERS)
-"""Rows of a table of sums: connections begun and ended, the four byte counters, requests. Active is the difference
-of the first two."""
-
-COLUMNS = 2 + COUNTERS
+from penstock.metrics.wording import LOST, Texts, client_of, outcome_of, parse_texts, went_wrong
 
 TROUBLES = 100
 """Ended connections that one fold describes for the log; the rest is counted. A terminal shows about fifty."""
-
-LOST = Outcome(EndedBy.INTERNAL, Phase.RELAY)
-"""How a connection ends whose worker died."""
 
 _KIND, _SERIAL = np.uint64(3), np.uint64(2)
 """In a state word: which bits are the kind, and how far the serial number is shifted."""
@@ -109,119 +104,6 @@ _ROUTE = np.uint64(_ID << ROUTE_SHIFT)
 """Bits of a SCOPE word that name a route."""
 
 _RELAY = np.uint64(Phase.RELAY)
-
-
-class Texts(NamedTuple):
-    """What the worker knows of a connection in words; empty for unknown."""
-
-    destination: str = ""
-    user: str = ""
-    detail: str = ""
-
-
-class Trouble(NamedTuple):
-    """
-    A connection that was refused or went wrong.
-
-    Args:
-        serial: Its number in its worker.
-        outcome: The word that it ended with.
-        listener: Id of its listener.
-        target: Id of its target, 0 for none.
-        client: `ip:port`, or `-`.
-        age_ns: From accept to end; unit ns.
-        texts: What is known in words.
-    """
-
-    serial: int
-    outcome: Outcome
-    listener: int
-    target: int
-    client: str
-    age_ns: int
-    texts: Texts
-
-
-class Rows(NamedTuple):
-    """
-    Rows that were open or newly ended, copied; shapes (n,) and (n, ROW_WORDS).
-
-    Args:
-        position: Which row of the ledger each is.
-        serial: The connection's number in its worker.
-        open: Whether it was open.
-        words: All words of the row; the state in them may be younger than `serial` and `open`.
-    """
-
-    position: NDArray[np.intp]
-    serial: Words
-    open: Mask
-    words: Words
-
-
-class TextBlock(NamedTuple):
-    """
-    Texts of rows as the worker wrote them; `parse_texts` reads one.
-
-    Args:
-        lengths: Bytes of each; 0 for none; shape (n,).
-        areas: Shape (n, longest); what lies behind a length is of no meaning.
-    """
-
-    lengths: NDArray[np.intp]
-    areas: NDArray[np.uint8]
-
-
-NO_TEXTS = TextBlock(np.zeros(0, np.intp), np.zeros((0, 0), np.uint8))
-
-
-class Growth(NamedTuple):
-    """
-    What happened in one worker since the last fold.
-
-    Args:
-        listeners: Growth by listener; shape (COLUMNS, highest id + 1), each >= 0.
-        routes: Growth by route, 0 for none; same shape. Connections that have no route yet are not counted.
-        pairs: Growth by listener and route; all routes of it together are `routes`.
-        targets: Growth by target, of connections that have one; same shape.
-        tallied: Requests that are over.
-        outcomes: How many ended with each outcome.
-        pauses: How often accepting paused.
-        overflows: Connections that found no free row.
-        logins: Logins that were right, and that were wrong.
-        rows: What was read, for views of live connections.
-        fresh: Which of the rows hold a connection that no fold has seen before; shape (n,).
-        moved: Growth of the counters of each row; shape (n, COUNTERS), each >= 0; a column lies side by side.
-        now: The counters of each row since its connection began; same shape, and they lie likewise.
-        scopes: The SCOPE word of each row, side by side; shape (n,).
-        undecided: Which rows are open and do not relay yet; shape (n,).
-        reader: Who folded, for the texts of these rows.
-        troubles: The first `TROUBLES` connections that ended badly.
-        troubled: All of them, by client and outcome.
-        texts: Of the rows that ended, in their order, if they were asked for.
-        turned_away: Clients that were refused and had no row, by reason.
-    """
-
-    listeners: Numbers
-    routes: Numbers
-    pairs: Pairs
-    targets: Numbers
-    tallied: Tallied
-    outcomes: dict[Outcome, int]
-    pauses: int
-    overflows: int
-    logins: tuple[int, int]
-    rows: Rows
-    fresh: Mask
-    moved: Numbers
-    now: Numbers
-    scopes: Words
-    undecided: Mask
-    reader: "LedgerReader"
-    troubles: list[Trouble]
-    troubled: Troubled = NOBODY
-    texts: TextBlock = NO_TEXTS
-    turned_away: Mapping[Reason, int] = MappingProxyType({})
 
 
 class LedgerReader:
@@ -405,7 +287,7 @@ class LedgerReader:
         self._routed[rows.position] = before | routed
         places = self._pairs.places(scopes)  # invariant 10
         known = len(self._pairs.keys)
-        table = _widen(_sum_by(places, ~before & (routed | closed), closed, growth), known)[:, :known]
+        table = widen(sum_by(places, ~before & (routed | closed), closed, growth), known)[:, :known]
         active = np.bincount(places, minlength=known) - np.bincount(places[np.flatnonzero(closed)], minlength=known)
         return Pairs(self._pairs.keys, table, active)
 
@@ -420,9 +302,9 @@ class LedgerReader:
         self._target[rows.position[changed]] = target[changed]
         first = arrived & (before == 0)
         growth = np.where(first[:, None], counters.now, counters.growth) if first.any() else counters.growth
-        table = _sum_by(target, arrived, ~rows.open, growth)
+        table = sum_by(target, arrived, ~rows.open, growth)
         moved = np.bincount(before[arrived & ~first])  # from another target, which it has left
-        table = _widen(table, len(moved))
+        table = widen(table, len(moved))
         table[CLOSED, : len(moved)] += moved
         table[:, 0] = 0  # connections without a target
         return table
@@ -519,66 +401,3 @@ class _Counters(NamedTuple):
 
     now: Numbers
     growth: Numbers
-
-
-def _sum_by(ids: Numbers, opened: Mask, closed: Mask, growth: Numbers) -> Numbers:
-    """Return sums by id, shape (COLUMNS, highest id + 1); exact, where weights of np.bincount are floating point."""
-    size = int(ids.max()) + 1 if len(ids) else 1
-    table = np.zeros((COLUMNS, size), np.int64)
-    table[OPENED] = np.bincount(ids[np.flatnonzero(opened)], minlength=size)
-    table[CLOSED] = np.bincount(ids[np.flatnonzero(closed)], minlength=size)
-    if size == 1:
-        table[BYTES_IN:, 0] = growth.sum(axis=0)
-        return table
-    for row, column in zip(table[BYTES_IN:], growth.T, strict=True):
-        np.add.at(row, ids, column)
-    return table
-
-
-def _widen(table: Numbers, ids: int) -> Numbers:
-    missing = ids - table.shape[1]
-    return np.pad(table, ((0, 0), (0, missing))) if missing > 0 else table
-
-
-def parse_texts(raw: bytes) -> Texts:
-    """
-    Return the texts that `Ledger.describe` wrote.
-
-    Clients choose parts of them, so what a terminal would obey or could not show is replaced.
-    """
-    return Texts(*map(printable, raw.decode("utf-8", "replace").split("\0", 2)))
-
-
-def printable(text: str) -> str:
-    """Return a text with a replacement for each character that cannot be shown."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def client_of(words: Words) -> str:
-    """Return the client of a row as `ip:port`, or `-` for one on a Unix socket."""
-    return client_text(unpack_ip(words[IP_HIGH : IP_LOW + 1].tobytes()), int(words[PORT]) & 0xFFFF)
-
-
-def client_text(host: str, port: int) -> str:
-    """Return a client as `ip:port`; `-` for the host `-`, which has no port."""
-    if host == "-":
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-@lru_cache(maxsize=1_024)  # ten words for who, seven for the phase, fifteen for the reason make 1050 at the very most
-def outcome_of(packed: int) -> Outcome:
-    """Return the outcome of a ledger word; a word that stands for none is a fault of ours and reads as `LOST`."""
-    try:
-        return unpack(packed)
-    except ValueError:
-        return LOST
-
-
-def went_wrong(outcome: Outcome) -> bool:
-    """Return whether an operator would ask why: refused, failed or timed out, not merely over."""
-    if outcome.reason is not None:
-        return True
-    if outcome.ended_by is EndedBy.TARGET:
-        return outcome.phase < Phase.RELAY
-    return outcome.ended_by not in (EndedBy.COMPLETE, EndedBy.CLIENT, EndedBy.ADMIN)

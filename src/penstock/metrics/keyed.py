@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.metrics.chunks import Chunk, cut, fill
-from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, OPENED, Growth, Mask, Numbers
+from penstock.metrics.growth import ASKED, BYTES_IN, BYTES_OUT, OPENED, Growth, Mask, Numbers
 from penstock.metrics.keys import (
     C_CONNECTIONS,
     C_IN,
@@ -202,7 +202,7 @@ class Keyed:
         )  # fmt: skip
 
     def carry(self, node: Numbers) -> None:
-        """Add to `other` what the node counted elsewhere or before; shape (fold.COLUMNS,). No draining tells of it."""
+        """Add to `other` what the node counted elsewhere or before; shape (COLUMNS,). No draining tells of it."""
         for numbers in (self._totals, self._sealed, self._drained):
             numbers[:, OTHER] += node[[OPENED, BYTES_IN, BYTES_OUT, ASKED]]
 

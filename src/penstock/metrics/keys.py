@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.metrics.fold import Numbers
+from penstock.metrics.growth import Numbers
 from penstock.metrics.rings import Floats, History, Ring, View, Window
 
 SECONDS = 300

@@ -9,7 +9,7 @@ import numpy as np
 from penstock.config.plan import MetricsPlan
 from penstock.metrics import clients, texts
 from penstock.metrics.collection import Collection
-from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, COLUMNS, Growth, Numbers
+from penstock.metrics.growth import ASKED, BYTES_IN, BYTES_OUT, COLUMNS, Growth, Numbers
 from penstock.metrics.keyed import Keyed, Part, Told
 from penstock.metrics.keys import Grown, Picture
 from penstock.metrics.labels import KeySeries, Labels
@@ -58,7 +58,7 @@ class Kinds:
 
         Args:
             collection: Which kinds are on.
-            node: The node's totals, which are those of `other` in a kind that begins; shape (fold.COLUMNS,).
+            node: The node's totals, which are those of `other` in a kind that begins; shape (growth.COLUMNS,).
         """
         before, self.trackers = self.trackers, {}
         for name, kind in KINDS.items():
@@ -90,7 +90,7 @@ class Kinds:
         return {name: labels.series() for name, labels in self._labels.items()}
 
     def carry(self, node: Numbers) -> None:
-        """Add the node's totals of an earlier run to those of `other`; shape (fold.COLUMNS,)."""
+        """Add the node's totals of an earlier run to those of `other`; shape (growth.COLUMNS,)."""
         for tracker in self.trackers.values():
             tracker.carry(node)
 

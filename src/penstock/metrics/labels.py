@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.metrics.fold import Numbers
+from penstock.metrics.growth import Numbers
 from penstock.metrics.keys import (
     C_CONNECTIONS,
     C_IN,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from penstock.base.clock import NS
 from penstock.base.outcomes import Phase
-from penstock.metrics.fold import LedgerReader, Rows, client_of
+from penstock.metrics.fold import LedgerReader
+from penstock.metrics.growth import Rows
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
@@ -22,6 +23,7 @@ from penstock.metrics.ledger import (
     TARGET_TX,
 )
 from penstock.metrics.scopes import Scopes
+from penstock.metrics.wording import client_of
 
 SERIAL_BITS = 32
 GENERATION_BITS = 21

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.metrics.fold import Rows, Words
 from penstock.metrics.grouping import group
+from penstock.metrics.growth import Rows, Words
 from penstock.metrics.ledger import (
     IP_HIGH,
     IP_LOW,

@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
 
     Args:
         keys: Which pairs; ascending, shape (n,): the listener's id in the low 16 bits, the route's above it.
-        table: Growth; shape (fold.COLUMNS, n), each >= 0.
+        table: Growth; shape (growth.COLUMNS, n), each >= 0.
         active: Open connections whose rows name the pair; shape (n,).
     """
 
@@ -36,18 +36,18 @@ class Pairs(NamedTuple):
         return [(key & 0xFFFF, key >> _SHIFT) for key in self.keys.tolist()]
 
     def by_route(self) -> NDArray[np.int64]:
-        """Return the growth by route; shape (fold.COLUMNS, highest id + 1)."""
+        """Return the growth by route; shape (growth.COLUMNS, highest id + 1)."""
         return self._by((self.keys >> np.uint64(_SHIFT)).astype(np.intp))
 
     def by_listener(self, opened: NDArray[np.int64]) -> NDArray[np.int64]:
         """
-        Return the growth by listener; shape (fold.COLUMNS, highest id + 1).
+        Return the growth by listener; shape (growth.COLUMNS, highest id + 1).
 
         Args:
             opened: Connections begun by listener, which are not those of its pairs: some have no route yet; shape (n,).
         """
         table = self._by((self.keys & _LISTENER).astype(np.intp))
-        table[0] = 0  # fold.OPENED
+        table[0] = 0  # growth.OPENED
         table[0, : len(opened)] = opened
         return table
 

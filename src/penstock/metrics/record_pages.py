@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from penstock.base.errors import PenstockError
 from penstock.metrics.filters import LATEST_NS
-from penstock.metrics.fold import TextBlock, Words
+from penstock.metrics.growth import TextBlock, Words
 from penstock.metrics.ledger import CLIENT_RX, DIALED, ENDED, PHASE, PORT, ROW_WORDS, STARTED, TEXT, TEXT_BYTES
 from penstock.metrics.records import ID, NAMES, NUMBER, Names, Records, RecordsView
 

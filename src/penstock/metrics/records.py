@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from penstock.base.clock import NS
 from penstock.metrics.filters import LATEST_NS
-from penstock.metrics.fold import LOST, Growth, TextBlock, Words
+from penstock.metrics.growth import Growth, TextBlock, Words
 from penstock.metrics.ledger import (
     CLIENT_RX,
     DIALED,
@@ -36,6 +36,7 @@ from penstock.metrics.ledger import (
 )
 from penstock.metrics.live import SERIAL_BITS, number_of
 from penstock.metrics.scopes import Scopes
+from penstock.metrics.wording import LOST
 
 ID, NUMBER, NAMES = STATE, PHASE, SCOPE
 """Columns that mean something else in a record than in a row."""

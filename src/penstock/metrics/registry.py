@@ -21,14 +21,7 @@ from penstock.metrics.certificates import CertificateView
 from penstock.metrics.collection import begin, changes, switched
 from penstock.metrics.conditions import Condition
 from penstock.metrics.endings import Endings
-from penstock.metrics.fold import (
-    BYTES_IN,
-    BYTES_OUT,
-    COLUMNS,
-    LOST,
-    Growth,
-    Numbers,
-)
+from penstock.metrics.growth import BYTES_IN, BYTES_OUT, COLUMNS, Growth, Numbers
 from penstock.metrics.kinds import Kinds
 from penstock.metrics.minutes import Minutes
 from penstock.metrics.pairs import Pairs
@@ -38,6 +31,7 @@ from penstock.metrics.requests import Requests
 from penstock.metrics.scopes import Scopes
 from penstock.metrics.totals import Names, SavedTotals
 from penstock.metrics.tracker import Trackers
+from penstock.metrics.wording import LOST
 
 SHORTEST_NS = NS // 2
 """A tick that comes sooner after the last one, as at the order to drain, is no sample of its own."""

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from penstock.base.errors import PenstockError
-from penstock.metrics.fold import CLOSED, COLUMNS, OPENED, Numbers
+from penstock.metrics.growth import CLOSED, COLUMNS, OPENED, Numbers
 from penstock.metrics.scopes import Scopes
 
 MOST = 2**62
@@ -31,7 +31,7 @@ TOTALS = 4
 Whole = Annotated[int, Meta(ge=0, le=MOST)]
 
 Column = Annotated[tuple[Whole, ...], Meta(min_length=COLUMNS, max_length=COLUMNS)]
-"""Totals of one name, in the order of `fold.COLUMNS`."""
+"""Totals of one name, in the order of `growth.COLUMNS`."""
 
 Key = tuple[str, ...]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from penstock.base.addresses import pack_ip, unpack_ip
 from penstock.base.clock import NS
 from penstock.metrics.filters import ClientFilter, DestinationFilter, Filter, canonical
-from penstock.metrics.fold import Texts, Words, client_text, outcome_of, parse_texts
+from penstock.metrics.growth import Words
 from penstock.metrics.ledger import (
     CLIENT_RX,
     CLIENT_TX,
@@ -31,6 +31,7 @@ from penstock.metrics.ledger import (
     TARGET_TX,
 )
 from penstock.metrics.records import ID, NAMES, NUMBER, Names, RecordsView
+from penstock.metrics.wording import Texts, client_text, outcome_of, parse_texts
 
 
 class RecordView(Struct, frozen=True, kw_only=True):

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.metrics.fold import Growth, Words, parse_texts
+from penstock.metrics.growth import Growth, Words
 from penstock.metrics.keyed import Told, distinct
 from penstock.metrics.keys import Kind
 from penstock.metrics.ledger import TARGET_SHIFT, TEXT
 from penstock.metrics.scopes import NO_TARGET, TargetScope
+from penstock.metrics.wording import parse_texts
 
 _SILENT = b"\0\0"
 """A text that says nothing."""

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
-from penstock.metrics.fold import CLOSED, COLUMNS, OPENED, Numbers
+from penstock.metrics.growth import CLOSED, COLUMNS, OPENED, Numbers
 from penstock.metrics.saved import NOBODY, Column, Key, Named, Rows, Whole, bounded, counted, target_keys
 from penstock.metrics.scopes import Scopes
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from penstock.config.plan import MetricsPlan
 from penstock.metrics.chunks import Chunk, cut, fill
-from penstock.metrics.fold import ASKED, BYTES_IN, BYTES_OUT, OPENED, Numbers
+from penstock.metrics.growth import ASKED, BYTES_IN, BYTES_OUT, OPENED, Numbers
 from penstock.metrics.rings import History, Ring, View
 from penstock.metrics.rollups import Minute, SavedMinute, row
 from penstock.metrics.saved import SavedError
@@ -186,7 +186,7 @@ class Trackers:
         Add a tick.
 
         Args:
-            listeners, routes, targets: Growth since the last one by id; shape (fold.COLUMNS, any number of ids).
+            listeners, routes, targets: Growth since the last one by id; shape (growth.COLUMNS, any number of ids).
             at: The wall second of the tick; unit s since the epoch.
             covered: Time since the last one; unit s, above 0.
         """
@@ -281,7 +281,7 @@ class Trackers:
         return sums, at, np.array([minute.covered / 1_000 for minute in minutes], np.float64)
 
     def carry(self, node: Numbers) -> None:
-        """Add the node's totals of an earlier run to those of minutes that are sealed; shape (fold.COLUMNS,)."""
+        """Add the node's totals of an earlier run to those of minutes that are sealed; shape (growth.COLUMNS,)."""
         self._sealed[0] += node[list(COLUMNS)]
 
     def sums(self) -> dict[str, int]:

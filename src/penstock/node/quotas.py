@@ -18,7 +18,7 @@ from penstock.config.limit_plan import LimitPlan, QuotaPlan
 from penstock.config.plan import WorkerPlan
 from penstock.config.units import serialize_size
 from penstock.dataplane.limit_table import ROUTE, USER
-from penstock.metrics.fold import BYTES_IN, BYTES_OUT, Numbers
+from penstock.metrics.growth import BYTES_IN, BYTES_OUT, Numbers
 from penstock.metrics.keyed import Part, Told
 from penstock.metrics.quotas import QuotaFigures, QuotasView
 from penstock.node.log import Log

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 import penstock
 from penstock.base.clock import NS, Clock
 from penstock.metrics.composing import ended_view, picture, switched
-from penstock.metrics.fold import TROUBLES, Growth, LedgerReader
+from penstock.metrics.fold import TROUBLES, LedgerReader
+from penstock.metrics.growth import Growth
 from penstock.metrics.live import Live, Share, rfc3339
 from penstock.metrics.registry import Registry
 from penstock.metrics.resumed import SavedReader

@@ -14,9 +14,9 @@ import numpy as np
 
 from penstock.base.addresses import unpack_ip
 from penstock.base.clock import NS
-from penstock.metrics.fold import outcome_of
 from penstock.metrics.snapshot import EndedView
 from penstock.metrics.troubled import Troubled
+from penstock.metrics.wording import outcome_of
 from penstock.node.log import Log
 
 WHOLE = 3

@@ -17,7 +17,7 @@ from penstock.dataplane.ban_ranges import FOREVER
 from penstock.dataplane.ban_table import BANS, KIND, TIME, USED, BanTable
 from penstock.dataplane.bans import BY_HAND, LISTED
 from penstock.metrics.banned import REASONS, BannedView
-from penstock.metrics.fold import Growth
+from penstock.metrics.growth import Growth
 from penstock.metrics.offenders import by_client
 from penstock.node.bans.drawer import Drawer
 from penstock.node.bans.fills import FillView

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from penstock.base.bounds import LISTENERS
 from penstock.config.ban_plan import BanPlan
-from penstock.metrics.fold import Growth
+from penstock.metrics.growth import Growth
 from penstock.metrics.offenders import Conduct, Counts, conduct
 from penstock.policy.detectors import Counter, Rule
 from penstock.policy.walks import Walks
