@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 from collections import Counter
 
@@ -10,6 +11,7 @@ import pytest
 
 from penstock.testing import http_peers
 from penstock.testing.nodes import bytes_of, running, table
+from penstock.testing.peers import echo, serving
 from penstock.testing.workbench import wait_for
 
 pytestmark = pytest.mark.system
@@ -94,3 +96,24 @@ def test_no_line_is_lost_when_files_are_rotated_under_load(tmp_path):
     assert len(lines) == requests >= answered > 100
     assert {line["status"] for line in lines} <= {200, 0}
     assert sums(lines) == bytes_of(stats["listeners"][0])[:2]
+
+
+def test_clients_that_are_sent_away_are_told_and_bounded(tmp_path):
+    """Every client beyond a limit is in the access log, by a line of its own or in a sum of its second."""
+    with serving(echo) as target:
+        limits = "[limits]\nexempt = []\nconnections_per_ip = 3\nrate_per_ip = 'off'\n"
+        with running(LOG, limits, table("main", "tcp", target.port), workers=1, folder=tmp_path) as node:
+            held = [socket.create_connection(node.address("main"), SECONDS) for _ in range(3)]
+            node.until(lambda stats: stats["totals"]["active"] == 3)
+            for _ in range(200):
+                socket.create_connection(node.address("main"), SECONDS).close()
+            node.until(lambda stats: stats["refused"]["ip_limit"] == 200)
+            for sock in held:
+                sock.close()
+            node.at_rest()
+        lines = lines_of(tmp_path / "access.log")
+    whole = [line for line in lines if line.get("reason") == "ip_limit"]
+    beyond = [line for line in lines if "refused" in line]
+    assert len(whole) + sum(line["refused"] for line in beyond) == 200
+    assert {line["client"] for line in whole} == {"127.0.0.1"}
+    assert {reason for line in beyond for reason in line["reasons"]} <= {"ip_limit"}

@@ -15,6 +15,7 @@ from penstock.config.plan import AccessPlan, RoutePlan, WorkerPlan
 from penstock.connection.commands import Conversation, Describe, Exchange
 from penstock.connection.http import HEAD
 from penstock.dataplane.access_file import AccessFile
+from penstock.dataplane.refusals import Refusals
 from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, SCOPE, STARTED, TARGET_SHIFT
 from penstock.protocols.http1.access_line import Answered, Who, combined, json_connection, json_request, who_is
 
@@ -92,6 +93,10 @@ class AccessLog:
 
     Args:
         plan: What a worker serves; its access log is on.
+
+    Attributes:
+        file: Where lines go.
+        refusals: Tells of clients that were closed at the entrance; None where lines are of HTTP alone.
     """
 
     def __init__(self, plan: WorkerPlan) -> None:
@@ -99,6 +104,7 @@ class AccessLog:
         access = plan.access
         self._json, self._query = access.format == "json", access.query
         self.file = AccessFile(access.file)
+        self.refusals = Refusals(self.file) if self._json else None
         self.plan: AccessPlan = access
         self.serve(plan)
 
@@ -109,11 +115,19 @@ class AccessLog:
         Args:
             now: Monotonic time; unit ns.
         """
+        if self.refusals is not None:
+            self.refusals.sum_up()
         self.file.flush()
         if not self.file.dropped or (self._told and now - self._told < TELL_NS):
             return ""
         self._told = now
         return f"{self.file.take_dropped()} lines: {self.file.path}: {self.file.why}"
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        if self.refusals is not None:
+            self.refusals.sum_up()
+        self.file.close()
 
     def watch(self, connection: "Connection", conversation: Conversation) -> Conversation:
         """Return a conversation that says the same and is listened to."""

@@ -318,6 +318,8 @@ class Listener:
             ledger.end(row, now, outcome)
         else:
             ledger.turn_away(outcome)
+        if self.worker.access is not None and self.worker.access.refusals is not None:
+            self.worker.access.refusals.tell(self.plan, ip, outcome)
 
     def _await_header(
         self, connection: Connection, host: str, port: int, trusted: Networks, *, speaks_for_others: bool

@@ -150,7 +150,7 @@ class Worker:
         for connection in self.connections():
             connection.abort(EndedBy.ADMIN)
         if self.access is not None:
-            self.access.file.close()
+            self.access.close()
         self.pool.close()
         self.pipes.close()
         self.detour.close()

@@ -6,6 +6,7 @@ format quotes and backslashes too, as nginx does: any bytes give one line, and a
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -136,6 +137,15 @@ def json_connection(who: Who, answered: Answered, ended_by: str, phase: str, rea
     return b'{"time":"%b.%03dZ"%b%b,"ended_by":%b%b}\n' % (
         _second(wall // NS), wall // MS % 1_000, who.members, _where(answered.user, answered.route, answered.target),
         outcome, _amounts(answered),
+    )  # fmt: skip
+
+
+def json_refused(wall_ns: int, reasons: Mapping[str, int]) -> bytes:
+    """Return the line of clients that were refused and have no line of their own, as JSON: how many, by reason."""
+    by_reason = b",".join(b'"%b":%d' % (reason.encode(), count) for reason, count in reasons.items())
+    total = sum(reasons.values())
+    return b'{"time":"%b.%03dZ","refused":%d,"reasons":{%b}}\n' % (
+        _second(wall_ns // NS), wall_ns // MS % 1_000, total, by_reason,
     )  # fmt: skip
 
 
