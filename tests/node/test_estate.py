@@ -27,10 +27,10 @@ def test_ledgers_of_older_processes_are_passed_on():
         channel, theirs = handover.pair()
         older.follow([Drainer(channel, {5: in_memory(b"")})])
         crew = SimpleNamespace(lives=[SimpleNamespace(generation=1, ledger=node.pen.fd)])
-        keeper = SimpleNamespace(pages=lambda registry: [(1, 2, b"page")])
+        keeper = SimpleNamespace(pages=lambda registry: [(1, 2, b"page")], everything=lambda: (("ban", "a", "{}"),))
         health = SimpleNamespace(remember=lambda: (SAVED,))
         found = estate_of(crew, node.sampler, older, keeper, health)
-        assert found.counted.targets == (SAVED,)
+        assert (found.counted.targets, found.counted.entries) == ((SAVED,), (("ban", "a", "{}"),))
         assert [generation for generation, _ in found.ledgers] == [1, 5]
         assert [each.generation for each in found.counted.readers] == [1]
         assert (found.counted.pages, "totals" in found.counted.parts) == (((1, 2, b"page"),), True)

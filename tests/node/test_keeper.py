@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from penstock.base.clock import NS
 from penstock.base.errors import StartError
 from penstock.config.plan import StorePlan
+from penstock.metrics import parts
 from penstock.metrics.ledger import CLIENT_RX
 from penstock.metrics.record_pages import Archive
 from penstock.metrics.registry import Registry
@@ -428,5 +429,32 @@ def test_without_a_store_entries_are_nobodys():
         kept.keep_entries()
         await kept.close()
         assert some.waiting == {"a": "1"}
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_entries_of_an_older_process_are_taken_over(tmp_path, stored):
+    """From its store, or where there is none as it has handed them over; what it has removed is gone."""
+
+    async def play():
+        path = tmp_path / "n.db" if stored else ""
+        elder, node = keeper(path), counted(1)
+        elder.entries = some = Some(a="1")
+        await elder.open()
+        await elder.restore(node.sampler.registry)
+        elder.run()
+        some.entries = {"b": "2"}
+        some.waiting = {"a": None, "b": "2"}
+        await elder.close()
+        some.entries["c"] = None
+        handed = elder.everything()
+        assert handed == (("some", "b", "2"),)
+        heir = keeper(path)
+        heir.entries = Some()
+        await heir.open()
+        await heir.inherit(Registry(PLAN, 0), parts.Kept(parts.export(node.sampler.registry)), [], handed)
+        await heir.close()
+        assert heir.entries.found == {"b": "2"}
 
     asyncio.run(play())

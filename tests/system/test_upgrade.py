@@ -144,6 +144,29 @@ def asked(node, method, path, **body):
         return door.getresponse().status
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_bans_outlive_an_upgrade(tmp_path, stored):
+    """Whether there is a store or not: who was banned by hand stays so, in the new process's workers too."""
+    more = "" if stored else '[store]\npath = "off"\n'
+    with (
+        serving(echo) as target,
+        upgradable(
+            table("main", "tcp", target.port), "[bans]\nprotect_loopback = false\n", more, folder=tmp_path
+        ) as node,
+    ):
+        address = node.address("main")
+        assert asked(node, "POST", "/api/v1/bans", address="127.0.0.2") == 201
+        upgraded(node)
+        (ban,) = json.loads(node.fetch("/api/v1/bans"))["bans"]
+        assert ban["network"] == "127.0.0.2"
+        with (
+            contextlib.suppress(ConnectionResetError),
+            socket.create_connection(address, SECONDS, ("127.0.0.2", 0)) as sock,
+        ):
+            assert sock.recv(1) == b""
+        assert say(address, b"others") == b"others"
+
+
 def shown(node):
     """Return the open connections."""
     return json.loads(node.fetch("/api/v1/connections"))["connections"]

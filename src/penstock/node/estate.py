@@ -12,7 +12,7 @@ from penstock.node.upgrade import Estate
 
 def estate_of(crew: Crew, sampler: Sampler, older: Elders | None, keeper: Keeper, health: Health) -> Estate:
     """
-    Return it. Nobody may tick any more, and what older processes say waits for the successor.
+    Return it. Nobody may tick any more, the store is closed, and what older processes say waits for the successor.
 
     Args:
         crew: The node's workers.
@@ -30,5 +30,6 @@ def estate_of(crew: Crew, sampler: Sampler, older: Elders | None, keeper: Keeper
         pages=tuple((each[0], each[1], each[2]) for each in keeper.pages(sampler.registry)),
         readers=tuple(each for each in sampler.export() if each.generation in ledgers),
         targets=health.remember(),
+        entries=keeper.everything(),
     )
     return Estate(counted, list(ledgers.items()), [] if older is None else older.channels())

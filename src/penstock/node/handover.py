@@ -145,12 +145,14 @@ class Counted(Struct, frozen=True):
         pages: First number, count and body of pages of records.
         readers: How far each ledger was read.
         targets: How they are, and what was counted of them.
+        entries: Kind, key and body of what else is kept, such as bans; for a node without a store to read them from.
     """
 
     parts: dict[str, bytes]
     pages: tuple[tuple[int, int, bytes], ...]
     readers: tuple[SavedReader, ...]
     targets: tuple[SavedTarget, ...] = ()
+    entries: tuple[tuple[str, str, str], ...] = ()
 
 
 class Taken(Struct, frozen=True, tag="taken"):

@@ -115,7 +115,13 @@ class Keeper:
         if self._store.is_open:
             await self._fill(self._store, registry)
 
-    async def inherit(self, registry: Registry, counted: parts.Kept, pages: list[tables.Page]) -> None:
+    async def inherit(
+        self,
+        registry: Registry,
+        counted: parts.Kept,
+        pages: list[tables.Page],
+        entries: Sequence[tuple[str, str, str]] = (),
+    ) -> None:
         """
         Go on from what another process has counted until now and has written into the store, if there is one.
 
@@ -123,21 +129,27 @@ class Keeper:
             registry: That of this process.
             counted: Its newest parts; they win over those of the store.
             pages: Of its records.
+            entries: What else it kept, for where no store says it.
         """
         self._registry, self._archive = registry, Archive(registry.records)
-        kept = counted
+        kept, handed = counted, self._handed(entries)
         if self._store is not None:
             parts.keep(registry)
             if self._store.is_open:
                 try:
                     found = await self._read_all(self._store)
-                    kept = found.numbers._replace(parts=counted.parts, goes_on=True)
-                    self._restore_entries(found)
+                    kept, handed = found.numbers._replace(parts=counted.parts, goes_on=True), found
                 except UnreachableError as error:
                     self._warn(str(error))
+        self._restore_entries(handed)
         self._filled = True
         for fault in (*parts.restore(registry, kept), *self._archive.restore(pages)):
             self._log.error("upgrade: some of what was counted is left out", detail=fault)
+
+    def everything(self) -> tuple[tuple[str, str, str], ...]:
+        """Return kind, key and body of all entries; for once the store is closed, as nothing of it is written then."""
+        taken = {} if self.entries is None else self.entries.take(everything=True)
+        return tuple((kind, key, body) for (kind, key), body in taken.items() if body is not None)
 
     def pages(self, registry: Registry) -> list[tables.Page]:
         """Return all records as pages."""
@@ -277,6 +289,14 @@ class Keeper:
         self._restore_entries(kept)
         for fault in self._archive.restore(kept.pages) if self._archive is not None else ():
             self._log.error("store: some of the history of connections is left out", detail=fault)
+
+    def _handed(self, entries: Sequence[tuple[str, str, str]]) -> _Kept:
+        """Return entries as if they had been read."""
+        now = self._clock.wall_ns() // NS
+        found: dict[str, list[tables.Entry]] = {}
+        for kind, key, body in entries:
+            found.setdefault(kind, []).append(tables.Entry(key, body, now))
+        return _Kept(parts.Kept({}), [], {kind: found.get(kind, []) for kind in (self.entries or Drawers(())).kinds})
 
     def _restore_entries(self, kept: _Kept) -> None:
         for fault in self.entries.restore(kept.entries) if self.entries is not None else ():

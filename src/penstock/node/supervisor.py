@@ -199,7 +199,7 @@ class Supervisor(Answers):
         await self._keeper.open()
         counted = succession.counted
         kept = Kept(counted.parts, goes_on=True)
-        await self._keeper.inherit(self._house.registry, kept, [Page(*each) for each in counted.pages])
+        await self._keeper.inherit(self._house.registry, kept, [Page(*each) for each in counted.pages], counted.entries)
         for fd, saved in adopted(succession):
             self._house.sampler.adopt(fd, saved)
         self._house.health.recall(counted.targets, counts=True)
@@ -314,9 +314,9 @@ class Supervisor(Answers):
         self._tick(last=True)
         if self._exports is not None:
             await self._exports.stop()
+        await self._keeper.close()
         estate = estate_of(self._house.crew, self._house.sampler, self._elders, self._keeper, self._house.health)
         self._left = tuple(each for each, _ in estate.ledgers)
-        await self._keeper.close()
         return estate
 
     async def take_up(self) -> None:
