@@ -6,6 +6,8 @@ import ssl
 import threading
 from collections import Counter
 
+from penstock.testing.workbench import wait_for
+
 REQUEST = b"GET / HTTP/1.1\r\nHost: app.example\r\n\r\n"
 
 PATIENCE_S = 20.0
@@ -29,8 +31,9 @@ class Load:
     def __init__(self, address, *, context=None, kept=False, clients=6):
         self._address, self._context, self._kept = address, context, kept
         self.answers, self.failures = Counter(), []
+        self._ended = [0] * clients
         self._stop, self._lock = threading.Event(), threading.Lock()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._run, args=(each,), daemon=True) for each in range(clients)]
 
     def __enter__(self):
         for each in self._threads:
@@ -48,7 +51,12 @@ class Load:
         """Return how many requests have ended, well or not."""
         return self.answers.total() + len(self.failures)
 
-    def _run(self):
+    def settle(self):
+        """Wait until each client has ended the request that it is in now."""
+        before = list(self._ended)
+        wait_for(lambda: all(now > then for now, then in zip(self._ended, before, strict=True)), "requests to end")
+
+    def _run(self, number):
         sock = None
         while not self._stop.is_set():
             try:
@@ -56,10 +64,12 @@ class Load:
                 body, closes = exchange(sock)
                 with self._lock:
                     self.answers[body] += 1
+                self._ended[number] += 1
                 if self._kept and not closes:
                     continue
             except (OSError, EOFError, ValueError) as error:
                 self.failures.append(repr(error))
+                self._ended[number] += 1
             if sock is not None:
                 sock.close()
                 sock = None
