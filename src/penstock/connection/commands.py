@@ -12,7 +12,8 @@ Rules:
 - `Dial` and `DialAny` are answered with `Dialed`, or `DialFailed` is thrown in.
 - The phase, which decides the outcome of a connection that ends by itself, follows the commands: `Peek` detects,
   `Need` and `Until` negotiate, `Dial` dials, `Relay` and `Exchange` relay.
-- `Relay`, `Datagrams` and `Close` are the last words; the generator is closed after either.
+- `Relay`, `Datagrams` and `Close` are the last words; the generator is closed after either. After `Relay` it is resumed
+  with None before, so that it may return: whatever else it says then, nobody hears.
 - `Answer` is a `Send` that ends a request, which is then counted. An `Exchange` that answers counts itself.
 - An `Exchange` is answered with whether the client may send another request.
 """

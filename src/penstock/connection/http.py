@@ -250,7 +250,7 @@ def _unusual(request: Request, user: str, ways: tuple[Way, ...], taken: RoutePla
         return (yield from _answer(request))
     yield Describe(request.destination, user)
     yield from _tunnel(request, ways, taken)
-    raise AssertionError  # nobody resumes a conversation after its last word
+    return False
 
 
 def unanswered(request: Request | OriginRequest, failed: DialFailed | RemoteError) -> Generator[Command, Any, bool]:

@@ -72,6 +72,7 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
     try:
         if command == wire.CONNECT:
             yield from _connect(host, port, facts, listener)
+            return
         elif command == wire.BIND:
             yield from _bind(host, port, facts, listener)
     except DialFailed as failed:

@@ -131,6 +131,7 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     try:
         if command == wire.CONNECT:
             yield from _connect(host, port, user, facts, listener)
+            return
         elif command == wire.BIND:
             yield from _bind(host, port, user, facts, listener)
         elif command == wire.ASSOCIATE:

@@ -59,7 +59,7 @@ from penstock.dataplane.route import Route
 from penstock.dataplane.shaping import ShapedSocket
 from penstock.dataplane.shares import Places
 from penstock.dataplane.straight import Straight
-from penstock.dataplane.telling import AT_ONCE
+from penstock.dataplane.telling import AT_ONCE, hear_out
 from penstock.dataplane.tls import TlsSocket
 from penstock.dataplane.tls_ends import ToTls
 from penstock.dataplane.udp import Association, associate
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
 TURN = 64
 """Reading commands of one conversation before others get their turn: some requests are answered without a dial."""
 
+NOTHING = None, None  # what a conversation is told whose command was carried out
 ASLEEP: Any = object()
 """Stands for: no `step` is under way."""
 
@@ -136,8 +137,10 @@ class Connection(Deadlines):
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
-        Deadlines.__init__(self, worker.reactor, worker.reactor.now + worker.handshake)
-        self.worker, self.listener, self.row, self.host = worker, listener, row, host
+        reactor = worker.reactor
+        Deadlines.__init__(self, reactor, reactor.now + worker.handshake)
+        self.worker, self.listener = worker, listener
+        self.row, self.host = row, host
         self.route: Route = listener.route
         self.client: End = End(self, sock, fd, row + CLIENT_RX, row + CLIENT_TX)
         self.inbox = Inbox(self.client, worker.words)
@@ -216,7 +219,7 @@ class Connection(Deadlines):
                         self._wait(command)
                         return
                     continue
-                self._told = answer, error
+                self._told = NOTHING
                 if kind is Exchange and exchange is not None:
                     if type(head) is bytes:
                         learn(exchange, head, command)
@@ -378,9 +381,12 @@ class Connection(Deadlines):
 
     def relay(self, command: Command | None = None) -> None:
         """Connect the two ends, and let what came early go first."""
-        client, target, worker, inbox, reactor = self.client, self.target, self.worker, self.inbox, self._reactor
+        client, target, worker = self.client, self.target, self.worker
+        inbox, reactor = self.inbox, self._reactor
         assert target is not None  # noqa: S101 - a conversation dials before it relays
         if self.conversation is not None:
+            if command is not None:  # it has said so itself, and not an exchange
+                hear_out(self.conversation)
             self._let_go_of_conversation()
         self.phase = worker.words[self.row + PHASE] = RELAY
         self.seen = now = reactor.now

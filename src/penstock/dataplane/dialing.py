@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 
 def dial_target(connection: "Connection", command: DialAny | None = None) -> None:
     """Dial one of the route's targets."""
+    route = connection.route
     connection.tried, connection.asked = (), connection.worker.reactor.now
     if connection.permit is not None and _forbidden(connection, connection.permit):
         return
-    if (connection.route.limited or connection.places is not None) and _limited(connection):
+    if (route.limited or connection.places is not None) and _limited(connection):
         return
-    standing = connection.route.next_target(connection.host)
+    standing = route.next_target(connection.host)
     if standing is None:
         connection.phase = DIAL
         _unreached(connection, DialError.NO_TARGET, NOBODY)
     else:
         aim_at(connection, standing)
-        _begin(connection, standing.plan.host, standing.plan.port)
+        plan = standing.plan
+        _begin(connection, plan.host, plan.port)
 
 
 def dial_one(connection: "Connection", command: Dial) -> None:
@@ -70,11 +72,9 @@ def _begin(connection: "Connection", host: str, port: int) -> None:
     reactor = worker.reactor
     connection.phase = worker.words[connection.row + PHASE] = DIAL
     connection.dial_began = reactor.clock()
-    connection.deadline = deadline = reactor.now + (connection.route.connect or worker.connect)
-    connection.idle = 0
-    if deadline < connection.visit:
-        connection.arm(deadline)
     dial_to(connection, connection, host, port)
+    if connection.dial is not None:
+        connection.arm(reactor.now + (connection.route.connect or worker.connect))
 
 
 def dial_to(connection: "Connection", owner: Dialer, host: str, port: int) -> None:

@@ -43,42 +43,40 @@ class Inbox:
             ClientClosed: If no more will come.
             TooLong: If there is no delimiter within the limit.
         """
-        while self.data or (self.pending and self.fill()):
-            end = self._find(command)
-            data = self.data
-            if end == len(data) and type(command) is not Peek:
-                self.data = b""
-                return data
-            if end:
-                if type(command) is Peek:
-                    return data
-                self.data = data[end:]
-                return data[:end]
-            if not self.fill():
+        data, kind = self.data, type(command)
+        while True:
+            end = self._find(command) if kind is Until else command.count  # type: ignore[arg-type, union-attr]
+            if 0 < end <= len(data):
                 break
-        if self._client.eof:
-            raise ClientClosed(len(self.data))
-        return None
+            if not (self.pending and self.fill()):
+                if self._client.eof:
+                    raise ClientClosed(len(data))
+                return None
+            data = self.data
+        if kind is Peek:
+            return data
+        if end == len(data):
+            self.data = b""
+            return data
+        self.data = data[end:]
+        return data[:end]
 
-    def _find(self, command: Need | Until | Peek) -> int:
+    def _find(self, command: Until) -> int:
         """Return where the wanted bytes end; 0 if they are not all there."""
         data = self.data
-        if type(command) is Until:
-            begin = data.find(command.delimiter)
-            end = begin + len(command.delimiter)
-            if begin >= 0 and end <= command.limit:
-                return end
-            if len(data) >= command.limit:
-                raise TooLong(f"no end within {command.limit} bytes", len(data))
-            return 0
-        return command.count if len(data) >= command.count else 0  # type: ignore[union-attr]
+        begin = data.find(command.delimiter)
+        end = begin + len(command.delimiter)
+        if begin >= 0 and end <= command.limit:
+            return end
+        if len(data) >= command.limit:
+            raise TooLong(f"no end within {command.limit} bytes", len(data))
+        return 0
 
     def fill(self) -> bool:
         """Read what edges have announced, as far as there is room. Returns whether anything came."""
-        client = self._client
-        before = len(self.data)
         if self.leaves:
             return self._look()
+        client, before = self._client, len(self.data)
         while self.pending and len(self.data) < HANDSHAKE_BUFFER_BYTES:
             try:
                 data = client.sock.recv(HANDSHAKE_READ_BYTES, MSG_DONTWAIT)
@@ -94,8 +92,9 @@ class Inbox:
             self._words[client.rx] += len(data)
             self.data = self.data + data if self.data else data
             if len(data) < HANDSHAKE_READ_BYTES and not self.pending & URGENT:
-                client.eof = bool(self.pending & HANGUP)
+                client.eof = self.pending & HANGUP != 0
                 self.pending = 0
+                return True
         return len(self.data) > before
 
     def _look(self) -> bool:

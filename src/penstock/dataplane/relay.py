@@ -65,7 +65,8 @@ class End:
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", sock: RawSocket, fd: int, rx: int, tx: int) -> None:
-        self.connection, self.sock, self.fd, self.rx, self.tx = connection, sock, fd, rx, tx
+        self.connection, self.sock, self.fd = connection, sock, fd
+        self.rx, self.tx = rx, tx
         self.note = tx << DOUBT_SHIFT
         self.other: End | None = None
         self.held: bytes | memoryview | Pipe | None = None
@@ -96,11 +97,12 @@ class End:
             mask |= URGENT
         connection = self.connection
         worker = connection.worker
-        words, receive, buffer, view = worker.words, self.sock.recv_into, worker.buffer, worker.view
+        words, sock = worker.words, self.sock  # of four a tuple would be made
+        buffer, view = worker.buffer, worker.view
         connection.seen = worker.reactor.now
         for _ in ROUNDS:
             try:
-                count = receive(buffer, 0, MSG_DONTWAIT)
+                count = sock.recv_into(buffer, 0, MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except OSError:

@@ -4,12 +4,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from penstock.connection.commands import Answer, Describe, Login, Send, Take, TurnAway
+from penstock.connection.commands import Answer, Conversation, Describe, Login, Send, Take, TurnAway
 from penstock.dataplane.requests import conclude
 from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, PORT, SCOPE, WRONG_LOGINS_SHIFT, take
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
+
+
+def hear_out(conversation: Conversation) -> None:
+    """Let a conversation return that has said its last word: a close would raise an exception in each of its parts."""
+    try:
+        conversation.send(None)
+    except StopIteration:
+        return
 
 
 def _send(connection: "Connection", command: Send) -> None:

@@ -155,8 +155,9 @@ class Ledger:
                 return 0
         self.serial = serial = self.serial + 1
         self.open_rows += 1
-        _ROW.pack_into(self._map, base * 8, serial << 2 | FREE, now_ns, scope, ip, port)
-        self.words[base] = serial << 2 | OPEN  # last: who sees an open row sees all of it
+        state = serial << 2
+        _ROW.pack_into(self._map, base << 3, state | FREE, now_ns, scope, ip, port)
+        self.words[base] = state | OPEN  # last: who sees an open row sees all of it
         return base
 
     def readdress(self, base: int, ip: bytes, port: int) -> None:

@@ -5,6 +5,7 @@ The engine without sockets: it holds what the client sent, answers what bytes ca
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from penstock.base import bounds
@@ -147,6 +148,9 @@ class Stage:
         self.history.append(command)
         self.pending = command
         self.phase = PHASES.get(type(command), self.phase)
+        if isinstance(command, Relay):
+            with suppress(StopIteration):
+                self._conversation.send(None)
         if self.over:
             self._conversation.close()  # a generator that yields here raises RuntimeError, and so fails its test
 
