@@ -20,7 +20,8 @@ from penstock.testing.peers import echo, serving
 class Stage:
     """A worker of which there is a reactor, and an owner who notes what it is told."""
 
-    def __init__(self):
+    def __init__(self, near):
+        self.near = near
         self.reactor, self.own, self.news = Reactor(self._crashed), OwnAddresses(()), []
 
     def _crashed(self, owner, error):
@@ -38,17 +39,23 @@ class Stage:
 
     def reach(self, port, permit=None):
         """Dial, turn until the owner was told, and return what it was told."""
-        dial_straight(self, self, socket.AF_INET, "127.0.0.1", port, permit)
+        dial_straight(self, self, socket.AF_INET, "127.0.0.1", port, permit, ask=self.near)
         for _ in range(100):
             self.reactor.turn(0.05 if not self.news else 0)
         (told,) = self.news
         return told
 
 
+@pytest.fixture(params=[True, False], ids=["asked at once", "waited for"])
+def near(request):
+    """Whether it is asked at once if it has answered."""
+    return request.param
+
+
 @pytest.fixture
-def stage():
+def stage(near):
     """A place to dial from."""
-    found = Stage()
+    found = Stage(near)
     yield found
     assert len(found.reactor.table) == 1, "nothing but the waker is left"
     found.reactor.close()
@@ -68,13 +75,6 @@ def busy():
         sock.listen(0)
         first.connect(sock.getsockname())
         yield Busy(sock.getsockname()[1])
-
-
-@pytest.fixture(autouse=True, params=["127.", "nowhere"], ids=["asked at once", "waited for"])
-def near(request, monkeypatch):
-    """Which addresses are asked at once whether they have answered."""
-    monkeypatch.setattr(straight, "LOOPBACK", request.param)
-    return request.param == "127."
 
 
 def test_an_address_is_reached(stage):
@@ -135,7 +135,7 @@ def test_nobody_waits_for_ever(stage, near, expires):
     """A dial that expires is told as a timeout; one that is cancelled is not told; neither keeps its socket."""
     with contextlib.ExitStack() as stack:
         target = stack.enter_context(serving(echo) if not near else busy())
-        dial_straight(stage, stage, socket.AF_INET, "127.0.0.1", target.port)
+        dial_straight(stage, stage, socket.AF_INET, "127.0.0.1", target.port, None, ask=near)
         (stage.dial.expire if expires else stage.dial.cancel)()
         stage.reactor.turn(0)
         assert [error for error, _ in stage.news] == [DialError.TIMEOUT] * expires

@@ -83,7 +83,8 @@ def dial_to(connection: "Connection", owner: Dialer, host: str, port: int) -> No
         permit = None if connection.permit is None else connection.guard(host, port)
         family = literal_family(host)
         if family:
-            dial_straight(connection.worker, owner, family, host, port, permit)
+            ask = connection.conversation is None
+            dial_straight(connection.worker, owner, family, host, port, permit, ask=ask)
             return
         owner.dial = dial = OneDial(connection.worker, owner, host, port, permit)
         dial.start()

