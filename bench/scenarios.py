@@ -599,4 +599,24 @@ SCENARIOS = (
             Bound(None, 1.0, key="restore"),
         ),
     ),
+    Scenario(
+        "logins",
+        "Logins: who exists",
+        "SOCKS5 logins at a users file of 20 users, in pairs: a user with a wrong password and one who does not exist, "
+        "in any order, one after the other, each from an address of its own. The difference is the median of the "
+        "pairs', its spread their quartile distance, and `apart` how many times the half of its 95 % interval it is "
+        "away from none: below 1 the answers' time tells nothing, above 2 hardly by chance.",
+        "socks5",
+        Inside(250, "bench.logins"),
+        (PENSTOCK,),
+        (
+            Metric("apart", "apart", 2),
+            Metric("difference", "difference, ms", 3),
+            Metric("spread", "spread, ms", 2),
+            Metric("known", "wrong password, ms", 2),
+            Metric("unknown", "unknown user, ms", 2),
+        ),
+        (),
+        (Bound(None, 2.0, key="apart"),),
+    ),
 )
