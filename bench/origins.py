@@ -1,9 +1,9 @@
-"""What stands behind the proxies: nginx with one small answer, iperf3, or an echo that holds connections. Pure."""
+"""What stands behind proxies: nginx with one small answer, iperf3, an echo that holds connections, or a pump. Pure."""
 
 import sys
 
 from bench.proxies import LOOPBACK, PAIR, Launch, Place, nginx_command
-from bench.scenarios import BIG, PASSTHROUGH, TERMINATE, Idle, Iperf, Light, Load
+from bench.scenarios import BIG, PASSTHROUGH, TERMINATE, Idle, Iperf, Light, Load, Shaped
 
 ANSWER = b"sixteen bytes..."
 """The body that the HTTP origin answers with: small, so that a round measures the proxy's own work per unit."""
@@ -23,6 +23,8 @@ def origin_for(load: Load, place: Place) -> Launch:
     match load:
         case Iperf():
             return Launch(("iperf3", "-s", "-B", LOOPBACK, "-p", str(place.port)))
+        case Shaped():
+            return Launch((sys.executable, "-m", "bench.pump", "origin", f"{LOOPBACK}:{place.port}"))
         case Idle() | Light():
             return Launch((sys.executable, "-m", "bench.idle", "origin", f"{LOOPBACK}:{place.port}"))
         case _:

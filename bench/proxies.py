@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.blocklist import list_of
-from bench.scenarios import CHAIN, ENTRANCE, FLOOD, PASSTHROUGH, PLAIN, REVERSE, ROUTES, SERVED, SERVICES, TERMINATE
+from bench.scenarios import (
+    CHAIN,
+    ENTRANCE,
+    FLOOD,
+    PASSTHROUGH,
+    PLAIN,
+    RATES,
+    REVERSE,
+    ROUTES,
+    SERVED,
+    SERVICES,
+    SHAPED,
+    TERMINATE,
+)
 
 LOOPBACK = "127.0.0.1"
 
@@ -116,7 +129,7 @@ def one_shot(place: Place) -> Launch:
     return Launch((penstock_program(), place.kind, *listen, *target, *rest))
 
 
-CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES, ENTRANCE, FLOOD)
+CONFIGURED = (TERMINATE, PASSTHROUGH, REVERSE, ROUTES, ENTRANCE, FLOOD, SHAPED)
 """Kinds that Penstock needs a configuration file for."""
 
 
@@ -138,6 +151,12 @@ def configured(place: Place) -> Launch:
             more = {LISTED: list_of(NETWORKS, random.Random(7))}
         case "flood":
             parts += ['protocol = "tcp"', target, besieged()]
+        case "shaped":
+            parts = [parts[0]]
+            for at, (name, rate) in enumerate(RATES):
+                head = f'[[listener]]\nname = "{name}"\nlisten = "{beside(at)}:{place.port}"'
+                limit = f'\nlimits = {{ bandwidth = "{rate >> 20}MiB/s" }}' if rate else ""
+                parts.append(f'{head}\nprotocol = "tcp"\n{target}{limit}')
         case "routes":
             parts += ['protocol = "http"', "reverse = true"]
             paths = (f'[[route]]\nname = "r{n}"\nmatch = {{ path = "/service-{n}/*" }}' for n in range(SERVICES))
@@ -146,6 +165,11 @@ def configured(place: Place) -> Launch:
     argv = (penstock_program(), "run", "--config", str(place.directory / "penstock.toml"), "--workers", "1")
     form = ("--log-format", "json") if place.kind == FLOOD else ()
     return Launch((*argv, "--name", f"bench{place.port}", "--admin", f"{LOOPBACK}:{place.admin}", *form), files)
+
+
+def beside(number: int) -> str:
+    """Return an address of loopback, the first one for 0: where one server listens more than once."""
+    return f"127.0.0.{1 + number}"
 
 
 def besieged() -> str:
@@ -182,7 +206,7 @@ def chain(place: Place, *, headers: bool) -> Launch:
 
 
 PORTS_ASIDE = 6_000
-"""From a server's port to that of its second listener, which nobody else is given."""
+"""From a server's port to that of its next listener, which nobody else is given."""
 
 
 def haproxy(place: Place) -> Launch:

@@ -15,8 +15,9 @@ from bench.flooding import flood_rounds
 from bench.machine import idle_connections
 from bench.proxies import LOOPBACK
 from bench.running import CONNECTIONS, SETTLE_S, Run, a_proxy, an_origin, complaints
-from bench.scenarios import DIRECT, OFF, PENSTOCK, Flood, Idle, Inside, Iperf, Load, Scenario, Wrk
+from bench.scenarios import DIRECT, OFF, PENSTOCK, Flood, Idle, Inside, Iperf, Load, Scenario, Shaped, Wrk
 from bench.servers import ROOT, ServerError, prefer
+from bench.shaped import shaped_rounds
 
 REST_S = 2.5
 """After the connections of the memory scenario stand: two ticks of a sampler, and buffers that are given back late."""
@@ -62,6 +63,8 @@ def rounds_of(scenario: Scenario) -> Callable[[Scenario, Run], Iterator[Sample]]
         return inside_rounds
     if isinstance(scenario.load, Flood):
         return flood_rounds
+    if isinstance(scenario.load, Shaped):
+        return shaped_rounds
     if OFF in scenario.proxies:
         return collection_rounds
     return memory_rounds if isinstance(scenario.load, Idle) else load_rounds

@@ -148,7 +148,19 @@ class Flood:
     times: float
 
 
-Load = Wrk | Iperf | Handshakes | Idle | Light | Inside | Flood
+@dataclass(frozen=True)
+class Shaped:
+    """
+    A stream from target to client for five seconds, through each of some listeners with a bandwidth.
+
+    Args:
+        rates: Of each listener, the key of its metric and its bandwidth; unit bytes/s, 0 for none.
+    """
+
+    rates: tuple[tuple[str, int], ...]
+
+
+Load = Wrk | Iperf | Handshakes | Idle | Light | Inside | Flood | Shaped
 
 
 @dataclass(frozen=True)
@@ -241,6 +253,12 @@ ENTRANCE = "entrance"
 
 FLOOD = "flood"
 """A TCP proxy as it stands under attack: limits of the address, and detectors that ban."""
+
+SHAPED = "shaped"
+"""TCP proxies that differ in their bandwidth, one for each of `RATES`."""
+
+RATES = (("low", 1 << 20), ("middle", 100 << 20), ("high", 1 << 30), ("free", 0))
+"""Bandwidths that are measured: 1 MiB/s, 100 MiB/s, 1 GiB/s, and none."""
 
 SERVED = "localhost"
 """Whom TLS clients ask for."""
@@ -550,6 +568,25 @@ SCENARIOS = (
             Bound(None, 50.0, key="lines"),
             Bound(None, 20.0, key="growth"),
         ),
+    ),
+    Scenario(
+        "shaping",
+        "TCP, shaped bandwidth",
+        "One stream from target to client through a listener of 1 MiB/s, then one of 100 MiB/s, then one of 1 GiB/s. "
+        "How far what the client gets in five seconds is from the bandwidth, behind a first second in which it may "
+        "catch up. The same without a bandwidth tells what the machine moves: above that nothing is shaped, so "
+        "1 GiB/s has no bound.",
+        SHAPED,
+        Shaped(RATES),
+        (PENSTOCK,),
+        (
+            Metric("low", "off 1 MiB/s, %", 2),
+            Metric("middle", "off 100 MiB/s, %", 2),
+            Metric("high", "off 1 GiB/s, %", 2),
+            Metric("free", "moved without a bandwidth, MB/s", 0),
+        ),
+        (),
+        (Bound(None, 2.0, key="low"), Bound(None, 2.0, key="middle")),
     ),
     Scenario(
         "inside",
