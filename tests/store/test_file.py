@@ -2,7 +2,7 @@
 
 import sqlite3
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -191,3 +191,43 @@ def test_errors_are_told_apart():
     assert (is_trouble(failing(1)), is_corrupt(failing(1))) == (False, False)
     assert is_trouble(PermissionError())
     assert not is_trouble(ValueError())
+
+
+def test_all_tables_with_an_index_are_looked_at(tmp_path):
+    """A table that gets one later is not forgotten."""
+    make(tmp_path / "n.db")
+    with closing(sqlite3.connect(tmp_path / "n.db")) as connection:
+        found = connection.execute("SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'index'").fetchall()
+    assert {each[0] for each in found} == set(file.INDEXED)
+
+
+def test_a_wrong_index_is_made_anew(tmp_path):
+    """The quick check of SQLite does not see it, and a write would replace the wrong rows; the rows are all there."""
+    path = tmp_path / "n.db"
+    make(path)
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("SELECT * FROM parts ORDER BY 1").fetchall()
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE '%autoindex_parts%'").fetchone()[
+            0
+        ]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"part2", (root - 1) * size, root * size)
+    raw[place : place + 5] = b"part7"
+    path.write_bytes(raw)
+    opened = open_file(path, ours=True, wall_ns=WALL)
+    write(opened.connection, Checkpoint(at=2, parts={"part2": kept[2][1]}))
+    assert opened.aside is None
+    assert [row[:2] for row in opened.connection.execute("SELECT * FROM parts ORDER BY 1")] == [row[:2] for row in kept]
+    assert opened.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    opened.connection.close()
+
+
+def test_an_index_whose_rows_contradict_each_other_is_damage(tmp_path):
+    """Two rows of one name cannot both be right: the file is set aside."""
+    path = tmp_path / "n.db"
+    make(path)
+    path.write_bytes(path.read_bytes().replace(b"part3", b"part2"))
+    opened = open_file(path, ours=True, wall_ns=WALL)
+    assert opened.aside is not None
+    opened.connection.close()
