@@ -205,3 +205,35 @@ def test_a_door_that_cannot_open_says_so(node):
             await door.stop()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_whoever_was_accepted_is_answered_though_the_door_is_muted(node, turns):
+    """At whatever moment of an accept that happens; who was not waits for whoever has the socket too."""
+
+    async def main():
+        tcp = open_admin("127.0.0.1", 0)
+        door = Door(node, tcp.dup(), None)
+        await door.start()
+        clients = [socket.create_connection(tcp.getsockname(), timeout=30) for _ in range(5)]
+        for client in clients:
+            client.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await door.mute()
+        waiting, tcp_left = [], True
+        tcp.setblocking(False)
+        while tcp_left:
+            try:
+                waiting.append(tcp.accept())
+            except BlockingIOError:
+                tcp_left = False
+        left = {peer for _, peer in waiting}
+        accepted = [client for client in clients if client.getsockname() not in left]
+        for client in accepted:
+            assert (await asyncio.to_thread(client.recv, 100)).startswith(b"HTTP/1.1 200")
+        await door.stop()
+        for each in (*clients, *(sock for sock, _ in waiting), tcp):
+            each.close()
+
+    asyncio.run(main())

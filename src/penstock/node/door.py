@@ -57,11 +57,16 @@ class Door:
                 await serving
             self._tasks.append(serving)
 
-    def mute(self) -> None:
+    async def mute(self) -> None:
         """Accept nobody more, and close the listening sockets; who was accepted is served until `stop`."""
-        for server, _ in self._served:
-            for each in server.servers:
-                each.close()
+        loop = asyncio.get_running_loop()
+        closing = [each for server, _ in self._served for each in server.servers]
+        for sock in [sock for each in closing for sock in each.sockets]:
+            loop.remove_reader(sock.fileno())
+        for _ in range(2):  # asyncio resets whom it has accepted and not begun to serve when the server is closed
+            await asyncio.sleep(0)
+        for each in closing:
+            each.close()
 
     async def stop(self) -> None:
         """Stop serving and close the sockets; answers that are under way get `STOP_S` seconds."""

@@ -309,7 +309,7 @@ class Supervisor(Answers):
     async def lay_down(self) -> Estate:
         """Stop counting and let go of the store, and return everything that was counted."""
         if self._door is not None:
-            self._door.mute()  # whoever comes now waits for the successor
+            await self._door.mute()  # whoever comes now waits for the successor
         self._stop_ticking()
         self._tick(last=True)
         if self._exports is not None:
