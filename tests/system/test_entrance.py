@@ -4,13 +4,12 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import threading
 
 import pytest
 
 from penstock.testing.nodes import running, table
-from penstock.testing.peers import echo, serving
+from penstock.testing.peers import echo, let_in, serving
 from penstock.testing.workbench import wait_for
 
 pytestmark = pytest.mark.system
@@ -27,19 +26,6 @@ def limits(**keys):
     return "\n".join(["[limits]", *(f"{key} = {value}" for key, value in fields.items()), ""])
 
 
-def ask(address):
-    """Return a connection that was let in; None if it was closed without a word."""
-    sock = socket.create_connection(address, SECONDS)
-    try:
-        sock.sendall(b"x")
-        if sock.recv(1) == b"x":
-            return sock
-    except ConnectionError:
-        pass
-    sock.close()
-    return None
-
-
 def race(address, each):
     """Return the connections that were let in, of so many that each of CLIENTS threads asks for at once."""
     start, found = threading.Barrier(CLIENTS), []
@@ -47,7 +33,7 @@ def race(address, each):
     def client():
         start.wait(SECONDS)
         for _ in range(each):
-            if (sock := ask(address)) is not None:
+            if (sock := let_in(address)) is not None:
                 found.append(sock)
 
     threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
@@ -114,8 +100,8 @@ def test_a_rate_lets_pass_again_when_its_window_is_over():
     rate = limits(rate_per_ip='"50/2s"')
     with serving(echo) as target, running(table("main", "tcp", target.port), rate, workers=4) as node:
         for _ in range(2):
-            wait_for(lambda: ask(node.address("main")) is None)
-            wait_for(lambda: ask(node.address("main")))
+            wait_for(lambda: let_in(node.address("main")) is None)
+            wait_for(lambda: let_in(node.address("main")))
 
 
 def test_leases_of_killed_workers_are_given_back():

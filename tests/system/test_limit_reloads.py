@@ -2,13 +2,12 @@
 
 import contextlib
 import json
-import socket
 import threading
 
 import pytest
 
 from penstock.testing.nodes import running, table
-from penstock.testing.peers import echo, serving
+from penstock.testing.peers import echo, let_in, serving
 from penstock.testing.workbench import wait_for
 
 from .test_reload import Configured
@@ -55,19 +54,11 @@ class Clients:
 
     def ask(self):
         """Return a connection that was let in, else None."""
-        sock = socket.create_connection(self._address, SECONDS)
-        try:
-            if self._user:
-                self._log_in(sock)
-            sock.sendall(b"x")
-            if sock.recv(1) == b"x":
-                return sock
-        except ConnectionError:
-            pass
-        sock.close()
-        return None
+        return let_in(self._address, self._introduce)
 
-    def _log_in(self, sock):
+    def _introduce(self, sock):
+        if not self._user:
+            return
         sock.sendall(
             b"\x05\x01\x02" + b"\x01\x03ada\x09pw-of-ada" + b"\x05\x01\x00\x01\x7f\x00\x00\x01" + self._port.to_bytes(2)
         )

@@ -14,7 +14,7 @@ import pytest
 
 from penstock.testing.http_peers import ok, origin
 from penstock.testing.nodes import environment, running, table
-from penstock.testing.peers import echo, say, serving
+from penstock.testing.peers import echo, let_in, say, serving
 from penstock.testing.procfs import children
 from penstock.testing.workbench import wait_for
 
@@ -308,19 +308,6 @@ def test_sockets_of_systemd_are_served(tmp_path):
             process.terminate()
             process.communicate(timeout=SECONDS)
         assert process.returncode == 0
-
-
-def let_in(address):
-    """Return a connection of which a byte came back; None if it was closed without one."""
-    sock = socket.create_connection(address, SECONDS)
-    try:
-        sock.sendall(b"x")
-        if sock.recv(1) == b"x":
-            return sock
-    except ConnectionError:
-        pass
-    sock.close()
-    return None
 
 
 @pytest.mark.parametrize("workers", [1, 2])

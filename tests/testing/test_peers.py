@@ -29,6 +29,20 @@ def test_what_is_said_to_an_echo_comes_back():
         assert peers.say(("127.0.0.1", server.port), b"hello") == b"hello"
 
 
+def test_who_is_let_in_is_told_from_who_is_not():
+    """A connection whose echo answers is given, after what a client says first; one that is closed or reset is None."""
+
+    def say_hello(client):
+        client.sendall(b"hello")
+        assert client.recv(5) == b"hello"
+
+    with peers.serving(peers.echo) as server:
+        peers.let_in(("127.0.0.1", server.port), say_hello).close()
+    for behave in (peers.reset, lambda client: None):
+        with peers.serving(behave) as server:
+            assert peers.let_in(("127.0.0.1", server.port)) is None
+
+
 def test_swallow_says_nothing():
     """Whatever is sent, nothing but the end comes back."""
     with peers.serving(peers.swallow) as server, connect(server) as client:

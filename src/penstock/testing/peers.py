@@ -102,6 +102,33 @@ def say(address: tuple[str, int], data: bytes) -> bytes:
         return read_all(client)
 
 
+def _silent(client: socket.socket) -> None:
+    pass
+
+
+def let_in(address: tuple[str, int], introduce: Behaviour = _silent) -> socket.socket | None:
+    """
+    Ask for a connection on which an echo answers.
+
+    Args:
+        address: Where a proxy stands before the echo.
+        introduce: What a client does first; ConnectionError says that it was sent away.
+
+    Returns:
+        The connection, of which a byte came back; None if it was closed without one.
+    """
+    sock = socket.create_connection(address, PATIENCE_S)
+    try:
+        introduce(sock)
+        sock.sendall(b"x")
+        if sock.recv(1) == b"x":
+            return sock
+    except ConnectionError:
+        pass
+    sock.close()
+    return None
+
+
 def read_all(sock: socket.socket) -> bytes:
     """Return everything that comes until the end of file."""
     parts = []
