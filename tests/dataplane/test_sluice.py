@@ -6,6 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from penstock.base.bounds import LINE_REFUSED
 from penstock.base.clock import NS
 from penstock.dataplane import sluice
 from penstock.dataplane.sluice import NETWORKS, WARY_NS, Sluice, program
@@ -47,10 +48,18 @@ def accepted(sock):
     return found
 
 
+def flooded(sock):
+    """Return a sluice whose listener has just sent many away."""
+    gate = Sluice(sock, HEARD)
+    gate.look(NOW)
+    gate.refused = LINE_REFUSED
+    return gate
+
+
 def test_strangers_stay_outside_while_many_wait(line):
     """Behind a long line only clients are heard that are exempt, of both families; when it is short, everybody is."""
     sock, connect = line
-    gate = Sluice(sock, HEARD)
+    gate = flooded(sock)
     connect("127.1.0.1", 3)
     gate.look(NOW)
     assert not gate.closed
@@ -70,16 +79,36 @@ def test_strangers_stay_outside_while_many_wait(line):
 def test_a_flood_that_goes_on_meets_a_shorter_line(line):
     """For a while after it was closed fewer may wait; then a rush of clients is welcome again."""
     sock, connect = line
-    gate = Sluice(sock, HEARD)
+    gate = flooded(sock)
     connect("127.1.0.1", 4)
     gate.look(NOW)
     accepted(sock)
     gate.look(NOW)
     connect("127.1.0.1", 3)
+    gate._since, gate.refused = NOW + WARY_NS - 1, LINE_REFUSED
     gate.look(NOW + WARY_NS)
     assert not gate.closed
     gate.look(NOW + WARY_NS - 1)
     assert gate.closed
+
+
+@pytest.mark.parametrize(
+    ("refused", "later", "closed"),
+    [
+        (LINE_REFUSED - 1, 0, False),
+        (LINE_REFUSED, 0, True),
+        (LINE_REFUSED, 2 * NS - 1, True),
+        (LINE_REFUSED, 2 * NS, False),
+    ],
+)
+def test_a_rush_of_welcome_clients_is_no_flood(line, refused, later, closed):
+    """A long line closes nothing unless many were sent away of late: after a restart all clients come at once."""
+    sock, connect = line
+    gate = flooded(sock)
+    gate.refused = refused
+    connect("127.1.0.1", 5)
+    gate.look(NOW + later)
+    assert gate.closed is closed
 
 
 def test_who_was_accepted_goes_on_while_it_is_closed(line):
@@ -100,7 +129,7 @@ def test_who_was_accepted_goes_on_while_it_is_closed(line):
 def test_an_heir_opens_what_was_left_closed(line):
     """A worker that dies under a flood leaves nobody outside: whoever has its socket next opens it."""
     sock, connect = line
-    gate = Sluice(sock, HEARD)
+    gate = flooded(sock)
     connect("127.1.0.1", 4)
     gate.look(NOW)
     assert gate.closed
@@ -114,6 +143,7 @@ def test_too_many_networks_are_no_program(line):
     """Where the kernel would not take it, everybody is heard."""
     sock, connect = line
     gate = Sluice(sock, [f"10.{n >> 8}.{n & 255}.0/24" for n in range(NETWORKS + 1)])
+    gate._since, gate.refused = NOW, LINE_REFUSED
     connect("127.1.0.1", 5)
     gate.look(NOW)
     assert not gate.closed

@@ -143,6 +143,10 @@ LINE_WARY = 128
 LINE_LOW = 32
 """Clients that wait when strangers are heard again: some milliseconds of work, so that a worker is not left idle."""
 
+LINE_REFUSED = 256
+"""Clients that a listener sends away within a second or two before a long line is taken for a flood: a rush of clients
+who all may come in, such as after a restart, is none. Half of LINE_HIGH."""
+
 ACCEPT_BATCH = 64
 """Connections accepted before others get their turn; HAProxy's maxaccept is 64 per thread group."""
 

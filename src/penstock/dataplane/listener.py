@@ -310,6 +310,7 @@ class Listener:
     def _send_away(self, fd: int, ip: bytes, port: int, outcome: int) -> None:
         """Close a client that may not come in, without a word; a row tells why, or a count where rows are scarce."""
         os.close(fd)  # without a socket of Python's, which would ask the kernel for its name first
+        self._sluice.refused += 1
         ledger, now = self.worker.ledger, self.worker.reactor.now
         row = 0 if ledger.scarce else ledger.open(now, self._scope, ip, port)
         if row:

@@ -3,9 +3,10 @@ A sluice: while many more clients wait than a worker gets to, the kernel leaves 
 
 A new client stands in the kernel's line with all others, and nobody can tell them apart before they are accepted: under
 a flood the line is full, thousands of strangers long, and each newcomer waits for all of them, or is not heard and asks
-again after a second. So when more than `LINE_HIGH` wait, until few are left, a filter on the listening socket (classic
-BPF, which needs no privilege) hears only clients that limits exempt, and trusted proxies. A stranger is not heard, as
-with a full line, and its kernel asks again. Open connections and handshakes under way never notice.
+again after a second. So when more than `LINE_HIGH` wait and many of late were sent away, a filter on the listening
+socket (classic BPF, which needs no privilege) hears only clients that limits exempt, and trusted proxies, until few are
+left. A stranger is not heard, as with a full line, and its kernel asks again. Open connections and handshakes under way
+never notice. A rush of clients who may all come in, as after a restart, meets no sluice.
 Source: docs/decisions/0015-limits.md.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from struct import Struct, pack
 
-from penstock.base.bounds import LINE_HIGH, LINE_LOW, LINE_WARY
+from penstock.base.bounds import LINE_HIGH, LINE_LOW, LINE_REFUSED, LINE_WARY
 from penstock.base.clock import NS
 
 ATTACH, DETACH = 26, 27
@@ -60,19 +61,21 @@ class Sluice:
 
     Attributes:
         closed: Whether strangers are left outside now.
+        refused: Clients that were sent away; whoever does it counts it here.
     """
 
-    __slots__ = ("_program", "_sock", "_wary_until", "closed")
+    __slots__ = ("_before", "_program", "_since", "_sock", "_wary_until", "closed", "refused")
 
     def __init__(self, sock: RawSocket, heard: Iterable[str]) -> None:
         self._sock, self.closed, self._wary_until = sock, False, 0
+        self.refused = self._before = self._since = 0
         networks = [ip_network(each, strict=False) for each in heard]
         self._program = array("Q", program(networks)) if len(networks) <= NETWORKS else None
         self.open()  # whoever had the socket before may have died while it was closed
 
     def look(self, now: int) -> None:
         """
-        Close it if too many wait, open it when few are left.
+        Close it if too many wait and it is no rush of welcome clients; open it when few are left.
 
         Cost: 1 us; 4 us more to open it, and 40 to close it, a few times in a second of a flood.
 
@@ -88,9 +91,17 @@ class Sluice:
         if self.closed:
             if waiting < LINE_LOW:
                 self.open()
-        elif waiting > (LINE_WARY if now < self._wary_until else LINE_HIGH):
+        elif self._refuses(now) and waiting > (LINE_WARY if now < self._wary_until else LINE_HIGH):
             self._close(self._program)
             self._wary_until = now + WARY_NS
+
+    def _refuses(self, now: int) -> bool:
+        """Return whether many were sent away within the second that runs and the one before."""
+        passed = now - self._since
+        if passed >= NS:
+            self._before = self.refused if passed < 2 * NS else 0
+            self._since, self.refused = now, 0
+        return self.refused + self._before >= LINE_REFUSED
 
     def _close(self, instructions: "array[int]") -> None:
         address, length = instructions.buffer_info()
