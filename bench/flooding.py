@@ -20,6 +20,9 @@ from bench.servers import ROOT
 REST_S = 2.0
 """Behind a flood: what it held is closed, and the supervisor has counted it."""
 
+BEGIN_S = 2.0
+"""Of a flood, before the clients ask: whoever floods is first let in, as every stranger is, and served."""
+
 FLOODED = 8_192
 """Connections that a proxy has to hold: those of the flood, of which a few thousand may wait, and the clients'."""
 
@@ -75,10 +78,10 @@ def flooded(blank: Sample, load: Flood, run: Run, place: Place, pid: int) -> Sam
     calm = [report(each) for each in clients(load, place, seconds)]
     words = place.directory / "words"
     told, before = words.stat().st_size, proc.pss_bytes(pid)
-    asking = clients(load, place, seconds)
     sizes = ["--first", str(blank.round * load.addresses), "--count", str(load.addresses)]
-    flooder = started("flood", place, seconds, *sizes)
-    most = before
+    flooder = started("flood", place, BEGIN_S + seconds, *sizes)
+    time.sleep(BEGIN_S)
+    asking, most = clients(load, place, seconds), before
     while flooder.poll() is None:
         time.sleep(LOOK_S)
         most = max(most, proc.pss_bytes(pid))
