@@ -25,6 +25,7 @@ def test_no_label_holds_an_address_of_a_client():
     known = {
         "listener", "route", "target", "direction", "window", "reason", "ended_by", "phase", "state", "version",
         "python", "dimension", "kind", "code", "result", "certificate", "source", "origin",
+        "scope",
     }  # fmt: skip
     assert {label for family in FAMILIES for label in family.labels} <= known
 
@@ -52,7 +53,8 @@ def test_help_is_one_sentence():
 
 
 def test_families_of_a_kind_have_it_for_a_label():
-    """Where a kind is asked for it has three families, and its keys are the values of the last label."""
+    """Where a kind is asked for it has three families, users two of quotas; its keys are values of the last label."""
     for kind, families in LABELLED.items():
-        assert [family.labels for family in families] == [(kind,), (kind,), ("direction", kind)]
+        quotas = [(kind,), (kind,)] if kind == "user" else []
+        assert [family.labels for family in families] == [(kind,), (kind,), ("direction", kind), *quotas]
         assert all(family.name.startswith(f"penstock_{kind}_") for family in families)
