@@ -60,16 +60,16 @@ def refused(node, reason):
 def test_a_race_over_four_workers_reaches_the_limit_exactly(key, reason):
     """64 clients that race over four workers get exactly 100 connections, again and again, and the rest is refused."""
     with serving(echo) as target, running(table("main", "tcp", target.port), limits(**{key: 100}), workers=4) as node:
-        address, held, asked, let_in = node.address("main"), [], 0, 0
+        address, held, asked, passed = node.address("main"), [], 0, 0
         for leave in (100, 37, 1, 100):
             found = race(address, 3)
-            held, asked, let_in = held + found, asked + 3 * CLIENTS, let_in + len(found)
+            held, asked, passed = held + found, asked + 3 * CLIENTS, passed + len(found)
             assert len(held) == 100
             node.until(lambda stats: stats["totals"]["active"] == 100)
             random.Random(leave).shuffle(held)
             release(node, held[:leave], 100 - leave)
             held = held[leave:]
-        wait_for(lambda: refused(node, reason) == asked - let_in)
+        wait_for(lambda: refused(node, reason) == asked - passed)
 
 
 def test_a_rate_over_four_workers_lets_exactly_so_many_pass():

@@ -1,6 +1,6 @@
 """From what is written to what is meant: every mistake at once, or a configuration without any."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,8 +77,8 @@ def settle(written: Written, now_ns: int | None = None) -> Settled:
         token = _token(config, written, mistakes)
         now_ns = SystemClock.wall_ns() if now_ns is None else now_ns
         attached = attach(config, written, now_ns // NS, mistakes)
-        acme_ca = _acme_ca(config, written, mistakes)
-        eab_key = _eab_key(config, written, mistakes)
+        acme_ca = _acme_file(config, written, "ca", _check_authorities, mistakes)
+        eab_key = _acme_file(config, written, "eab_key_file", read_key, mistakes)
     if mistakes or written.mistakes or config is None:
         raise ConfigurationError([*told(mistakes, written), *written.mistakes])
     state_dir = _path(written, ("node", "state_dir"), config.node.state_dir)
@@ -182,30 +182,25 @@ def _token(config: Config, written: Written, mistakes: list[Mistake]) -> str | N
         return None
 
 
-def _acme_ca(config: Config, written: Written, mistakes: list[Mistake]) -> Path | None:
-    key = ("acme", "ca")
-    path = _path(written, key, config.acme.ca) if known(config.acme) else None
+def _acme_file(
+    config: Config, written: Written, name: str, look_at: Callable[[Path], object], mistakes: list[Mistake]
+) -> Path | None:
+    """Return where a file of `[acme]` lies; a mistake where `look_at` finds it wrong."""
+    key = ("acme", name)
+    path = _path(written, key, getattr(config.acme, name)) if known(config.acme) else None
     if path is None:
         return None
+    try:
+        look_at(path)
+    except Wrong as wrong:
+        mistakes.append(Mistake(key, wrong.what))
+    return path.absolute()
+
+
+def _check_authorities(path: Path) -> None:
     from penstock.config.certificates import check_authorities  # noqa: PLC0415 - 60 ms
 
-    try:
-        check_authorities(path)
-    except Wrong as wrong:
-        mistakes.append(Mistake(key, wrong.what))
-    return path.absolute()
-
-
-def _eab_key(config: Config, written: Written, mistakes: list[Mistake]) -> Path | None:
-    key = ("acme", "eab_key_file")
-    path = _path(written, key, config.acme.eab_key_file) if known(config.acme) else None
-    if path is None:
-        return None
-    try:
-        read_key(path)
-    except Wrong as wrong:
-        mistakes.append(Mistake(key, wrong.what))
-    return path.absolute()
+    check_authorities(path)
 
 
 def _path(written: Written, key: Key, value: str | None) -> Path | None:
