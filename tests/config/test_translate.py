@@ -28,6 +28,14 @@ def mistakes(tree):
         ({"listeners": []}, Mistake(("listeners",), "unknown key", "[[listener]]")),
         ({"workers": 5}, Mistake(("workers",), "unknown key; [node] has it")),
         ({"protocol": "x"}, Mistake(("protocol",), "unknown key; [[listener]] has it", hidden=True)),
+        (
+            {"route": [{"name": "r", "match": {"listeners": ["x"]}}]},
+            Mistake(("route", 0, "match", "listeners"), "unknown key; [[route]] has it"),
+        ),
+        (
+            {"route": [{"name": "r", "targets": [{"address": "a:1", "balance": "x"}]}]},
+            Mistake(("route", 0, "targets", 0, "balance"), "unknown key; [[route]] has it", hidden=True),
+        ),
         ({"log": {"colour": True}}, Mistake(("log", "colour"), KNOWN_LOG)),
         ({"log": {"pazzwort": "x"}}, Mistake(("log", "pazzwort"), KNOWN_LOG, hidden=True)),
         (

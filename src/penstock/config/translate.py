@@ -94,12 +94,24 @@ def _unknown(key: Key, value: Any) -> Mistake:
         return Mistake(key, LATER)
     table, word = table_of(key[:-1]), str(key[-1])
     names = [*table.model_fields] if table else []
-    if match := near(word, names):
+    home = _outer_with(key)
+    if not home and (match := near(word, names)):
         write = f"[[{match}]]" if match in LISTS and len(key) == 1 else match
         return Mistake(key, "unknown key", write, hidden=is_secret((match,)))
-    home = _section_with(word) if len(key) == 1 and not isinstance(value, dict) else ""
+    if len(key) == 1 and not isinstance(value, dict):
+        home = _section_with(word)
     what = f"unknown key; {home} has it" if home else f"unknown key; known are {', '.join(names)}"
     return Mistake(key, what, hidden=isinstance(value, str))  # who knows what it is: it could be a misspelled password
+
+
+def _outer_with(key: Key) -> str:
+    """Return the nearest table around the one of `key` that knows its word: who writes it there was one too deep."""
+    for depth in range(len(key) - 2, 0, -1):
+        table = table_of(key[:depth])
+        if table and key[-1] in table.model_fields:
+            name = ".".join(part for part in key[:depth] if isinstance(part, str))
+            return f"[[{name}]]" if isinstance(key[depth - 1], int) else f"[{name}]"
+    return ""
 
 
 def _section_with(word: str) -> str:
