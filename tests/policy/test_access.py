@@ -161,12 +161,24 @@ def test_a_rule_that_allows_a_port_everywhere_names_no_destination(host):
     assert refused([apart[0], rule("block"), apart[1]], "10.0.0.1", "10.0.0.1", private=False) is not None
 
 
-@pytest.mark.parametrize(("address", "blocked"), [("0.0.0.0", "127.0.0.0/8"), ("::", "::1"), ("::", "::1/128")])
+@pytest.mark.parametrize(
+    ("address", "blocked"),
+    [("0.0.0.0", "127.0.0.0/8"), ("::", "::1"), ("::", "::1/128"), ("::ffff:0.0.0.0", "127.0.0.0/8")],
+)
 def test_the_address_of_nobody_is_loopback(address, blocked):
     """A connection to the wildcard reaches this machine: what blocks loopback blocks it too."""
     rules = [rule("block", destinations=(DestinationPlan(host=blocked),))]
     assert refused(rules, address, address).reason == Reason.DESTINATION
     assert refused(rules, "example.com", address).reason == Reason.DESTINATION
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::198.51.100.1", "2002:c633:6401::1"])
+def test_ipv6_that_leads_to_a_blocked_ipv4_network_is_no_way_around_it(address):
+    """Through NAT64 and 6to4 a rule about IPv4 addresses holds, for the address and for a name that leads there."""
+    rules = [rule("block", destinations=(DestinationPlan(host="198.51.100.0/24"),))]
+    assert refused(rules, address, address).reason == Reason.DESTINATION
+    assert refused(rules, "example.com", address).reason == Reason.DESTINATION
+    assert refused(rules, "example.com", "64:ff9b::203.0.113.1") is None
 
 
 def test_rules_with_times_are_asked_again():

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 
-from penstock.config.plan import AccessRulePlan, DestinationPlan
+from penstock.config.plan import AccessRulePlan, DestinationPlan, ListenerPlan, WorkerPlan
 from penstock.policy.access import Access
 from penstock.policy.pointless import pointless
 from penstock.policy.ranges import address_number
@@ -67,3 +67,46 @@ def test_rules_without_a_point(rules, why):
 def test_rules_with_a_point(rules):
     """What decides something is not named; allowing destinations has a point alone: private ones are refused else."""
     assert pointless(rules) == []
+
+
+def listener(number, protocol, **fields):
+    """Return a listener on a port of its own."""
+    return ListenerPlan(id=number, name=protocol, protocol=protocol, host="::", port=1_000 + number, **fields)
+
+
+PLAN = WorkerPlan(listeners=(listener(1, "tcp"), listener(2, "socks5", users={"ann": "a"})))
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (rule("port", ports=((80, 80),), destinations=(DestinationPlan(host="a", ports=((443, 443),)),)), "both must"),
+        (rule("port", listeners=(1,), ports=((80, 80), (2_000, 3_000))), "none of its listeners is at"),
+        (rule("user", users=("anne", "bob")), "no user of its listeners is called anne or bob"),
+    ],
+)
+def test_rules_that_match_nothing(one, why):
+    """Ports that exclude each other or that no listener has, and users whom nobody knows; they hide no other rule."""
+    ((found, said),) = pointless([one, rule("other", clients=("10.0.0.1",))], PLAN)
+    assert found is one
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        rule("port", ports=((80, 90),), destinations=(DestinationPlan(host="a", ports=((90, 99),)),)),
+        rule("port", ports=((80, 80),)),
+        rule("port", listeners=(1,), ports=((1_001, 1_001),)),
+        rule("user", users=("anne", "ann")),
+    ],
+)
+def test_rules_that_match_something(one):
+    """Ports that meet, ports that some client may ask for, the listener's own, one user of several: nothing is said."""
+    assert pointless([one], PLAN) == []
+
+
+def test_a_file_may_name_anybody_tomorrow():
+    """Where users stand in a file, a rule about one whom nobody knows is no mistake."""
+    plan = WorkerPlan(listeners=(listener(1, "socks5", users_file="/users"),))
+    assert pointless([rule("user", users=("anne",))], plan) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.policy.private import is_private
+from penstock.policy.private import carried, is_private
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,15 @@ def test_no_address_that_is_unreachable_passes(address):
 def test_what_is_no_address_is_not_public():
     """A name that was not resolved is nobody's public address."""
     assert is_private("example.org")
+
+
+@pytest.mark.parametrize("host", ["64:ff9b::10.0.0.1", "0064:FF9B::A00:1", "2002:a00:1::", "2002:0A00:0001::7"])
+def test_what_comes_out_as_ipv4_says_so(host):
+    """NAT64 and 6to4 addresses carry the IPv4 address that they lead to, however they are written."""
+    assert carried(host) == "10.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "2001:db8::a00:1", "64:ff9b:1::a00:1", "2003:a00:1::", "example.org", ""])
+def test_what_carries_nothing(host):
+    """An IPv4 address, any other IPv6 address and a name carry none."""
+    assert carried(host) == ""

@@ -85,10 +85,14 @@ def test_the_later_one_may_be_the_one_that_is_taken():
 
 @pytest.mark.parametrize(
     "match",
-    [MatchPlan(ports=((9, 2),)), MatchPlan(destinations=(DestinationPlan(host="a", ports=((9, 2), (3, 1))),))],
+    [
+        MatchPlan(ports=((9, 2),)),
+        MatchPlan(destinations=(DestinationPlan(host="a", ports=((9, 2), (3, 1))),)),
+        MatchPlan(ports=((80, 80),), destinations=(DestinationPlan(host="a", ports=((443, 443),)),)),
+    ],
 )
 def test_empty_ports(match):
-    """A range whose first is behind its last holds nothing, and a route of such ranges only is never taken."""
+    """Ranges whose first is behind their last, or ports of which none is a destination's: a route is never taken."""
     found = unreachable([RoutePlan(id=1, name="a", match=match), RoutePlan(id=2, name="b")])
     assert [each.route.id for each in found] == [1]
     assert "ports" in found[0].why

@@ -57,7 +57,7 @@ def _never_taken(plan: "NodePlan") -> Iterator[str]:
 
     for route, why in unreachable(plan.worker.routes):
         yield f"route[{route.name}]: is never taken: {why}"
-    for rule, why in pointless(plan.worker.rules):
+    for rule, why in pointless(plan.worker.rules, plan.worker):
         yield f"access[{rule.name}]: never counts: {why}"
 
 

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
+from penstock.base.addresses import unmap
 from penstock.base.outcomes import Reason
 from penstock.config.plan import AccessRulePlan, DestinationPlan
 from penstock.policy.facts import RouteFacts
 from penstock.policy.hosts import ANY
 from penstock.policy.keys import Destinations, Ports, Values, bits
-from penstock.policy.private import is_private
+from penstock.policy.private import carried, is_private
 from penstock.policy.ranges import RangeIndex, network_ranges
 
 EVERYWHERE = (ANY, "0.0.0.0/0", "::/0")
@@ -157,10 +158,13 @@ def names(rule: AccessRulePlan) -> list[DestinationPlan]:
 def _going(destinations: Destinations, facts: RouteFacts, address: str) -> int:
     """Return the rules that hold for a destination, or for the address that it turned out to have, as bits."""
     mask = destinations.find(facts)
-    address = REACHES.get(address, address)
-    if address and address != facts.destination:
-        there = RouteFacts(listener=facts.listener, destination=address, destination_port=facts.destination_port)
-        mask |= destinations.find(there)
+    if not address:
+        return mask
+    address = unmap(address)
+    for each in (REACHES.get(address, address), carried(address)):
+        if each and each != facts.destination:
+            there = RouteFacts(listener=facts.listener, destination=each, destination_port=facts.destination_port)
+            mask |= destinations.find(there)
     return mask
 
 

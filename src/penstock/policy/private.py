@@ -27,14 +27,25 @@ def is_private(host: str) -> bool:
             is judged by that too. `::` reaches this machine.
     """
     number = address_number(host)
-    if number == NOT_AN_ADDRESS:
+    if number == NOT_AN_ADDRESS or _INDEX.find(number):
         return True
-    if _INDEX.find(number):
-        return True
+    inside = carried(host)
+    return bool(inside) and is_private(inside)
+
+
+def carried(host: str) -> str:
+    """
+    Return the IPv4 address at which a connection to an IPv6 address comes out; empty if that is none.
+
+    Args:
+        host: IP address, or a name, which carries none.
+    """
+    if ":" not in host:
+        return ""
     packed = pack_ip(host)
     if packed.startswith(_NAT64):
-        return is_private(_ipv4(packed[12:]))
-    return packed.startswith(_6TO4) and is_private(_ipv4(packed[2:6]))
+        return _ipv4(packed[12:])
+    return _ipv4(packed[2:6]) if packed.startswith(_6TO4) else ""
 
 
 def _ipv4(packed: bytes) -> str:

@@ -42,7 +42,7 @@ def unreachable(routes: Sequence[RoutePlan]) -> list[Unreachable]:
     found = []
     live = []
     for route in routes:
-        why = _empty(route.match)
+        why = empty(route.match)
         if why:
             found.append(Unreachable(route, why))
         else:
@@ -61,13 +61,21 @@ def unreachable(routes: Sequence[RoutePlan]) -> list[Unreachable]:
     return sorted(found, key=lambda each: order[each.route.id])
 
 
-def _empty(match: MatchPlan) -> str:
+def empty(match: MatchPlan) -> str:
     """Return why a match holds for nothing, or nothing."""
     if match.ports and not merge(match.ports):
         return "its ports are empty: the first of each range is behind the last"
     if match.destinations and not any(not each.ports or merge(each.ports) for each in match.destinations):
         return "the ports of its destinations are empty: the first of each range is behind the last"
+    if match.ports and match.destinations and not any(_meet(match.ports, each.ports) for each in match.destinations):
+        return "none of its destinations is at one of its ports, and both must match"
     return ""
+
+
+def _meet(ports: Sequence[Range], others: Sequence[Range]) -> bool:
+    """Return whether some port is in both; no ranges are all ports."""
+    pairs = ((one, other) for one in merge(ports) for other in merge(others or ALL_PORTS))
+    return any(one[0] <= other[1] and other[0] <= one[1] for one, other in pairs)
 
 
 def _shadow(rival: RoutePlan, route: RoutePlan, earlier: bool) -> str:
