@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import structlog
-
 from penstock.base.addresses import Endpoint
 from penstock.config.embedded import embedded
 from penstock.config.functions import forget
@@ -23,7 +21,7 @@ from penstock.metrics.audit import AuditView
 from penstock.metrics.live import ConnectionView
 from penstock.metrics.tracker import NODE
 from penstock.metrics.view import HistoryView, Metrics
-from penstock.node.log import LEVELS, Log, tame
+from penstock.node.log import LEVELS, Event, Events, Log, logfmt
 from penstock.node.supervisor import Supervisor
 
 PAGE = 1_000
@@ -170,15 +168,10 @@ class Penstock:
 
 def standard_log(level: str) -> Log:
     """Return a log that says everything to the logger `penstock` of Python's own logging, one line an event."""
-    log: Log = structlog.wrap_logger(
-        logging.getLogger("penstock"),
-        processors=[tame, structlog.processors.LogfmtRenderer(key_order=["event"]), _plain],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, LEVELS["info"])),
-        context_class=dict,
-    )
-    return log
+    logger = logging.getLogger("penstock")
 
+    def say(level: str, event: Event) -> None:
+        """Give the line as an argument: what clients choose of it may hold a % that logging would read."""
+        logger.log(LEVELS[level], "%s", logfmt(event, ("event",)))
 
-def _plain(logger: Any, method: str, line: Any) -> tuple[tuple[str, str], dict[str, Any]]:
-    """Give the line as an argument: what clients choose of it may hold a % that logging would read."""
-    return ("%s", str(line)), {}
+    return Events(say, level)
