@@ -50,7 +50,7 @@ def test_logfmt_is_what_others_write(fields, value):
 
 
 def test_fields_that_a_log_is_bound_to_are_said_with_each_event():
-    """What was bound comes with each event, gives way to the event's own, and stays out of the log that it came from."""
+    """What was bound comes with each event, gives way to its own fields, and stays out of the log it came from."""
     stream = io.StringIO()
     log = make_log("info", "json", stream)
     bound = log.bind(kind="influx", to="a").bind(to="b")
