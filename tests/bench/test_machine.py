@@ -1,6 +1,7 @@
 """The machine's facts, and settings that are put back."""
 
 import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -46,6 +47,16 @@ def test_facts():
     """Every fact is known on Linux."""
     assert all(machine.facts().values())
     assert machine.facts()["cores"] == str(os.cpu_count())
+
+
+def test_who_built_the_interpreter(monkeypatch):
+    """An interpreter of a package is told by its package and version, another one by not being of any."""
+    with monkeypatch.context() as patched:
+        patched.setattr(machine.sys, "executable", "/nowhere/python")
+        assert machine.facts()["python"].endswith("(not a package of Debian)")
+    if machine.Path("/usr/bin/python3").exists():
+        monkeypatch.setattr(machine.sys, "executable", "/usr/bin/python3")
+        assert re.search(r"\(python3\S* \S+\)$", machine.facts()["python"])
 
 
 def test_idle_connections_fit():
