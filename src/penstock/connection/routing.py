@@ -51,13 +51,6 @@ def refusal(route: RoutePlan) -> Close | None:
     return None
 
 
-def crooked(route: RoutePlan) -> Close:
-    """Return how what only a straight way can serve is refused: no parent takes a BIND or datagrams for us."""
-    if route.action == "block":
-        return Close(BLOCKED, f"route {route} blocks it")
-    return Close(NOWHERE, f"route {route} does not lead straight there")
-
-
 def is_straight(route: RoutePlan, listener: ListenerPlan) -> bool:
     """Return whether a route lets clients of a forward proxy go where they want, with nobody in between."""
     elsewhere = route is not listener.route and bool(route.targets)

@@ -15,29 +15,21 @@ from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import (
     Answer,
-    Await,
-    Bind,
-    Bound,
     Close,
     Command,
     Conversation,
     Describe,
-    Dial,
-    DialAny,
-    Dialed,
     DialFailed,
     Facts,
     Need,
     Relay,
     Send,
-    Take,
     TooLong,
     Until,
-    Way,
 )
-from penstock.connection.deciding import Refused, consult, reach
+from penstock.connection.deciding import Refused
+from penstock.connection.destinations import connect, listen, receive
 from penstock.connection.endings import ending
-from penstock.connection.routing import BLOCKED, crooked, is_straight, route_of
 from penstock.protocols import socks4 as wire
 from penstock.protocols.hostname import parse_hostname
 
@@ -46,7 +38,7 @@ _PROTOCOL = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROTOCOL)
 
 _FIELD = Until(b"\0", bounds.SOCKS4_FIELD_BYTES + 1)  # and the zero
 _GRANTED, _REJECTED = (Answer(wire.serialize_reply(reply)) for reply in (wire.GRANTED, wire.REJECTED))
-_AWAIT, _RELAY = Await(), Relay()
+_RELAY = Relay()
 
 
 def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversation:
@@ -71,60 +63,35 @@ def socks4(facts: Facts, listener: ListenerPlan, taken: bytes = b"") -> Conversa
     yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     try:
         if command == wire.CONNECT:
-            yield from _connect(host, port, facts, listener)
+            if not port:
+                yield from _refuse(_PROTOCOL, "the port is 0")
+            yield from connect(facts, listener, host, port)
+            yield _GRANTED  # a client ignores the address in the answer to CONNECT
+            yield _RELAY
             return
         elif command == wire.BIND:
             yield from _bind(host, port, facts, listener)
     except DialFailed as failed:
         yield from _refuse(ending(failed, Phase.DIAL), str(failed))
+    except Refused as news:
+        yield from _refuse(news.outcome, news.detail)
     yield from _refuse(_PROTOCOL, f"the command is {command:#04x}, which is none")
-
-
-def _connect(host: str, port: int, facts: Facts, listener: ListenerPlan) -> Conversation:
-    if not port:
-        yield from _refuse(_PROTOCOL, "the port is 0")
-    route = route_of(facts, listener, host, port, asked=True)
-    elsewhere = route is not listener.route  # whose own targets are for what speaks neither SOCKS nor HTTP
-    if elsewhere:
-        yield Take(route)
-    if route.action == "block":
-        yield from _refuse(BLOCKED, f"route {route} blocks it")
-    ways: tuple[Way, ...] = ()
-    if route.action == "handler":
-        try:
-            ways = yield from consult(facts, listener, route, host, port, asked=True)
-        except Refused as news:
-            yield from _refuse(news.outcome, news.detail)
-    if ways:
-        yield from reach(ways, route)
-    else:
-        yield DialAny() if elsewhere and route.targets else Dial(host, port)
-    yield _GRANTED  # a client ignores the address in the answer to CONNECT
-    yield _RELAY
 
 
 def _bind(host: str, port: int, facts: Facts, listener: ListenerPlan) -> Conversation:
     """Serve a BIND: the first reply says where we listen, the second who came."""
-    route = route_of(facts, listener, host, port, asked=True)
-    if route is not listener.route:
-        yield Take(route)
-    if not is_straight(route, listener):
-        yield _REJECTED
-        yield crooked(route)
     if not is_ip(host):
         yield from _refuse(_PROTOCOL, "BIND takes the IP address of who will connect, not a name")
-    bound: Bound = yield Bind(host, port)
+    bound = yield from listen(facts, listener, host, port)
     yield Answer(wire.serialize_reply(wire.GRANTED, bound.host, bound.port))
     try:
-        dialed: Dialed = yield _AWAIT
+        dialed = yield from receive(facts, listener)
     except DialFailed as failed:  # the command has had its answer: this one is news of it
         yield Send(_REJECTED.data)
         yield Close(ending(failed, Phase.DIAL), str(failed))
-    came = route_of(facts, listener, dialed.remote_host, dialed.remote_port, asked=True)
-    if not is_straight(came, listener):  # the client may have asked for anybody
-        yield Take(came)
+    except Refused as news:
         yield Send(_REJECTED.data)
-        yield crooked(came)
+        yield Close(news.outcome, news.detail)
     yield Send(wire.serialize_reply(wire.GRANTED, dialed.remote_host, dialed.remote_port))
     yield _RELAY
 

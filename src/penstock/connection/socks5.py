@@ -17,36 +17,30 @@ from typing import Any, NoReturn, cast
 from penstock.base.addresses import is_ip
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import (
     RIGHT_LOGIN,
     WRONG_LOGIN,
     Answer,
     Associate,
-    Await,
-    Bind,
     Bound,
     Close,
     Command,
     Conversation,
     Datagrams,
     Describe,
-    Dial,
-    DialAny,
-    Dialed,
     DialError,
     DialFailed,
     Facts,
     Need,
     Relay,
     Send,
-    Take,
-    Way,
 )
-from penstock.connection.deciding import Refused, consult, reach
+from penstock.connection.deciding import Refused
+from penstock.connection.destinations import connect, go_straight, listen, receive
 from penstock.connection.endings import ending
 from penstock.connection.logins import BUSY, BUSY_DETAIL, TooManyLogins, prove
-from penstock.connection.routing import BLOCKED, crooked, is_straight, route_of
+from penstock.connection.routing import is_straight, route_of
 from penstock.connection.socks4 import socks4
 from penstock.protocols import socks4 as version4
 from penstock.protocols import socks5 as wire
@@ -68,7 +62,7 @@ _FAILED = _FAILURES[wire.FAILED]
 _COMMAND = _FAILURES[wire.COMMAND_NOT_SUPPORTED]
 _NOT_ALLOWED = _FAILURES[wire.NOT_ALLOWED]
 _ADDRESS_TYPE = _FAILURES[wire.ADDRESS_TYPE_NOT_SUPPORTED]
-_AWAIT, _RELAY, _DATAGRAMS = Await(), Relay(), Datagrams()
+_RELAY, _DATAGRAMS = Relay(), Datagrams()
 
 _UNKNOWN = bytes(4)
 """What a name in a UDP ASSOCIATE means: PySocks says "0" there, and the client's address is its connection's anyway."""
@@ -93,7 +87,7 @@ _REPLIES = {
 }
 
 
-def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
+def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa: PLR0912 - a call more would cost
     """
     Serve one SOCKS client.
 
@@ -130,7 +124,11 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
     yield Describe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", user)
     try:
         if command == wire.CONNECT:
-            yield from _connect(host, port, user, facts, listener)
+            if not port:
+                yield from _refuse(_FAILED, _PROTOCOL, "the port is 0")
+            dialed = yield from connect(facts, listener, host, port, user)
+            yield Answer(wire.serialize_reply(wire.SUCCEEDED, dialed.local_host, dialed.local_port))
+            yield _RELAY
             return
         elif command == wire.BIND:
             yield from _bind(host, port, user, facts, listener)
@@ -138,54 +136,24 @@ def socks5(facts: Facts, listener: ListenerPlan) -> Conversation:
             yield from _associate(host, port, facts, listener, user)
     except DialFailed as failed:
         yield from _refuse(_FAILURES[_REPLIES[failed.error]], ending(failed, Phase.DIAL), str(failed))
+    except Refused as news:
+        yield from _refuse(_NOT_ALLOWED, news.outcome, news.detail)
     yield from _refuse(_COMMAND, _PROTOCOL, f"the command is {command:#04x}, which is none")
-
-
-def _connect(host: str, port: int, user: str, facts: Facts, listener: ListenerPlan) -> Conversation:
-    if not port:
-        yield from _refuse(_FAILED, _PROTOCOL, "the port is 0")
-    route = route_of(facts, listener, host, port, user=user, asked=True)
-    elsewhere = route is not listener.route  # whose own targets are for what speaks neither SOCKS nor HTTP
-    if elsewhere:
-        yield Take(route)
-    if route.action == "block":
-        yield from _refuse(_NOT_ALLOWED, BLOCKED, f"route {route} blocks it")
-    ways: tuple[Way, ...] = ()
-    if route.action == "handler":
-        try:
-            ways = yield from consult(facts, listener, route, host, port, user=user, asked=True)
-        except Refused as news:
-            yield from _refuse(_NOT_ALLOWED, news.outcome, news.detail)
-    dialed: Dialed
-    if ways:
-        dialed = yield from reach(ways, route)
-    else:
-        dialed = yield (DialAny() if elsewhere and route.targets else Dial(host, port))
-    yield Answer(wire.serialize_reply(wire.SUCCEEDED, dialed.local_host, dialed.local_port))
-    yield _RELAY
 
 
 def _bind(host: str, port: int, user: str, facts: Facts, listener: ListenerPlan) -> Conversation:
     """Serve a BIND: the first reply says where we listen, the second who came (RFC 1928 section 6)."""
-    route = route_of(facts, listener, host, port, user=user, asked=True)
-    if route is not listener.route:
-        yield Take(route)
-    if not is_straight(route, listener):
-        yield from _crooked(route)
     if not is_ip(host):
         yield from _refuse(_ADDRESS_TYPE, _PROTOCOL, "BIND takes the IP address of who will connect, not a name")
-    bound: Bound = yield Bind(host, port)
+    bound = yield from listen(facts, listener, host, port, user)
     yield Answer(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
     try:
-        dialed: Dialed = yield _AWAIT
+        dialed = yield from receive(facts, listener, user)
     except DialFailed as failed:  # the command has had its answer: this one is news of it
         reply = Send(_FAILURES[_REPLIES[failed.error]].data)
         yield from _refuse(reply, ending(failed, Phase.DIAL), str(failed))
-    came = route_of(facts, listener, dialed.remote_host, dialed.remote_port, user=user, asked=True)
-    if not is_straight(came, listener):  # the client may have asked for anybody
-        yield Take(came)
-        yield Send(_NOT_ALLOWED.data)
-        yield crooked(came)
+    except Refused as news:
+        yield from _refuse(Send(_NOT_ALLOWED.data), news.outcome, news.detail)
     yield Send(wire.serialize_reply(wire.SUCCEEDED, dialed.remote_host, dialed.remote_port))
     yield _RELAY
 
@@ -198,17 +166,11 @@ def _associate(host: str, port: int, facts: Facts, listener: ListenerPlan, user:
         def permits(host: str, port: int) -> bool:
             return is_straight(route_of(facts, listener, host, port, user=user, asked=True), listener)
 
-    elif not is_straight(listener.route, listener):
-        yield from _crooked(listener.route)
+    else:
+        go_straight(listener.route, listener)
     bound: Bound = yield Associate(host, port, permits)
     yield Answer(wire.serialize_reply(wire.SUCCEEDED, bound.host, bound.port))
     yield _DATAGRAMS
-
-
-def _crooked(route: RoutePlan) -> Generator[Command, Any, NoReturn]:
-    yield _NOT_ALLOWED
-    yield crooked(route)
-    raise AssertionError  # nobody resumes a conversation after its last word
 
 
 def _login(methods: bytes, listener: ListenerPlan) -> Generator[Command, Any, str]:
