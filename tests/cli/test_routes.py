@@ -21,10 +21,10 @@ from penstock.config.plan import (
     RoutePlan,
     RouteTimeoutPlan,
     TargetPlan,
-    TargetTlsPlan,
     WorkerPlan,
 )
 from penstock.config.route import Route
+from penstock.config.tls_plan import TargetTlsPlan
 
 S = 1_000_000_000
 MATCH = MatchPlan(

@@ -19,8 +19,8 @@ from penstock.config.acme import (
 )
 from penstock.config.load import load
 from penstock.config.mistakes import Wrong
-from penstock.config.plan import HTTP_01, TLS_ALPN_01, AcmePlan
 from penstock.config.table import HOLE
+from penstock.config.tls_plan import HTTP_01, TLS_ALPN_01, AcmePlan
 
 TEXT = """
 [acme]

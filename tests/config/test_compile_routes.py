@@ -5,17 +5,8 @@ from pathlib import Path
 from penstock.config.attached import Attached
 from penstock.config.compile_routes import compile_served
 from penstock.config.model import Config
-from penstock.config.plan import (
-    CertificatePlan,
-    DestinationPlan,
-    HealthPlan,
-    MatchPlan,
-    ParentPlan,
-    RewritePlan,
-    RouteTimeoutPlan,
-    TargetTlsPlan,
-    TlsPlan,
-)
+from penstock.config.plan import DestinationPlan, HealthPlan, MatchPlan, ParentPlan, RewritePlan, RouteTimeoutPlan
+from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 
 MS = 1_000_000
 S = 1_000 * MS

@@ -4,7 +4,6 @@ from msgspec.structs import replace
 
 from penstock.config.difference import Change, Difference, difference, tls_files, unchanging
 from penstock.config.plan import (
-    CertificatePlan,
     ListenerPlan,
     MatchPlan,
     MetricsPlan,
@@ -13,11 +12,10 @@ from penstock.config.plan import (
     RoutePlan,
     StorePlan,
     TargetPlan,
-    TargetTlsPlan,
     TimeoutPlan,
-    TlsPlan,
     WorkerPlan,
 )
+from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 
 OWN = RoutePlan(id=1, name="default", targets=(TargetPlan(id=1, host="h", port=1), TargetPlan(id=2, host="h", port=2)))
 WEB = ListenerPlan(id=1, name="web", protocol="tcp", host="::1", port=80, route=OWN)

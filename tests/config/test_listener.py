@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.config.listener import Certificate, Listener, ListenerTls
-from penstock.config.plan import ListenerPlan, TlsPlan
+from penstock.config.plan import ListenerPlan
+from penstock.config.tls_plan import TlsPlan
 
 
 def test_a_certificate_may_be_text():

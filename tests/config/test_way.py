@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.base.addresses import Endpoint
-from penstock.config.plan import HealthPlan, TargetTlsPlan
+from penstock.config.plan import HealthPlan
+from penstock.config.tls_plan import TargetTlsPlan
 from penstock.config.way import HealthCheck, Parent, Passive, Target, TargetTls
 
 

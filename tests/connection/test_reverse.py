@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import HTTP_01, TLS_ALPN_01, ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
+from penstock.config.plan import ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
+from penstock.config.tls_plan import HTTP_01, TLS_ALPN_01
 from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login, Verified, Verify
 from penstock.connection.http import LOGINS
 from penstock.connection.reverse import DECISION_CHARS, DECISIONS_REMEMBERED, _location, http_reverse

@@ -3,7 +3,8 @@
 from msgspec import structs
 
 from penstock.base.outcomes import EndedBy, Phase, Reason
-from penstock.config.plan import TLS_ALPN_01, CertificatePlan, ListenerPlan, MatchPlan, RoutePlan, TargetPlan, TlsPlan
+from penstock.config.plan import ListenerPlan, MatchPlan, RoutePlan, TargetPlan
+from penstock.config.tls_plan import TLS_ALPN_01, CertificatePlan, TlsPlan
 from penstock.connection.commands import Facts
 from penstock.connection.tls import NAMELESS, hello_decides, inside, tls
 from penstock.policy.routes import rules_of

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from penstock.config.plan import TlsPlan
+from penstock.config.tls_plan import TlsPlan
 from penstock.testing.certificates import Authority
 
 

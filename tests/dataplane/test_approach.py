@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from penstock.base.bounds import BULK_BYTES
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase
-from penstock.config.plan import ParentPlan, RoutePlan, TargetPlan, TargetTlsPlan, TlsPlan
+from penstock.config.plan import ParentPlan, RoutePlan, TargetPlan
+from penstock.config.tls_plan import TargetTlsPlan, TlsPlan
 from penstock.dataplane.orders import CloseConnection
 from penstock.testing.http_peers import Wire, ok, request
 from penstock.testing.peers import echo, read_all, saying, serving, swallow

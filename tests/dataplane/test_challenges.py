@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config.plan import HTTP_01, TLS_ALPN_01, TlsPlan
+from penstock.config.tls_plan import HTTP_01, TLS_ALPN_01, TlsPlan
 from penstock.dataplane.board import NOTE_BYTES, SIZE, Board, create
 from penstock.dataplane.challenges import NOTHING, Challenges, Pending, post
 from penstock.node.acme.minting import proof

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from penstock.base.errors import StartError
-from penstock.config.plan import CertificatePlan, TlsPlan
+from penstock.config.tls_plan import CertificatePlan, TlsPlan
 from penstock.dataplane.contexts import Contexts
 from penstock.testing.peers import echo, serving
 from penstock.testing.workbench import bench, listener

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from penstock.base.errors import StartError
-from penstock.config.plan import CertificatePlan, MatchPlan, RoutePlan, TargetTlsPlan, TlsPlan, WorkerPlan
+from penstock.config.plan import MatchPlan, RoutePlan, WorkerPlan
+from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 from penstock.dataplane.board import Board
 from penstock.dataplane.equipment import prepare, try_out
 from penstock.dataplane.limit_table import LimitTable, create

@@ -7,7 +7,8 @@ import pytest
 from msgspec import structs
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Phase, Reason
-from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
+from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan
+from penstock.config.tls_plan import TlsPlan
 from penstock.connection.tls import NAMELESS
 from penstock.dataplane.handshake import reason_of
 from penstock.metrics.ledger import APART, HEADER_WORDS, SCOPE

@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from penstock.config.plan import RoutePlan, TargetPlan, TlsPlan
+from penstock.config.plan import RoutePlan, TargetPlan
+from penstock.config.tls_plan import TlsPlan
 from penstock.protocols.proxy_header import tlv
 from penstock.protocols.proxy_header.parse import parse
 from penstock.testing.certificates import Authority

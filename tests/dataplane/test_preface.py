@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from penstock.base.addresses import unpack_ip
 from penstock.base.outcomes import COMPLETE, EndedBy, Reason
 from penstock.config.limit_plan import LimitsPlan
-from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan, TlsPlan
+from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan
+from penstock.config.tls_plan import TlsPlan
 from penstock.metrics import ledger
 from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import Wire, ok, origin, request

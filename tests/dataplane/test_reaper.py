@@ -8,7 +8,8 @@ import struct
 import pytest
 
 from penstock.base.outcomes import COMPLETE, EndedBy
-from penstock.config.plan import RoutePlan, TargetPlan, TlsPlan
+from penstock.config.plan import RoutePlan, TargetPlan
+from penstock.config.tls_plan import TlsPlan
 from penstock.dataplane import reaper
 from penstock.metrics.ledger import CLIENT_RX
 from penstock.testing.certificates import Authority

@@ -13,16 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.base.outcomes import Reason
-from penstock.config.plan import (
-    AccessRulePlan,
-    CertificatePlan,
-    MatchPlan,
-    RoutePlan,
-    TargetPlan,
-    TargetTlsPlan,
-    TlsPlan,
-    WorkerPlan,
-)
+from penstock.config.plan import AccessRulePlan, MatchPlan, RoutePlan, TargetPlan, WorkerPlan
+from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 from penstock.dataplane.orders import Reload, Reloaded, serialize
 from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import Wire, ok, origin, request

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.base.outcomes import COMPLETE
 from penstock.config.limit_plan import BandwidthPlan, LimitPlan, LimitsPlan
-from penstock.config.plan import TlsPlan
+from penstock.config.tls_plan import TlsPlan
 from penstock.dataplane.shaping import ShapedSocket
 from penstock.testing.http_peers import Wire, ok, origin, request
 from penstock.testing.peers import echo, read_all, saying, serving

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import TlsPlan
+from penstock.config.tls_plan import TlsPlan
 from penstock.dataplane.unraisable import DETAIL_CHARS, Unraisable
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving

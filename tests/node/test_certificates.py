@@ -11,7 +11,8 @@ from msgspec.structs import asdict, replace
 from starlette.testclient import TestClient
 
 from penstock.base.errors import StartError
-from penstock.config.plan import AcmePlan, CertificatePlan, ListenerPlan, NodePlan, TlsPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, NodePlan, WorkerPlan
+from penstock.config.tls_plan import AcmePlan, CertificatePlan, TlsPlan
 from penstock.dataplane import board
 from penstock.node.acme.storage import Stored
 from penstock.node.admin import make_app
@@ -126,6 +127,7 @@ def test_files_need_no_extra(tmp_path):
     code = f"""
 import sys
 from penstock.config.plan import *
+from penstock.config.tls_plan import CertificatePlan, TlsPlan
 from penstock.dataplane import board
 from penstock.node.certificates import Certificates
 from penstock.testing.clock import ManualClock

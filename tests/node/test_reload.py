@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from penstock.base.errors import ConfigurationError
 from penstock.config.layered import WrittenView
-from penstock.config.plan import CertificatePlan, ListenerPlan, NodePlan, RoutePlan, TargetPlan, TlsPlan, WorkerPlan
+from penstock.config.plan import ListenerPlan, NodePlan, RoutePlan, TargetPlan, WorkerPlan
+from penstock.config.tls_plan import CertificatePlan, TlsPlan
 from penstock.node.reload import (
     NEW_LISTENERS,
     NOTHING,

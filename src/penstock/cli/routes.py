@@ -4,17 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.config.plan import (
-        CertificatePlan,
-        HealthPlan,
-        ListenerPlan,
-        MatchPlan,
-        NodePlan,
-        ParentPlan,
-        RoutePlan,
-        TargetTlsPlan,
-        TlsPlan,
-    )
+    from penstock.config.plan import HealthPlan, ListenerPlan, MatchPlan, NodePlan, ParentPlan, RoutePlan
+    from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 
 HIDDEN = "***"
 

@@ -14,7 +14,8 @@ from penstock.cli.output import to_yaml
 from penstock.cli.routes import HIDDEN, all_routes, is_written, listener_values, route_values
 
 if TYPE_CHECKING:
-    from penstock.config.plan import AccessPlan, AcmePlan, ListenerPlan, MetricsPlan, NodePlan
+    from penstock.config.plan import AccessPlan, ListenerPlan, MetricsPlan, NodePlan
+    from penstock.config.tls_plan import AcmePlan
 
 
 @click.group()

@@ -12,8 +12,8 @@ from penstock.config.eab import KeyId
 from penstock.config.kinds import FilePath, Kind, Listen, Name, is_text
 from penstock.config.match_kinds import Domain
 from penstock.config.mistakes import Wrong
-from penstock.config.plan import HTTP_01, AcmePlan, CertificatePlan
 from penstock.config.table import Table, known, written
+from penstock.config.tls_plan import HTTP_01, AcmePlan, CertificatePlan
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from penstock.config.acme import Acme
 from penstock.config.mistakes import Assign, Mistake, quoted
-from penstock.config.plan import HTTP_01
 from penstock.config.serving import Service
 from penstock.config.table import known
+from penstock.config.tls_plan import HTTP_01
 
 CERTIFICATES = 100
 """Most of one node; Let's Encrypt issues 50 a week for one registered domain."""

@@ -18,17 +18,10 @@ from penstock.config.compile_routes import bandwidth_plan, compile_served, limit
 from penstock.config.limit_plan import LimitsPlan
 from penstock.config.limits import Limits
 from penstock.config.model import Config, Metrics, Timeouts
-from penstock.config.plan import (
-    AccessPlan,
-    AcmePlan,
-    MetricsPlan,
-    NodePlan,
-    StorePlan,
-    TimeoutPlan,
-    WorkerPlan,
-)
+from penstock.config.plan import AccessPlan, MetricsPlan, NodePlan, StorePlan, TimeoutPlan, WorkerPlan
 from penstock.config.runtime import runtime_dir, socket_path, state_dir
 from penstock.config.settle import Settled
+from penstock.config.tls_plan import AcmePlan
 from penstock.config.units import DURATION_UNITS
 
 SOCKET_PATH_BYTES = 107

@@ -15,11 +15,7 @@ from penstock.config.listener import Certificate, Listener
 from penstock.config.mistakes import Key
 from penstock.config.model import Config
 from penstock.config.plan import (
-    HTTP_01,
-    TLS_ALPN_01,
     AccessRulePlan,
-    AcmePlan,
-    CertificatePlan,
     HealthPlan,
     ListenerPlan,
     MatchPlan,
@@ -28,11 +24,10 @@ from penstock.config.plan import (
     RoutePlan,
     RouteTimeoutPlan,
     TargetPlan,
-    TargetTlsPlan,
-    TlsPlan,
 )
 from penstock.config.route import Match, Rewrite, Route, is_own
 from penstock.config.serving import OWN_ROUTE, Service, free_name, services, serving
+from penstock.config.tls_plan import HTTP_01, TLS_ALPN_01, AcmePlan, CertificatePlan, TargetTlsPlan, TlsPlan
 from penstock.config.way import Parent, Target, TargetTls
 from penstock.config.week import minutes
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import HTTP_01, ListenerPlan, RoutePlan
+from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.config.tls_plan import HTTP_01
 from penstock.connection.commands import (
     RIGHT_LOGIN,
     WRONG_LOGIN,

@@ -6,7 +6,8 @@ everything through as it came or terminate TLS and go on inside.
 from collections.abc import Callable, Iterable
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import TLS_ALPN_01, ListenerPlan, RoutePlan
+from penstock.config.plan import ListenerPlan, RoutePlan
+from penstock.config.tls_plan import TLS_ALPN_01
 from penstock.connection.commands import Close, Conversation, Describe, Facts, Peek, RelayAny, Secure, Send, Take
 from penstock.connection.reverse import PASSTHROUGH, http_reverse
 from penstock.connection.routing import NOWHERE, refusal, route_of

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterable
 
 from penstock.base.errors import StartError
-from penstock.config.plan import CertificatePlan, TargetTlsPlan, TlsPlan
+from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 from penstock.dataplane.tls import TlsSocket
 
 OPTIONS = (

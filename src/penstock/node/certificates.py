@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from penstock.base.clock import NS, Clock
 from penstock.base.errors import StartError
-from penstock.config.plan import AcmePlan, CertificatePlan, NodePlan
+from penstock.config.plan import NodePlan
+from penstock.config.tls_plan import AcmePlan, CertificatePlan
 from penstock.dataplane.board import Board
 from penstock.dataplane.challenges import post
 from penstock.metrics.certificates import CertificateView

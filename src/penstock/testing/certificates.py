@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trustme
 
-from penstock.config.plan import CertificatePlan
+from penstock.config.tls_plan import CertificatePlan
 
 
 @dataclass

@@ -13,7 +13,7 @@ import requests
 from acme import errors, messages
 from cryptography import x509
 
-from penstock.config.plan import AcmePlan, CertificatePlan
+from penstock.config.tls_plan import AcmePlan, CertificatePlan
 from penstock.node.acme.client import (
     ANSWER_BYTES,
     DETAIL_CHARACTERS,

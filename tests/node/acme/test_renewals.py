@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.clock import NS
-from penstock.config.plan import AcmePlan, CertificatePlan
+from penstock.config.tls_plan import AcmePlan, CertificatePlan
 from penstock.dataplane.challenges import NOTHING, Pending
 from penstock.node.acme.client import IssueError
 from penstock.node.acme.renewals import Renewals, in_thread

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from penstock.base.errors import StartError
-from penstock.config.plan import AcmePlan, CertificatePlan
+from penstock.config.tls_plan import AcmePlan, CertificatePlan
 from penstock.node.acme.minting import key_pem, new_key, placeholder
 from penstock.node.acme.storage import ACCOUNT, account_key, prepare, read
 from penstock.testing.certificates import Authority

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from penstock.base.clock import NS
-from penstock.config.plan import HealthPlan, ParentPlan, RoutePlan, TargetPlan, TargetTlsPlan
+from penstock.config.plan import HealthPlan, ParentPlan, RoutePlan, TargetPlan
+from penstock.config.tls_plan import TargetTlsPlan
 from penstock.node.health.checks import HEADERS, Checker, ways
 from penstock.node.health.names import Names
 from penstock.protocols.proxy_header.header import Command

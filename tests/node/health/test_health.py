@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from penstock.base.clock import NS
 from penstock.base.errors import StartError
-from penstock.config.plan import HealthPlan, ListenerPlan, RoutePlan, TargetPlan, TargetTlsPlan, WorkerPlan
+from penstock.config.plan import HealthPlan, ListenerPlan, RoutePlan, TargetPlan, WorkerPlan
+from penstock.config.tls_plan import TargetTlsPlan
 from penstock.dataplane.board import (
     DOWN,
     DRAINED,

@@ -27,7 +27,7 @@ import penstock
 from penstock.base.errors import PenstockError
 from penstock.config.eab import read_key
 from penstock.config.mistakes import Wrong, cut, printable
-from penstock.config.plan import HTTP_01, AcmePlan, CertificatePlan
+from penstock.config.tls_plan import HTTP_01, AcmePlan, CertificatePlan
 from penstock.dataplane.challenges import NOTHING, Pending
 from penstock.node.acme.minting import key_pem, new_key, proof, request_pem
 from penstock.node.acme.storage import account_key, described

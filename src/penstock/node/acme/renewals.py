@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from penstock.base.clock import NS, Clock
-from penstock.config.plan import AcmePlan, CertificatePlan
 from penstock.config.replacing import replace_file
+from penstock.config.tls_plan import AcmePlan, CertificatePlan
 from penstock.dataplane.challenges import NOTHING, Pending
 from penstock.metrics.certificates import CertificateView
 from penstock.metrics.live import rfc3339

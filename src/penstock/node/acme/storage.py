@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from penstock.base.errors import StartError
 from penstock.config.certificates import CERTIFICATE_BYTES
 from penstock.config.files import read_bounded
-from penstock.config.plan import AcmePlan, CertificatePlan
 from penstock.config.replacing import replace_file
+from penstock.config.tls_plan import AcmePlan, CertificatePlan
 from penstock.node.acme.minting import key_pem, new_key, placeholder
 
 ACCOUNT = "account.key"

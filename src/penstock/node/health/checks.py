@@ -15,7 +15,8 @@ from typing import NamedTuple
 import penstock
 from penstock.base.clock import NS
 from penstock.base.errors import RemoteError
-from penstock.config.plan import HealthPlan, RoutePlan, TargetPlan, TargetTlsPlan
+from penstock.config.plan import HealthPlan, RoutePlan, TargetPlan
+from penstock.config.tls_plan import TargetTlsPlan
 from penstock.dataplane.contexts import make_target_context
 from penstock.dataplane.handshake import reason_of
 from penstock.node.health.names import Names
