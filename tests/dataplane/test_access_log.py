@@ -9,6 +9,7 @@ import pytest
 from penstock.config.plan import AccessPlan, RoutePlan
 from penstock.dataplane.orders import Reopen
 from penstock.testing.peers import serving
+from penstock.testing.tls_peers import TlsClient
 from penstock.testing.workbench import bench, listener, wait_for
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -64,6 +65,30 @@ def test_a_line_for_each_request(log):
         assert sum(each["bytes_in"] for each in found) == row.client_rx
         assert sum(each["bytes_out"] for each in found) == row.client_tx
         assert len(found) == row.requests == path.read_bytes().count(b"\n")
+
+
+def test_lines_of_tls_hold_the_bytes_on_the_wire(log, authority, plan):
+    """The line of a connection through TLS tells what its record does, and so does a first request: handshakes too."""
+    path, more = log
+    with serving(echo) as target, serving(answer) as web:
+        plain, http = (
+            listener("plain", "tcp", target.port, tls=plan),
+            listener("http", "http", web.port, tls=plan, reverse=True),
+        )
+        with bench(plain, http, **more) as plane:
+            for name in ("plain", "http"):
+                with TlsClient(plane.connect(name), authority.client_context(), "localhost") as client:
+                    assert ask(client, b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+                    if name == "plain":
+                        client.shutdown(socket.SHUT_WR)
+                        assert client.recv(1) == b""
+                        sent, received = client.sent, client.received
+                    else:
+                        asked, answered = client.sent, client.received
+            plane.ended(2)
+            first, second = lines(path, 2)
+    assert (first["bytes_in"], first["bytes_out"]) == (sent, received)
+    assert (second["bytes_in"], second["bytes_out"]) == (asked, answered)
 
 
 def test_requests_that_are_none_have_lines_too(log):

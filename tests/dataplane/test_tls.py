@@ -91,7 +91,7 @@ def test_echo_is_exact_and_wire_bytes_are_counted(authority, plan, version, size
 
 
 def test_open_connections_show_their_wire_bytes(authority, plan):
-    """While the connection is open, data is counted with what its records add; the handshake within a visit."""
+    """While the connection is open, the handshake and data with what its records add are counted."""
     with (
         serving(echo) as target,
         bench(listener("main", "tcp", target.port, tls=plan)) as plane,
@@ -101,12 +101,79 @@ def test_open_connections_show_their_wire_bytes(authority, plan):
         left = 100_000
         while left:
             left -= len(client.recv(left))
-        row = wait_for(lambda: _equal(plane.rows()[0], wire(client)), "the first visit")
+        row = wait_for(lambda: _equal(plane.rows()[0], wire(client)), "the last chunk to be counted")
         assert row.client_rx > 100_000 + 7 * OVERHEAD_1_3
 
 
 def _equal(row, counted):
     return row if (row.client_rx, row.client_tx) == counted else None
+
+
+def _visit(plane):
+    """Let the worker look at its connections, as it does from time to time."""
+    seen = threading.Event()
+    plane.worker.reactor.post(lambda: ([each.visited() for each in plane.worker.connections()], seen.set()))
+    assert seen.wait(PATIENCE_S)
+
+
+def _unread(sock):
+    return struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))[0]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_half_a_record_is_counted_once(authority, plan, version):
+    """A visit while the first half of a record has been read does not count it: its end does, and counts all of it."""
+    context = authority.client_context()
+    context.minimum_version = context.maximum_version = version
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        plane.connect() as raw,
+        TlsClient(raw, context, "localhost") as client,
+    ):
+        client.sendall(b"begin")
+        assert client.recv(5) == b"begin"
+        wait_for(lambda: _equal(plane.rows()[0], (client.sent, client.received)), "the echo to be counted")
+        client._tls.write(b"x" * 16_000)
+        record = client._outgoing.read()
+        raw.sendall(record[:9_000])
+        (connection,) = plane.connections()
+        wait_for(lambda: _served(connection) == client.sent + 9_000, "OpenSSL to read the half")
+        _visit(plane)
+        raw.sendall(record[9_000:])
+        client.sent += len(record)
+        left = 16_000
+        while left:
+            left -= len(client.recv(left))
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b""
+        row = plane.ended()[0]
+        assert (row.client_rx, row.client_tx) == (client.sent, client.received)
+
+
+def _served(connection):
+    """Return how many bytes of the client's were read from the kernel."""
+    sock = connection.client.sock
+    return sock._moved(ended=True, orderly=True)[0] - _unread(sock)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_half_a_record_that_has_gone_out_is_counted_once(authority, plan, version):
+    """A visit while a slow reader has got the first half of a record does not count it: its end does."""
+    answer, context = random.Random(4).randbytes(12_000_000), authority.client_context()
+    context.minimum_version = context.maximum_version = version
+    with (
+        serving(saying(answer)) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        plane.connect() as raw,
+        TlsClient(raw, context, "localhost") as client,
+    ):
+        plane.settled()
+        _visit(plane)
+        assert read_all(client) == answer
+        client.shutdown(socket.SHUT_WR)
+        row = plane.ended()[0]
+        assert (row.client_rx, row.client_tx) == (client.sent, client.received)
 
 
 def test_end_of_target_is_a_close_notify(authority, plan):

@@ -181,8 +181,6 @@ class Approach:
     def _tell(self) -> None:
         sock, self._sock = self._sock, None
         assert sock is not None  # noqa: S101 - it stands
-        if isinstance(sock, TlsSocket):
-            sock.settle()
         self._owner.dialed(sock, self._fd, EARLY, self._address)
 
     def _send(self, data: bytes) -> bool:

@@ -329,9 +329,7 @@ class Connection(Deadlines):
 
     def visited(self) -> None:
         """Look whether the flow has become bulk."""
-        if self.secure is not None:
-            self.secure.settle()
-        elif self.client.other is not None and self.shaped is None:
+        if self.secure is None and self.client.other is not None and self.shaped is None:
             words, row = self.worker.words, self.row
             self.worker.pipes.consider(self, words[row + CLIENT_RX] + words[row + TARGET_RX])
 
@@ -516,13 +514,13 @@ class Connection(Deadlines):
             return
         if self.asked:
             cut_off(self)
+        if self.secure is not None:
+            self.secure.part(orderly=outcome == COMPLETED)
         if worker.access is not None:
             worker.access.ended(self, outcome)
         if self.detail:
             described = self.described or Describe()
             worker.ledger.describe(row, described.destination, described.user, self.detail)
-        if self.secure is not None:
-            self.secure.part(orderly=outcome == COMPLETED)
         if not self.route.direct:
             self._part_from_target(outcome)
         reactor, fd = self._reactor, client.fd

@@ -5,7 +5,8 @@ OpenSSL works straight on the descriptor: no memory BIO, and no copy of ours bet
 
 Wire bytes: whoever calls `recv_into` or `send` counts plain bytes. What each record adds to them is counted here, at
 once. What is neither (handshake, session tickets, alerts) is taken from the kernel's own count of the connection, when
-the handshake is over and when the connection ends.
+the handshake is over and when the connection ends. Never between: a record may have come or gone in part, and counts
+when it is whole.
 """
 
 import fcntl
@@ -42,6 +43,9 @@ TLS_BOTH = TLS_IN | OUT
 
 TLS_LEVEL = IN
 """For who reads each time that there is something: what is left is announced again, and nobody has to ask for it."""
+
+LOOKS = 4
+"""How often the kernel is asked how much it has received and how much of that waits, until nothing came between."""
 
 PATIENCE = 2
 """Short records in a row, without an answer between them, after which a flow is read until nothing is left."""
@@ -188,6 +192,7 @@ class TlsSocket(RawSocket):
         self.modify(self.fd, TLS_IN)  # if it said more right behind its handshake, that makes an edge
         version = self._tls.version()
         self.extra = OVERHEAD_1_3 if version == "TLSv1.3" else overhead_1_2(self._tls.cipher()[0])
+        self.settle()
         return True
 
     @property
@@ -299,27 +304,27 @@ class TlsSocket(RawSocket):
             OSError: If the connection is broken.
         """
         self.in_a_row = 0
-        extra = self.extra
         try:
             total: int = self.write(data)
             self.blocked = False
         except BLOCKED:
             self.block()
             raise BlockingIOError from None
+        records = -(-total // RECORD_BYTES)
         if total < len(data):
-            total, records = self._write_on(total, memoryview(data))
-            extra *= records
+            total, records = self._write_on(total, records, memoryview(data))
+        extra = self.extra * records
         self._words[self.tx] += extra
         self.counted_tx += total + extra
         return total
 
-    def _write_on(self, total: int, data: memoryview) -> tuple[int, int]:
-        """Write the records behind the first, and return the bytes of all and how many they are."""
-        records = 1
+    def _write_on(self, total: int, records: int, data: memoryview) -> tuple[int, int]:
+        """Write what is left, and return the bytes of all and how many records they are."""
         try:
             while total < len(data):
-                total += self.write(data[total:])
-                records += 1
+                sent = self.write(data[total:])
+                total += sent
+                records += -(-sent // RECORD_BYTES)
         except BLOCKED:
             self.block()
         except OSError:
@@ -359,6 +364,8 @@ class TlsSocket(RawSocket):
             sent = super().send(self._goodbye, MSG_DONTWAIT | MSG_MORE)  # the FIN goes with it
         except BlockingIOError:
             pass
+        self._words[self.tx] += sent
+        self.counted_tx += sent
         self._goodbye = self._goodbye[sent:]
         self.blocked = bool(self._goodbye)
         if self.blocked:
@@ -455,8 +462,10 @@ class TlsSocket(RawSocket):
     def _moved(self, *, ended: bool, orderly: bool) -> tuple[int, int]:
         """Return how many bytes the kernel has received that were read, and sent; zeros where it does not count."""
         try:
-            unread = 0 if ended else _QUEUED.unpack(fcntl.ioctl(self, termios.FIONREAD, b"\0" * 4))[0]
             info = self.getsockopt(IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+            unread = 0
+            if not ended:
+                info, unread = self._unread(info)
             state, received, waiting, sent, again = _INFO.unpack(info)
         except (OSError, StructError):  # a Unix socket: plain bytes and records stand
             return 0, 0
@@ -464,6 +473,17 @@ class TlsSocket(RawSocket):
         if waiting and self._fin:  # it waits too, as the last, and has a number of its own
             waiting -= 1
         return received - fin - unread, sent - again + waiting
+
+    def _unread(self, info: bytes) -> tuple[bytes, int]:
+        """Return what the kernel says, and how much of that waits: too much, never too little, if more always comes."""
+        unread = 0
+        for _ in range(LOOKS):
+            unread = _QUEUED.unpack(fcntl.ioctl(self, termios.FIONREAD, b"\0" * 4))[0]
+            again = self.getsockopt(IPPROTO_TCP, _TCP_INFO, _INFO_BYTES) if unread else info
+            if _INFO.unpack(again)[1] == _INFO.unpack(info)[1]:
+                break
+            info = again
+        return info, unread
 
 
 def overhead_1_2(cipher: str) -> int:
