@@ -49,18 +49,18 @@ def acme(pebble, challenge, *more, domains=(NAME,)):
 
 def tls(pebble, port=1, **more):
     """Return the tls listener as TOML; pebble looks for it at this port."""
-    return table("tls", "tls", port, listen=f"127.0.0.1:{pebble.tls_port}", acme=True, **more)
+    return table("tls", "tls", port, listen=f"{pebble.host}:{pebble.tls_port}", acme=True, **more)
 
 
 def own(pebble):
     """Return where the node's own listener for challenges accepts."""
-    return f'http_listen = "127.0.0.1:{pebble.http_port}"'
+    return f'http_listen = "{pebble.host}:{pebble.http_port}"'
 
 
 def shown(pebble, context, name):
     """Return the certificate that a listener shows to a client, as DER."""
     with (
-        socket.create_connection(("127.0.0.1", pebble.tls_port), timeout=10) as plain,
+        socket.create_connection((pebble.host, pebble.tls_port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=name) as secure,
     ):
         return secure.getpeercert(binary_form=True)
@@ -103,9 +103,9 @@ def placeholder_said(node):
     return [each["names"] for each in node.logged(event)]
 
 
-def asked(node, path, port):
-    """Return status and body of a GET to a port of loopback."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as client:
+def asked(pebble, path):
+    """Return status and body of a GET where pebble looks for proofs."""
+    with contextlib.closing(http.client.HTTPConnection(pebble.host, pebble.http_port, timeout=10)) as client:
         client.request("GET", path, headers={"Host": NAME})
         answer = client.getresponse()
         return answer.status, answer.read()
@@ -160,12 +160,12 @@ def test_a_certificate_is_got(pebble, tmp_path, challenge, workers):
 def test_a_listener_goes_on_beside_challenges(pebble, tmp_path):
     """The http listener that is named serves everything else as usual, unknown tokens too."""
     with web_server(Paths) as port, pebble.running():
-        plain = table("plain", "http", port, listen=f"127.0.0.1:{pebble.http_port}", reverse=True)
+        plain = table("plain", "http", port, listen=f"{pebble.host}:{pebble.http_port}", reverse=True)
         with running(acme(pebble, "http-01", 'http_listener = "plain"'), tls(pebble), plain, folder=tmp_path) as node:
             issued(node)
             verified(pebble)
             for path in ("/", "/.well-known/acme-challenge/unknown"):
-                assert asked(node, path, pebble.http_port) == (200, path.encode())
+                assert asked(pebble, path) == (200, path.encode())
             assert node.listener("plain")["requests"] >= 3
 
 
@@ -176,7 +176,7 @@ def test_nobody_else_gets_the_proof(pebble, tmp_path):
     context.set_alpn_protocols(["acme-tls/1"])
     with running(acme(pebble, "tls-alpn-01"), tls(pebble), folder=tmp_path) as node:
         with (
-            socket.create_connection(("127.0.0.1", pebble.tls_port), timeout=10) as plain,
+            socket.create_connection((pebble.host, pebble.tls_port), timeout=10) as plain,
             context.wrap_socket(plain, server_hostname=NAME) as secure,
         ):
             assert secure.selected_alpn_protocol() is None
@@ -226,7 +226,7 @@ def test_a_challenge_that_fails_is_told(pebble, tmp_path):
         assert "\n" not in said["detail"]
         token = re.search(r"/\.well-known/acme-challenge/([\w-]+)", said["detail"])
         path = f"/.well-known/acme-challenge/{token[1] if token else 'x'}"
-        assert asked(node, path, pebble.http_port)[0] == 404
+        assert asked(pebble, path)[0] == 404
 
 
 def test_renewal_loses_nothing(pebble, tmp_path):
@@ -257,7 +257,7 @@ def client(pebble):
     """Return a client with TLS that trusts anybody."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", pebble.tls_port), 10), server_hostname=NAME)
+    return context.wrap_socket(socket.create_connection((pebble.host, pebble.tls_port), 10), server_hostname=NAME)
 
 
 def says(sock, data):
@@ -273,7 +273,7 @@ def test_acme_comes_with_a_reload(pebble, tmp_path):
     """A node that had a certificate from a file gets one from ACME when its configuration says so."""
     pair = Authority(tmp_path).issue("old.example.com")
     old = f'certificates = [{{ cert = "{pair.cert}", key = "{pair.key}" }}]\n'
-    listener = table("tls", "tls", 1, listen=f"127.0.0.1:{pebble.tls_port}")
+    listener = table("tls", "tls", 1, listen=f"{pebble.host}:{pebble.tls_port}")
     with pebble.running(), running(listener + old, folder=tmp_path) as node:
         assert [each["source"] for each in certificates(node)] == ["file"]
         path = tmp_path / "penstock.toml"
