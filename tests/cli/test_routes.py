@@ -36,7 +36,7 @@ FULL = RoutePlan(
     name="r",
     priority=3,
     match=MATCH,
-    targets=(TargetPlan(id=1, host="::1", port=80, weight=2),),
+    targets=(TargetPlan(id=1, host="::1", port=80, weight=2, send_proxy="off"),),
     balance="random_two",
     health=HealthPlan(kind="http", path="/h", host="x", expect=((204, 204),), interval=3 * S, timeout=S, slow_start=S),
     tls="terminate_and_reencrypt",
@@ -89,7 +89,9 @@ def test_a_match_in_one_line():
 
 def test_where_it_goes():
     """What becomes of a connection is told in a line, without secrets."""
-    assert outcome_words(FULL) == ("[::1]:80 x2 through socks5://[::1]:1080 (terminate_and_reencrypt, PROXY v1)")
+    assert outcome_words(FULL) == (
+        "[::1]:80 x2 PROXY off through socks5://[::1]:1080 (terminate_and_reencrypt, PROXY v1)"
+    )
     assert outcome_words(RoutePlan(id=1, name="r")) == "where the client wants to go"
     assert outcome_words(RoutePlan(id=1, name="r"), forward=False) == "nowhere: it is refused"
 

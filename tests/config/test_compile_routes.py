@@ -5,7 +5,15 @@ from pathlib import Path
 from penstock.config.attached import Attached
 from penstock.config.compile_routes import compile_served
 from penstock.config.model import Config
-from penstock.config.plan import DestinationPlan, HealthPlan, MatchPlan, ParentPlan, RewritePlan, RouteTimeoutPlan
+from penstock.config.plan import (
+    DestinationPlan,
+    HealthPlan,
+    MatchPlan,
+    ParentPlan,
+    RewritePlan,
+    RouteTimeoutPlan,
+    TargetPlan,
+)
 from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 
 MS = 1_000_000
@@ -30,7 +38,7 @@ FULL = {
         "domains": "App.Example.com", "path": ["/a", "/b/*"], "clients": "10.0.0.0/8", "users": "ann",
         "ports": [443, "8000-8010"], "destinations": "*.internal:25", "tls_versions": ["1.2", "1.3"], "sni": True,
     },
-    "targets": ["x:1", {"address": "y:2", "weight": 3}],
+    "targets": ["x:1", {"address": "y:2", "weight": 3, "send_proxy": "v1"}],
     "balance": "source_hash",
     "health_check": {
         "kind": "http", "path": "/h", "host": "app", "expect": [204, "300-399"], "interval": "7s", "timeout": "1s",
@@ -68,7 +76,11 @@ def test_every_key_of_a_route_arrives():
         tls_versions=(0x0303, 0x0304),
         sni=True,
     )
-    assert [(each.id, each.host, each.port, each.weight) for each in plan.targets] == [(1, "x", 1, 1), (2, "y", 2, 3)]
+    assert plan.targets == (
+        TargetPlan(id=1, host="x", port=1),
+        TargetPlan(id=2, host="y", port=2, weight=3, send_proxy="v1"),
+    )
+    assert [plan.header_for(each) for each in (*plan.targets, None)] == ["v2", "v1", "v2"]
     assert plan.timeouts == RouteTimeoutPlan(connect=S, response=2 * S, idle=0)
     assert plan.health == HealthPlan(
         kind="http", path="/h", host="app", expect=((204, 204), (300, 399)), interval=7 * S, timeout=S, rise=4, fall=5,

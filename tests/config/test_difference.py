@@ -45,7 +45,9 @@ def test_the_same_plan_changes_nothing():
 def test_listeners_routes_and_targets_are_told():
     """What came, what went, and which keys changed; an address is called as it is written."""
     moved = replace(WEB, port=81, protocol="http", users={"u": "secret"})
-    route = replace(OWN, targets=(replace(OWN.targets[0], weight=3), TargetPlan(id=3, host="h", port=3)))
+    route = replace(
+        OWN, targets=(replace(OWN.targets[0], weight=3, send_proxy="v2"), TargetPlan(id=3, host="h", port=3))
+    )
     extra = replace(WEB, id=2, name="extra", route=route)
     app = replace(APP, match=MatchPlan(), status=404)
     lines, _ = told(serving(replace(moved, route=route), extra, routes=(app, replace(APP, id=3, name="new"))))
@@ -55,7 +57,7 @@ def test_listeners_routes_and_targets_are_told():
         "route app changed: match, status",
         "route new added",
         "target default h:2 removed",
-        "target default h:1 changed: weight",
+        "target default h:1 changed: weight, send_proxy",
         "target default h:3 added",
     ]
     lines, _ = told(serving(routes=()))

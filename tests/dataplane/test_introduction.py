@@ -1,13 +1,18 @@
 """PROXY headers that targets get; the targets are our own listeners, which read them."""
 
 import socket
+import ssl
 
 import pytest
 
+from penstock.base.addresses import Endpoint
 from penstock.config.plan import RoutePlan, TargetPlan
-from penstock.config.tls_plan import TlsPlan
+from penstock.config.tls_plan import CertificatePlan, TlsPlan
 from penstock.protocols.proxy_header import tlv
+from penstock.protocols.proxy_header.header import describe
 from penstock.protocols.proxy_header.parse import parse
+from penstock.protocols.proxy_header.tls import OVER_TLS, TlsInfo, parse_tls, serialize_tls
+from penstock.protocols.proxy_header.v2 import serialize_v2
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving
 from penstock.testing.workbench import bench, listener
@@ -79,3 +84,97 @@ def test_what_tls_has_told_goes_on(tmp_path):
     told = parse(heard[0]).header
     assert tlv.authority(told.tlvs) == "localhost"
     assert tlv.find(told.tlvs, tlv.ALPN) == b"http/1.1"
+
+
+def told_of(authority, plan, own=None, version=ssl.TLSVersion.TLSv1_3, times=1, before=b""):
+    """Return the TLVs that a target hears of clients that come through TLS, one after the other in one session."""
+    heard: list[bytes] = []
+
+    def listen(sock):
+        heard.append(sock.recv(4_000))
+        sock.sendall(b"x")
+
+    context, session, more = authority.client_context(own), None, {}
+    context.minimum_version = context.maximum_version = version
+    if before:
+        more = {"accept_proxy": "required", "trusted_proxies": LOOPBACK}
+    with serving(listen) as target, bench(front(target.port, "v2", tls=plan, **more)) as plane:
+        for _ in range(times):
+            with plane.connect() as raw:
+                raw.sendall(before)
+                with context.wrap_socket(raw, server_hostname="localhost", session=session) as client:
+                    assert client.recv(1) == b"x"
+                    session = client.session
+    return [parse(each).header.tlvs for each in heard]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_that_ends_here_is_described(tmp_path, version):
+    """The target learns version and cipher, and that nobody has shown a certificate (section 2.2.6)."""
+    authority = Authority(tmp_path)
+    (told,) = told_of(authority, TlsPlan(certificates=(authority.issue("localhost"),)), version=version)
+    info = parse_tls(tlv.find(told, tlv.SSL))
+    assert (info.client, info.common_name) == (OVER_TLS, None)
+    assert info.verify != 0
+    assert info.version == {772: "TLSv1.3", 771: "TLSv1.2"}[version]
+    assert "GCM" in info.cipher or "CHACHA20" in info.cipher
+
+
+def test_who_shows_a_certificate_is_named(tmp_path):
+    """The target learns the name in a client's verified certificate, and whether it was shown on this connection."""
+    authority = Authority(tmp_path)
+    own = named(authority, tmp_path, "ann's laptop")
+    plan = TlsPlan(
+        certificates=(authority.issue("localhost"),), client_certificates="optional", client_ca=authority.file
+    )
+    first, second = (parse_tls(tlv.find(each, tlv.SSL)) for each in told_of(authority, plan, own, times=2))
+    assert (first.client, first.verify, first.common_name) == (7, 0, "ann's laptop")
+    assert (second.client, second.verify, second.common_name) == (5, 0, "ann's laptop")
+
+
+def named(authority, folder, name):
+    """Return a client's certificate with a CN."""
+    issued = authority._ca.issue_cert("client.example", common_name=name)
+    cert, key = folder / "own.pem", folder / "own.key"
+    cert.write_bytes(issued.cert_chain_pems[0].bytes())
+    issued.private_key_pem.write_to_path(key)
+    return CertificatePlan(cert=str(cert), key=str(key))
+
+
+def test_tls_of_the_one_before_us_is_not_that_of_the_client(tmp_path):
+    """Where TLS ends here, what the header before it says of another TLS is not passed on; everything else is."""
+    authority = Authority(tmp_path)
+    before = describe(
+        Endpoint("203.0.113.9", 5_000),
+        Endpoint("192.0.2.1", 443),
+        (tlv.Tlv(tlv.SSL, serialize_tls(TlsInfo(7, 0, "TLSv1.3", "root"))), tlv.Tlv(tlv.UNIQUE_ID, b"abc")),
+    )
+    plan = TlsPlan(certificates=(authority.issue("localhost"),))
+    (told,) = told_of(authority, plan, before=serialize_v2(before))
+    assert [each.kind for each in told].count(tlv.SSL) == 1
+    assert parse_tls(tlv.find(told, tlv.SSL)).common_name is None
+    assert tlv.find(told, tlv.UNIQUE_ID) == b"abc"
+
+
+def test_a_target_may_want_another_header_than_its_route(closed_port):
+    """What a target says counts before what its route says, also after another target could not be reached."""
+    heard: list[bytes] = []
+
+    def listen(sock):
+        heard.append(sock.recv(4_000))
+
+    with serving(listen) as first, serving(listen) as second, serving(listen) as third:
+        targets = (
+            TargetPlan(id=1, host="127.0.0.1", port=first.port),
+            TargetPlan(id=2, host="127.0.0.1", port=closed_port, send_proxy="v2"),
+            TargetPlan(id=3, host="127.0.0.1", port=second.port, send_proxy="off"),
+            TargetPlan(id=4, host="127.0.0.1", port=third.port, send_proxy="v2"),
+        )
+        route = RoutePlan(id=1, name="default", targets=targets, send_proxy="v1")
+        with bench(listener("main", "tcp", route=route)) as plane:
+            for _ in range(4):
+                with plane.connect() as client:
+                    client.sendall(b"hello")
+                    assert read_all(client) == b""
+    assert sorted({each[:5] for each in heard}) == [b"\r\n\r\n\x00", b"PROXY", b"hello"]
+    assert {each[-5:] for each in heard} == {b"hello"}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.config.plan import HealthPlan, ListenerPlan, MatchPlan, NodePlan, ParentPlan, RoutePlan
+    from penstock.config.plan import HealthPlan, ListenerPlan, MatchPlan, NodePlan, ParentPlan, RoutePlan, TargetPlan
     from penstock.config.tls_plan import CertificatePlan, TargetTlsPlan, TlsPlan
 
 HIDDEN = "***"
@@ -88,9 +88,17 @@ def outcome_words(route: "RoutePlan", *, forward: bool = True) -> str:
     return f"{words} ({', '.join(extras)})" if extras else words
 
 
+def target_values(target: "TargetPlan") -> dict[str, Any]:
+    """Return a target as a configuration has it."""
+    values: dict[str, Any] = {"address": str(target), "weight": target.weight}
+    return values | ({"send_proxy": target.send_proxy} if target.send_proxy else {})
+
+
 def target_words(route: "RoutePlan") -> list[str]:
-    """Return where a route sends: address, and weight where it has one."""
-    return [f"{each} x{each.weight}" if each.weight > 1 else str(each) for each in route.targets]
+    """Return where a route sends: address, and weight and PROXY header where it has its own."""
+    weights = (f" x{each.weight}" if each.weight > 1 else "" for each in route.targets)
+    headers = (f" PROXY {each.send_proxy}" if each.send_proxy else "" for each in route.targets)
+    return [f"{each}{weight}{header}" for each, weight, header in zip(route.targets, weights, headers, strict=True)]
 
 
 def _address(parent: "ParentPlan") -> str:
@@ -171,7 +179,7 @@ def _way(route: "RoutePlan") -> dict[str, Any]:
     if said := {name: _duration(value) for name, value in timeouts.items() if value is not None}:
         values["timeouts"] = said
     if route.targets:
-        values["targets"] = [{"address": str(each), "weight": each.weight} for each in route.targets]
+        values["targets"] = [target_values(each) for each in route.targets]
         values |= {"balance": route.balance} | _health(route.health)
     if route.target_tls is not None:
         values["target_tls"] = _target_tls(route.target_tls)

@@ -11,7 +11,7 @@ from penstock.base.clock import NS
 from penstock.base.urls import shown_url
 from penstock.cli.options import config_option
 from penstock.cli.output import to_yaml
-from penstock.cli.routes import HIDDEN, all_routes, is_written, listener_values, route_values
+from penstock.cli.routes import HIDDEN, all_routes, is_written, listener_values, route_values, target_values
 
 if TYPE_CHECKING:
     from penstock.config.plan import AccessPlan, ListenerPlan, MetricsPlan, NodePlan
@@ -110,7 +110,7 @@ def _listener(plan: "ListenerPlan") -> dict[str, Any]:
     values: dict[str, Any] = {"name": plan.name, "listen": str(plan), "protocol": plan.protocol}
     values |= listener_values(plan)
     if plan.targets and not is_written(plan.route):
-        values["targets"] = [{"address": str(each), "weight": each.weight} for each in plan.targets]
+        values["targets"] = [target_values(each) for each in plan.targets]
     if plan.detect:
         values["detect"] = list(plan.detect)
     if plan.users:

@@ -172,7 +172,13 @@ class _Numbering:
     def _targets(self, targets: Sequence[Target]) -> tuple[TargetPlan, ...]:
         first, self._next_target = self._next_target, self._next_target + len(targets)
         return tuple(
-            TargetPlan(id=number, host=each.address.host, port=each.address.port, weight=each.weight)
+            TargetPlan(
+                id=number,
+                host=each.address.host,
+                port=each.address.port,
+                weight=each.weight,
+                send_proxy=each.send_proxy or "",
+            )
             for number, each in enumerate(targets, first)
         )
 

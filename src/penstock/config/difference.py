@@ -120,22 +120,24 @@ def _keys(kind: str, name: str, old: Struct, new: Struct, aside: Iterable[str]) 
 
 
 def _targets(old: WorkerPlan, new: WorkerPlan) -> Iterator[Change]:
-    before, after = _weights(old), _weights(new)
+    before, after = _ways(old), _ways(new)
     yield from (Change("target", name, "removed") for name in before if len(before[name]) > len(after.get(name, [])))
-    for name, weights in after.items():
+    for name, ways in after.items():
         known = before.get(name, [])
-        if len(weights) > len(known):  # listeners without a route of their own share its name, and may share targets
+        if len(ways) > len(known):  # listeners without a route of their own share its name, and may share targets
             yield Change("target", name, "added")
-        elif len(weights) == len(known) and weights != known:
-            yield Change("target", name, "changed", ("weight",))
+        elif len(ways) == len(known) and ways != known:
+            columns = zip(("weight", "send_proxy"), zip(*known, strict=True), zip(*ways, strict=True), strict=True)
+            yield Change("target", name, "changed", tuple(key for key, one, two in columns if one != two))
 
 
-def _weights(worker: WorkerPlan) -> dict[str, list[int]]:
-    found: dict[str, dict[int, int]] = {}
+def _ways(worker: WorkerPlan) -> dict[str, list[tuple[int, str]]]:
+    """Return weight and header of each target, by route and address."""
+    found: dict[str, dict[int, tuple[int, str]]] = {}
     for route in (*(listener.route for listener in worker.listeners), *worker.routes):
         for target in route.targets:
-            found.setdefault(f"{route.name} {target}", {})[target.id] = target.weight
-    return {name: sorted(weights.values()) for name, weights in found.items()}
+            found.setdefault(f"{route.name} {target}", {})[target.id] = target.weight, target.send_proxy
+    return {name: sorted(ways.values()) for name, ways in found.items()}
 
 
 def _fixed(old: NodePlan, new: NodePlan) -> Iterator[str]:

@@ -7,7 +7,6 @@ KEYS = frozenset(
         ("manager",), ("guard",), ("alert",),
         ("limits", "rate"), ("limits", "bandwidth"), ("limits", "quota"), ("listener", "limits", "quota"),
         ("listener", "timeouts"),
-        ("listener", "targets", "send_proxy"), ("route", "targets", "send_proxy"),
     }
 )  # fmt: skip
 """Keys, without the numbers of list items."""

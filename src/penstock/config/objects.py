@@ -20,10 +20,12 @@ class Target(Struct, frozen=True):
     Args:
         address: `host:port`.
         weight: Its share, 1 or more.
+        send_proxy: PROXY header that it gets: `off`, `v1` or `v2`.
     """
 
     address: str
     weight: int | UnsetType = UNSET
+    send_proxy: str | UnsetType = UNSET
 
 
 class Match(Struct, frozen=True, kw_only=True):

@@ -18,12 +18,14 @@ class TargetPlan(Struct, frozen=True, kw_only=True):
         host: Name or IP address.
         port: 1 to 65535.
         weight: Share of the round-robin, 1 or more.
+        send_proxy: Header that it gets before anything else: `off`, `v1` or `v2`; empty for what the route says.
     """
 
     id: int
     host: str
     port: int
     weight: int = 1
+    send_proxy: str = ""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -200,7 +202,7 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
         health: How the targets are looked after.
         tls: With the clients of a tls listener: `terminate`, `passthrough` or `terminate_and_reencrypt`.
         target_tls: How TLS is spoken with the targets; None for in the clear.
-        send_proxy: Header that targets get before anything else: `off`, `v1` or `v2`.
+        send_proxy: Header that targets get before anything else, if they do not say it: `off`, `v1` or `v2`.
         parent: Proxy on the way; None for none.
         location: Where a redirect sends, with {scheme}, {host}, {port}, {path} and {query} filled in.
         status: Of a redirect or an answer.
@@ -237,6 +239,15 @@ class RoutePlan(Struct, frozen=True, kw_only=True):
     handler_timeout: int = NS
     limits: LimitPlan | None = None
     timeouts: RouteTimeoutPlan = RouteTimeoutPlan()
+
+    def header_for(self, target: TargetPlan | None) -> str:
+        """Return which PROXY header a target gets, `off` for none; None is for where the client wants to go."""
+        return (target is not None and target.send_proxy) or self.send_proxy
+
+    @property
+    def sends_headers(self) -> bool:
+        """Whether any of its targets gets a PROXY header."""
+        return any(self.header_for(each) != "off" for each in self.targets or (None,))
 
     def __str__(self) -> str:
         return self.name

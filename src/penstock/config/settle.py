@@ -27,6 +27,7 @@ from penstock.config.model import LISTS, Config
 from penstock.config.rules import check
 from penstock.config.table import HOLE, Table, known
 from penstock.config.translate import table_of, translate
+from penstock.config.way import Target
 from penstock.config.written import Written
 
 
@@ -157,7 +158,7 @@ def _punch_item(items: list[Any], key: Key) -> None:
     if len(key) == 2:
         items[number] = dict.fromkeys(table.model_fields if table else (), HOLE)
     elif len(key) > 3 and key[2] == "targets":
-        items[number]["targets"][int(key[3])] = {"address": HOLE, "weight": HOLE}
+        items[number]["targets"][int(key[3])] = dict.fromkeys(Target.model_fields, HOLE)
     else:
         _punch(items[number], str(key[2]), table)
 

@@ -28,6 +28,9 @@ class Target(Table):
         description="Name or IP address, and port.", examples=["example.com:80"]
     )
     weight: Annotated[int, Whole(1, WEIGHT)] = written(1, "Its share of the connections.")
+    send_proxy: Literal["off", "v1", "v2"] | None = Field(
+        default=None, description="PROXY header that it gets; what its route says."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -35,7 +38,7 @@ class Target(Table):
         if isinstance(value, str):
             return {"address": value}
         if not isinstance(value, dict):
-            raise Wrong("a target is text or a table with address and weight", '"example.com:80"')
+            raise Wrong("a target is text or a table with address, weight and send_proxy", '"example.com:80"')
         return value
 
 

@@ -9,18 +9,33 @@ from penstock.metrics.ledger import PORT
 from penstock.protocols.proxy_header import tlv
 from penstock.protocols.proxy_header.header import describe
 from penstock.protocols.proxy_header.sender import Sender
+from penstock.protocols.proxy_header.tls import (
+    CERTIFICATE_HERE,
+    CERTIFICATE_IN_SESSION,
+    OVER_TLS,
+    TlsInfo,
+    serialize_tls,
+)
 from penstock.protocols.proxy_header.tlv import Tlv
 from penstock.protocols.proxy_header.v2 import serialize_v2
 
 if TYPE_CHECKING:
     from penstock.dataplane.connection import Connection
+    from penstock.dataplane.tls import TlsSocket
 
 VERSIONS = {"v1": 1, "v2": 2}
 
+LEARNED = (tlv.AUTHORITY, tlv.ALPN, tlv.SSL)
+"""What we know better than who came before us, where TLS ends here."""
+
+UNVERIFIED = 1
+"""Of a client without a certificate (proxy-protocol.txt section 2.2.6)."""
+
 
 def header_of(connection: "Connection") -> bytes:
-    """Return the header that the route's targets get; empty where they get none."""
-    version = VERSIONS.get(connection.route.plan.send_proxy)
+    """Return the header that the connection's target gets; empty where it gets none."""
+    aimed = connection.aimed
+    version = VERSIONS.get(connection.route.plan.header_for(None if aimed is None else aimed.plan))
     if version is None:
         return b""
     source = Endpoint(connection.host, connection.worker.words[connection.row + PORT] & 0xFFFF)
@@ -56,7 +71,17 @@ def _known(connection: "Connection") -> tuple[Tlv, ...]:
         learned.append(Tlv(tlv.AUTHORITY, secure.asked.encode()))
     if secure.alpn:
         learned.append(Tlv(tlv.ALPN, secure.alpn.encode()))
-    return (*learned, *(each for each in told if each.kind not in (tlv.AUTHORITY, tlv.ALPN)))
+    learned.append(Tlv(tlv.SSL, serialize_tls(_tls_of(secure))))
+    return (*learned, *(each for each in told if each.kind not in LEARNED))
+
+
+def _tls_of(secure: "TlsSocket") -> TlsInfo:
+    """Return what a target is told of the TLS that ends here; a certificate that is there has been verified."""
+    name = secure.common_name
+    if name is None:
+        return TlsInfo(OVER_TLS, UNVERIFIED, secure.version, None, secure.cipher)
+    proven = CERTIFICATE_IN_SESSION if secure.resumed else CERTIFICATE_HERE | CERTIFICATE_IN_SESSION
+    return TlsInfo(OVER_TLS | proven, 0, secure.version, name or None, secure.cipher)
 
 
 def _with_tlvs(source: Endpoint, destination: Endpoint, tlvs: tuple[Tlv, ...]) -> bytes:

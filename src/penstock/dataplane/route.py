@@ -91,10 +91,10 @@ class Route:
         self.target_context = None if target_tls is None else make_target_context(target_tls)
         wrapped = parent is not None and parent.kind == "https"
         self.parent_context = make_target_context(parent.tls) if parent is not None and wrapped else None
-        self.direct = target_tls is None and parent is None and plan.send_proxy == "off"
+        self.direct = target_tls is None and parent is None and not plan.sends_headers
         self.key = 0 if self.direct else next(_KEYS)
         self.routes: Routes
-        self.pooled = plan.send_proxy == "off"
+        self.pooled = not plan.sends_headers
         self.handler = _handler(plan) if plan.action == "handler" else None
         timeouts = plan.timeouts
         self.connect, self.idle, self.response = map(_own, (timeouts.connect, timeouts.idle, timeouts.response))

@@ -208,6 +208,27 @@ class TlsSocket(RawSocket):
         return protocol
 
     @property
+    def cipher(self) -> str:
+        """Return OpenSSL's name of what encrypts."""
+        name: str = self._tls.cipher()[0]
+        return name
+
+    @property
+    def resumed(self) -> bool:
+        """Return whether this goes on with a session of before."""
+        reused: bool = self._tls.session_reused
+        return reused
+
+    @property
+    def common_name(self) -> str | None:
+        """Return the name (CN) in the other end's certificate, which has been verified; None if it sent none."""
+        certificate = self._tls.getpeercert(False)
+        if not certificate:
+            return None
+        parts = (part for piece in certificate.get("subject", ()) for part in piece)
+        return next((value for key, value in parts if key == "commonName"), "")
+
+    @property
     def certificate(self) -> bytes | None:
         """Return the other end's certificate as DER; None if it sent none."""
         certificate: bytes | None = self._tls.getpeercert(True)

@@ -69,7 +69,7 @@ def ways(routes: Iterable[RoutePlan]) -> Iterator[tuple[RoutePlan, Way]]:
             contexts[tls] = make_target_context(tls)
         for each in route.targets:
             context, name = (None, "") if tls is None else (contexts[tls], tls.server_name or each.host)
-            yield route, Way(each, route.health, HEADERS[route.send_proxy], context, name)
+            yield route, Way(each, route.health, HEADERS[route.header_for(each)], context, name)
 
 
 class Checker:
