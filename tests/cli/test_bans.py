@@ -131,3 +131,21 @@ def test_where_nothing_holds_it_says_so():
     """One line."""
     nothing = WHY | {"bans": [], "lists": [], "limits": [], "counts": [], "offences": 0, "refusals": []}
     assert reasons(nothing) == ["192.0.2.7: nothing holds against it"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ban", "300.1.1.1"), ("ban", "192.0.2.7/24"), ("ban", "192.0.2.7", "--for", "5x"),
+        ("ban", "192.0.2.7", "--for", "0s"), ("ban", "192.0.2.7", "--confirm", "1"), ("unban", "x"), ("confirm", "x"),
+        ("why", "example.com"), ("why", "192.0.2.0/24"), ("bans", "--address", "192.0.2.0/24"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_wrong_usage(penstock, banning, words):
+    """It ends with 2, says what to write, and no node is asked."""
+    result = penstock(*words)
+    assert result.exit_code == 2
+    assert (
+        "needed" in result.stderr or "write" in result.stderr or "longer" in result.stderr or "number" in result.stderr
+    )
+    assert not banning.orders

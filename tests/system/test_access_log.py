@@ -117,3 +117,19 @@ def test_clients_that_are_sent_away_are_told_and_bounded(tmp_path):
     assert len(whole) + sum(line["refused"] for line in beyond) == 200
     assert {line["client"] for line in whole} == {"127.0.0.1"}
     assert {reason for line in beyond for reason in line["reasons"]} <= {"ip_limit"}
+
+
+def test_a_proxy_that_comes_over_ipv6_sockets_is_its_ipv4(tmp_path):
+    """On a listener for IPv4 and IPv6, the proxy that sent a PROXY header is told as client addresses are."""
+    listener = table(
+        "main", "http", 1, listen="[::]:0", reverse=True, accept_proxy="required", trusted_proxies=["127.0.0.1"]
+    )
+    with running(LOG, listener, folder=tmp_path) as node:
+        with socket.create_connection(("127.0.0.1", node.address("main")[1]), SECONDS) as client:
+            client.sendall(
+                b"PROXY TCP4 192.0.2.7 192.0.2.1 5 6\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            )
+            while client.recv(65_536):
+                pass
+        (line,) = wait_for(lambda: lines_of(tmp_path / "access.log"), "a line")
+    assert (line["client"], line["peer"]) == ("192.0.2.7", "127.0.0.1")

@@ -18,11 +18,63 @@ WIDE_COLUMNS = 110
 """From this width on a table shows all columns."""
 
 
+class Network(click.ParamType[str]):
+    """
+    An address, or a network.
+
+    Args:
+        single: Whether it must be one address.
+    """
+
+    name = "network"
+
+    def __init__(self, *, single: bool = False) -> None:
+        self._single = single
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as it is written, or say what to write."""
+        from penstock.policy.ban import parse_network  # noqa: PLC0415
+
+        try:
+            network = parse_network(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if self._single and not network.single:
+            self.fail("one address is needed, as in 192.0.2.7", param, ctx)
+        return value
+
+
+class Duration(click.ParamType[str]):
+    """How long, as in 1h."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as it is written, or say what to write."""
+        from penstock.config.mistakes import Wrong  # noqa: PLC0415
+        from penstock.config.units import parse_duration  # noqa: PLC0415
+
+        try:
+            length = parse_duration(value)
+        except Wrong as wrong:
+            self.fail(wrong.what + (f"; write {wrong.write}" if wrong.write else ""), param, ctx)
+        if length <= 0:
+            self.fail("must be longer than 0s", param, ctx)
+        return value
+
+
 @click.command()
-@click.argument("address", metavar="ADDRESS|NETWORK")
-@click.option("--for", "length", metavar="DURATION", help="How long, as in 1h; for good unless it is given.")
+@click.argument("address", metavar="ADDRESS|NETWORK", type=Network())
+@click.option(
+    "--for", "length", metavar="DURATION", type=Duration(), help="How long, as in 1h; for good unless it is given."
+)
 @click.option("--reason", metavar="TEXT", default="", help="Why, for whoever reads it later.")
-@click.option("--confirm", metavar="DURATION", help="Undo it after so long, unless `penstock confirm` comes before.")
+@click.option(
+    "--confirm",
+    metavar="DURATION",
+    type=Duration(),
+    help="Undo it after so long, unless `penstock confirm` comes before.",
+)
 @click.option("--shadow", is_flag=True, help="Refuse nobody, only count who would be.")
 @click.option("--cut", is_flag=True, help="End the connections that its clients have open, too.")
 @node_option
@@ -58,7 +110,7 @@ def asker(environ: Mapping[str, str]) -> str:
 
 
 @click.command()
-@click.argument("address", metavar="ADDRESS|NETWORK")
+@click.argument("address", metavar="ADDRESS|NETWORK", type=Network())
 @node_option
 def unban(address: str, node: str | None) -> None:
     """
@@ -73,7 +125,7 @@ def unban(address: str, node: str | None) -> None:
 
 
 @click.command()
-@click.argument("address", metavar="[ADDRESS|NETWORK]", required=False)
+@click.argument("address", metavar="[ADDRESS|NETWORK]", type=Network(), required=False)
 @node_option
 @output_options
 def confirm(address: str | None, node: str | None, form: str) -> None:
@@ -95,7 +147,7 @@ def confirm(address: str | None, node: str | None, form: str) -> None:
 @click.command()
 @click.option("--origin", type=click.Choice(["manual", "auto", "shadow"]), help="Only those that were made so.")
 @click.option("--reason", metavar="TEXT", help="Only those with exactly this reason, or of this detector.")
-@click.option("--address", metavar="ADDRESS", help="Only those that hold for it.")
+@click.option("--address", metavar="ADDRESS", type=Network(single=True), help="Only those that hold for it.")
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
 )
@@ -117,7 +169,7 @@ def bans(origin: str | None, reason: str | None, address: str | None, limit: int
 
 
 @click.command()
-@click.argument("ip")
+@click.argument("ip", type=Network(single=True))
 @node_option
 @output_options
 def why(ip: str, node: str | None, form: str) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from penstock.base.addresses import unmap
 from penstock.base.clock import NS
 from penstock.base.outcomes import unpack
 from penstock.config.plan import AccessPlan, RoutePlan, WorkerPlan
@@ -185,7 +186,7 @@ def _whose(connection: "Connection") -> Who:
     peer = ""
     if connection.proxied is not None:
         try:
-            peer = connection.client.sock.getpeername()[0]
+            peer = unmap(connection.client.sock.getpeername()[0])
         except (OSError, IndexError):
             peer = ""
     secure = connection.secure

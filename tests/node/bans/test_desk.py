@@ -288,6 +288,29 @@ def test_an_attack_from_everywhere_is_told_in_a_few_lines(kept, pen):
     assert kept.events("more clients banned")[0]["clients"] == 100 - desks.LINES
 
 
+def test_in_shadow_mode_nobody_is_said_to_be_banned(make_desk, pen):
+    """Neither in lines of their own nor in the count of the others."""
+    kept = make_desk(replace(BANS, detect="shadow"))
+    flood(kept, pen, 100)
+    kept.tick()
+    assert kept.events("more clients would be banned")[0]["clients"] == 100 - desks.LINES
+    assert not kept.events("more clients banned")
+    assert not kept.events("banned")
+
+
+def test_a_ban_in_shadow_keeps_nobody_from_a_real_one(make_desk, pen):
+    """Once detectors are on, who goes on is banned, though it still has a ban in shadow; an operator's own stays."""
+    kept = make_desk(replace(BANS, detect="shadow"))
+    fail(kept, pen, "192.0.2.7")
+    ban(kept, "192.0.2.8", shadow=True)
+    assert not refuses(kept, "192.0.2.7")
+    kept.desk.replan(replace(kept.plan, bans=replace(kept.plan.bans, detect="on")))
+    fail(kept, pen, "192.0.2.7")
+    fail(kept, pen, "192.0.2.8")
+    assert refuses(kept, "192.0.2.7")
+    assert not refuses(kept, "192.0.2.8")
+
+
 def test_a_flood_is_banned_a_part_at_a_time(kept, pen, monkeypatch):
     """No tick bans more than so many; who waits is banned by the next ones, though it has done nothing since."""
     monkeypatch.setattr(desks, "SENTENCES", 40)

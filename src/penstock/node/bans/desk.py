@@ -305,14 +305,16 @@ class Desk:
             assert protection is not None  # noqa: S101 - there is a verdict
             told += self._sentence(verdict, protection, now, quiet=told >= LINES)
         if told > LINES:
-            self._log.warning("more clients banned", clients=told - LINES)
+            event = "more clients would be banned" if self._plan.bans.detect == "shadow" else "more clients banned"
+            self._log.warning(event, clients=told - LINES)
 
     def _sentence(self, verdict: Verdict, protection: Protection, now: int, *, quiet: bool) -> bool:
         """Ban whom a detector has found, and return whether it was; who is banned already, or protected, is not."""
         network = of_client(verdict.client, 64 if self._plan.bans.ipv6_networks else 128)
-        if any(self._named(verdict.client)) or protection.refuses(network):
-            return False
         rule, shadow = verdict.rule, self._plan.bans.detect == "shadow"
+        held = [self._book.get(name) for name in self._named(verdict.client)]
+        if any(shadow or not (each and _rehearsed(each.ban)) for each in held) or protection.refuses(network):
+            return False
         number, length = self.offences.punish(verdict.client, rule.duration, now)
         self.drawer.punished(verdict.client)
         evidence = Evidence(
@@ -502,6 +504,11 @@ def _said(wanted: WantedBan) -> dict[str, str]:
     """Return what an operator wanted besides, for the log."""
     said = {"length": wanted.length or "for good"}
     return said | ({"shadow": "yes"} if wanted.shadow else {}) | ({"confirm": wanted.confirm} if wanted.confirm else {})
+
+
+def _rehearsed(ban: Ban) -> bool:
+    """Return whether a detector made it in shadow mode: it keeps nobody from being banned once detectors are on."""
+    return ban.shadow and ban.origin == "auto"
 
 
 def _list_view(each: BlockList) -> ListView:
