@@ -1,5 +1,6 @@
 """The inbox: the same answers for every split of the bytes, bounded, and true to the end of the file."""
 
+import select
 import socket
 import threading
 from itertools import pairwise
@@ -113,6 +114,30 @@ def test_any_split_gives_the_same_answers(data, cuts, commands):
     finally:
         whole.close()
         split.close()
+
+
+def test_listening_asks_without_an_edge(post):
+    """Who listens hears what is there, counted, and an end of file; where there is nothing, nothing changes."""
+    post.inbox.listen()
+    assert (post.inbox.data, post.inbox.pending, post.end.eof) == (b"", 0, False)
+    post.arrive(b"hello")
+    post.inbox.listen()
+    assert (post.inbox.data, post.words[RX], post.inbox.pending) == (b"hello", 5, 0)
+    post.hang_up()
+    wait_for(lambda: select.select([post.reader], [], [], 0)[0], "the end")
+    post.inbox.listen()
+    assert (post.end.eof, post.inbox.pending) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "more", "pending", "eof"),
+    [(IN, False, 0, False), (IN | HANGUP, False, 0, True), (IN, True, IN | URGENT, False),
+     (IN | URGENT, False, IN | URGENT, False), (HANGUP, True, IN | URGENT | HANGUP, False)],
+)  # fmt: skip
+def test_what_is_heard_first(post, mask, more, pending, eof):
+    """Edges are followed to their end, and tell of the end of file, unless there may be more to read."""
+    post.inbox.heard(b"abc", mask, more=more)
+    assert (post.inbox.data, post.words[RX], post.inbox.pending, post.end.eof) == (b"abc", 3, pending, eof)
 
 
 def test_nothing_is_read_before_an_edge(post):

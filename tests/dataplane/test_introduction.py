@@ -2,10 +2,12 @@
 
 import socket
 import ssl
+import struct
 
 import pytest
 
 from penstock.base.addresses import Endpoint
+from penstock.base.outcomes import COMPLETE, EndedBy
 from penstock.config.plan import RoutePlan, TargetPlan
 from penstock.config.tls_plan import CertificatePlan, TlsPlan
 from penstock.protocols.proxy_header import tlv
@@ -15,7 +17,7 @@ from penstock.protocols.proxy_header.tls import OVER_TLS, TlsInfo, parse_tls, se
 from penstock.protocols.proxy_header.v2 import serialize_v2
 from penstock.testing.certificates import Authority
 from penstock.testing.peers import echo, read_all, serving
-from penstock.testing.workbench import bench, listener
+from penstock.testing.workbench import bench, listener, wait_for
 
 from .test_preface import LOOPBACK, V2, client_of
 
@@ -46,6 +48,59 @@ def test_three_in_a_row_know_the_first_client(version):
                 rows = [plane.ended()[0] for plane in (first, second, third)]
                 assert [row.client_rx for row in rows] == [5, 5, 5]
                 assert client_of(third) == ("127.0.0.1", port)
+
+
+def pieces(sock):
+    """Return in how many segments the bytes came that a socket has received: `tcpi_data_segs_in`."""
+    return struct.unpack_from("=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 216), 152)[0]
+
+
+def test_header_and_first_words_are_one_piece():
+    """What a client has said when the target's connection stands goes out with the header: one send, one wake-up."""
+    heard: list[int] = []
+
+    def listen(sock):
+        assert sock.recv(len(V2) + 5, socket.MSG_WAITALL).endswith(b"hello")
+        heard.append(pieces(sock))
+        sock.sendall(b"heard")
+
+    with serving(listen) as target, bench(front(target.port, "v2")) as plane:
+        spoken = []
+        plane.worker.reactor.post(lambda: wait_for(lambda: spoken))
+        with plane.connect() as client:
+            client.sendall(b"hello")
+            spoken.append(True)
+            assert read_all(client) == b"heard"
+        row = plane.ended()[0]
+    assert heard == [1]
+    assert (row.client_rx, row.target_tx, row.target_rx, row.client_tx) == (5, len(V2) + 5, 5, 5)
+
+
+def test_a_target_that_speaks_first_gets_the_header_first():
+    """The header waits for no word of the client."""
+
+    def speak(sock):
+        assert sock.recv(len(V2), socket.MSG_WAITALL).startswith(V2[:12])
+        sock.sendall(b"220 ready")
+
+    with serving(speak) as target, bench(front(target.port, "v2")) as plane, plane.connect() as client:
+        assert client.recv(9, socket.MSG_WAITALL) == b"220 ready"
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_client_that_left_before_the_header(reset):
+    """A reset ends the connection, and an end of file goes on behind the header."""
+    heard: list[bytes] = []
+    with serving(lambda sock: heard.append(read_all(sock))) as target, bench(front(target.port, "v2")) as plane:
+        gone = []
+        plane.worker.reactor.post(lambda: wait_for(lambda: gone))
+        with plane.connect() as client:
+            if reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        gone.append(True)
+        outcome = plane.ended()[0].outcome
+    assert outcome.ended_by == (EndedBy.CLIENT if reset else COMPLETE.ended_by)
+    assert [len(each) for each in heard] == [0 if reset else len(V2)]
 
 
 def test_a_stranger_of_the_middle_is_named_at_the_end():
@@ -161,7 +216,10 @@ def test_a_target_may_want_another_header_than_its_route(closed_port):
     heard: list[bytes] = []
 
     def listen(sock):
-        heard.append(sock.recv(4_000))
+        said = b""
+        while not said.endswith(b"hello"):
+            said += sock.recv(4_000)
+        heard.append(said)
 
     with serving(listen) as first, serving(listen) as second, serving(listen) as third:
         targets = (

@@ -184,6 +184,41 @@ def test_a_peer_that_is_no_proxy_is_limited_from_its_first_moment():
             wait_for(plane.connections, "one in its place")
 
 
+@pytest.mark.parametrize("header", [V1, V2])
+@pytest.mark.parametrize("split", [1, 13])
+def test_tls_that_is_switched_on_within_a_header(tmp_path, header, split):
+    """Who came in the clear and has said half a header is told the rest apart from its hello."""
+    authority = Authority(tmp_path)
+    tls = TlsPlan(certificates=(authority.issue("localhost"),))
+    with serving(echo) as target, plane_of(target) as plane, plane.connect() as raw:
+        raw.sendall(header[:split])
+        (found,) = wait_for(plane.connections, "the connection")
+        wait_for(lambda: found.extra._got == header[:split], "the half of it")
+        plan = plane.worker.plan
+        secure = replace(plan.listeners[0], tls=tls)
+        assert not told(plane, replace(plan, listeners=(secure,)), 1).error
+        raw.sendall(header[split:])
+        with authority.client_context().wrap_socket(raw, server_hostname="localhost") as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        assert client_of(plane) == ("203.0.113.9", 5_000)
+
+
+@pytest.mark.parametrize("size", [1, 4_096 - len(V2), 4_097 - len(V2), 100_000])
+def test_what_comes_with_the_header_goes_on_whole(size):
+    """However much follows a header at once, all of it reaches the target, and is counted."""
+    said = bytes(range(256)) * (size // 256 + 1)
+    with serving(echo) as target, plane_of(target) as plane:
+        spoken = []
+        plane.worker.reactor.post(lambda: wait_for(lambda: spoken))
+        with plane.connect() as client:
+            client.sendall(V2 + said[:size])
+            client.shutdown(socket.SHUT_WR)
+            spoken.append(True)
+            assert read_all(client) == said[:size]
+        assert plane.ended()[0].client_rx == size
+
+
 def test_a_header_that_is_waited_for_is_believed_after_a_reload_without_any():
     """Who came while headers were read is served by what it came to."""
     with serving(echo) as target, plane_of(target) as plane, plane.connect() as client:

@@ -9,7 +9,7 @@ from _socket import socket as RawSocket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from penstock.base.addresses import Endpoint, pack_ip
+from penstock.base.addresses import Endpoint
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
 from penstock.connection.commands import (
     Associate,
@@ -165,10 +165,10 @@ class Connection(Deadlines):
         self.tried: tuple[Standing, ...] = ()
         self._told: Any = ASLEEP
 
-    def introduce(self, header: ProxyHeader, client: Endpoint) -> None:
-        """Learn from a PROXY header who the client is."""
+    def introduce(self, header: ProxyHeader, client: Endpoint, ip: bytes) -> None:
+        """Learn from a PROXY header who the client is; `ip` is its address as 16 bytes of `pack_ip`."""
         self.proxied, self.host = header, client.host
-        self.worker.ledger.readdress(self.row, pack_ip(client.host), client.port)
+        self.worker.ledger.readdress(self.row, ip, client.port)
 
     # The conversation ------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from penstock.dataplane.aiming import NOBODY, after_failure, aim_at
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.dialer import Dial as OneDial
 from penstock.dataplane.dialer import literal_family
+from penstock.dataplane.introduction import greet
 from penstock.dataplane.permit import ERRORS, Permit
 from penstock.dataplane.shares import refuse
 from penstock.dataplane.straight import Dialer, dial_straight
@@ -79,7 +80,8 @@ def _begin(connection: "Connection", host: str, port: int) -> None:
 
 def dial_to(connection: "Connection", owner: Dialer, host: str, port: int) -> None:
     """Dial a target of a connection's route, or where its client wants to go; the owner may be told at once."""
-    if connection.route.direct:
+    route = connection.route
+    if route.direct or (route.greets and connection.conversation is None):  # `dialed` sends the header then
         permit = None if connection.permit is None else connection.guard(host, port)
         family = literal_family(host)
         if family:
@@ -107,7 +109,10 @@ def dialed(connection: "Connection", sock: RawSocket, fd: int, mask: int, addres
         connection.asked = 0
         words[row + REQUESTS] += 1
         worker.tallies.add(words[row + SCOPE], NO_CODE)
-        connection.relay()
+        if connection.route.greets:
+            greet(connection)
+        if connection.row:
+            connection.relay()
     else:
         local = sock.getsockname()
         connection.step(Dialed(local[0], local[1], *address))

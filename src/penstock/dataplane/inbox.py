@@ -5,7 +5,7 @@ from _socket import MSG_DONTWAIT, MSG_PEEK
 from penstock.base.bounds import HANDSHAKE_BUFFER_BYTES, HANDSHAKE_READ_BYTES
 from penstock.connection.commands import ClientClosed, Need, Peek, TooLong, Until
 from penstock.dataplane.reactor import HANGUP, URGENT
-from penstock.dataplane.relay import End
+from penstock.dataplane.relay import RESUMED, End
 
 
 class Inbox:
@@ -96,6 +96,37 @@ class Inbox:
                 self.pending = 0
                 return True
         return len(self.data) > before
+
+    def listen(self) -> None:
+        """Read once what is there, whether an edge has announced it or not. A reset ends the connection."""
+        client = self._client
+        try:
+            data = client.sock.recv(HANDSHAKE_READ_BYTES, MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            client.connection.broken(client)
+            return
+        mask = self.pending if data else self.pending | HANGUP
+        self.heard(data, mask, more=len(data) == HANDSHAKE_READ_BYTES)
+
+    def heard(self, data: bytes, mask: int, *, more: bool) -> None:
+        """
+        Keep what was read first, and count it.
+
+        Args:
+            data: It; may be empty.
+            mask: The edges that were followed so.
+            more: Whether there may be more.
+        """
+        client = self._client
+        self.data = data
+        self._words[client.rx] += len(data)
+        if more or mask & URGENT:
+            self.pending = mask | RESUMED
+        else:
+            self.pending = 0
+            client.eof = mask & HANGUP != 0
 
     def _look(self) -> bool:
         """See what is there, and leave it. Returns whether more is there than before."""

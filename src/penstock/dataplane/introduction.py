@@ -46,6 +46,26 @@ def header_of(connection: "Connection") -> bytes:
     return _sender(destination, version).serialize(source)
 
 
+def greet(connection: "Connection") -> None:
+    """
+    Put the header in front of what the client has said, so that both go out in one piece when the relay begins.
+
+    A client that is to speak first has mostly done so by now, though nobody has heard of it yet: asking costs less than
+    a second piece does here and at the target, if there is something.
+    """
+    header = header_of(connection)
+    if not header:
+        return
+    client, inbox = connection.client, connection.inbox
+    if inbox.leaves:
+        inbox.decided()
+    if connection.secure is None and connection.shaped is None and not client.eof and not inbox.data:
+        inbox.listen()
+        if not connection.row:
+            return
+    inbox.data = header + inbox.data
+
+
 def _came_to(connection: "Connection") -> Endpoint:
     """Return where the client connected to, as far as anybody has told."""
     proxied = connection.proxied

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from penstock.base.addresses import Endpoint, pack_ip, unmap
+from penstock.base.addresses import pack_ip, unmap
 from penstock.base.bounds import ACCEPT_BATCH, ACCEPT_NS, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Describe, Facts, NewPlan
@@ -115,7 +115,8 @@ class Listener:
         self._hears = self._routed and self._trusted is None and self.worker.access is None
         self._sluice = Sluice(self.sock, (*self.worker.plan.limits.exempt, *plan.trusted_proxies))
         self._ways = {}
-        self._ordinary = self._plain and not self._shakes and self._trusted is None and self._access is None
+        self._brief = self._plain and not self._shakes and self._access is None
+        self._ordinary = self._brief and self._trusted is None
 
     def renew(self, connection: Connection) -> NewPlan | None:
         """
@@ -274,7 +275,7 @@ class Listener:
         else:
             host, ip, port = "-", NO_ADDRESS, 0  # a Unix socket's client has no address
         now = reactor.now
-        speaks_for_others = trusted is not None and host in trusted
+        speaks_for_others = trusted is not None and trusted.holds(ip)
         refused = entrance.greet(self._id, now) if speaks_for_others else entrance.admit(ip, host, self._id, now)
         if refused:
             self._send_away(fd, ip, port, refused)
@@ -327,22 +328,25 @@ class Listener:
     ) -> None:
         def admit(header: ProxyHeader | None) -> None:
             client = client_of(header, host, port)
+            ip = _of_peer(client.host)[1]
             if header is not None:
-                connection.introduce(header, client)
-            believed = client.host in trusted  # who passes bytes on vouches for none
-            facts = Facts(client.host, client.port, self._rules, trusted=believed, challenges=self._challenges)
-            if speaks_for_others and not believed and (refused := self._admit_client(connection, client)):
+                connection.introduce(header, client, ip)
+            believed = trusted.holds(ip)  # who passes bytes on vouches for none
+            if speaks_for_others and not believed and (refused := self._admit_client(connection, client.host, ip)):
                 connection.end(refused)
+            elif self._brief and connection.route.routes is self.route.routes:
+                dial_target(connection)
             else:
+                facts = Facts(client.host, client.port, self._rules, trusted=believed, challenges=self._challenges)
                 self._admit(connection, facts, behind_header=True)
 
         required = self.plan.accept_proxy == "required"
         Preface(connection, required=required, trusted=speaks_for_others, then=admit).start()
 
-    def _admit_client(self, connection: Connection, client: Endpoint) -> int:
+    def _admit_client(self, connection: Connection, host: str, ip: bytes) -> int:
         """Return 0 if the client that a header names may come in, or the outcome that refuses it."""
-        entrance, ip = self._entrance, pack_ip(client.host)
-        refused = entrance.admit_client(ip, client.host, self.plan.id, self.worker.reactor.now)
+        entrance = self._entrance
+        refused = entrance.admit_client(ip, host, self._id, self.worker.reactor.now)
         connection.lease, connection.detail = entrance.lease, entrance.why
         return refused
 

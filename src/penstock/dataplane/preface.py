@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from penstock.base.addresses import Endpoint
 from penstock.base.bounds import PROXY_OPTIONAL_WAIT_NS, PROXY_V2_BYTES
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
-from penstock.dataplane.reactor import HANGUP, IN, READABLE, URGENT
-from penstock.protocols.proxy_header.header import ProxyHeader, ProxyHeaderError
+from penstock.dataplane.reactor import HANGUP, IN, READABLE
+from penstock.dataplane.relay import RESUMED
+from penstock.protocols.proxy_header.header import Parsed, ProxyHeader, ProxyHeaderError
 from penstock.protocols.proxy_header.parse import parse
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 REFUSED = Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.PROXY_HEADER).pack()
 LEFT = Outcome(EndedBy.CLIENT, Phase.NEGOTIATE).pack()
 SLOW = Outcome(EndedBy.CLIENT_TIMEOUT, Phase.NEGOTIATE).pack()
+
+PEEK = MSG_DONTWAIT | MSG_PEEK
+
+NO_HEADER = None, 0
 
 BEGINNINGS = (b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n")
 
@@ -37,22 +42,23 @@ class Preface:
         then: Called once with the header, None for none.
     """
 
-    __slots__ = ("_connection", "_needed", "_required", "_seen", "_then", "_trusted")
+    __slots__ = ("_connection", "_got", "_needed", "_required", "_seen", "_then", "_trusted")
 
     def __init__(
         self, connection: "Connection", *, required: bool, trusted: bool, then: Callable[[ProxyHeader | None], None]
     ) -> None:
         self._connection, self._required, self._trusted, self._then = connection, required, trusted, then
-        self._needed, self._seen = 1, 0
+        self._needed, self._got, self._seen = 1, b"", False
 
     def start(self) -> None:
-        """Wait for the first bytes; where no header needs to come, not for long: the target may speak first."""
+        """Look what has come with the connection; where no header needs to come, wait not for long for one."""
         connection = self._connection
         if self._required and not self._trusted:
             self._refuse("the peer is no trusted proxy")
             return
         connection.extra = self
-        if not self._required:
+        self.client_ready(IN)
+        if not self._required and connection.extra is self:
             connection.arm(connection.worker.reactor.now + PROXY_OPTIONAL_WAIT_NS)
 
     def client_ready(self, mask: int) -> None:
@@ -60,45 +66,54 @@ class Preface:
         connection = self._connection
         if not mask & READABLE:
             return
+        leaves = connection.listener.contexts is not None  # OpenSSL reads what is behind the header, from the socket
         try:
-            data = connection.client.sock.recv(PROXY_V2_BYTES, MSG_DONTWAIT | MSG_PEEK)
+            data = connection.client.sock.recv(PROXY_V2_BYTES, PEEK if leaves else MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if self._read(data) and (not data or mask & HANGUP):
-            connection.detail = "closed in the middle of a PROXY header"
-            connection.end(LEFT)
-        self._seen = len(data)
-
-    def _read(self, data: bytes) -> bool:
-        """Look for a header in what there is, and return whether more must come."""
-        if not self._required and data and not _may_begin(data):
-            self._begin(None)
-            return False
-        if len(data) < self._needed:
-            return True
-        try:
-            answer = parse(data)
-        except ProxyHeaderError as error:
-            self._refuse(str(error))
-            return False
+        said = self._got + data if self._got else data
+        answer = self._read(said)
         if isinstance(answer, int):
             self._needed = answer
-            return True
-        if not self._trusted:
+            if not leaves:
+                self._got = said
+            self._seen = bool(said)
+            if not data or mask & HANGUP:
+                connection.detail = "closed in the middle of a PROXY header"
+                connection.end(LEFT)
+        elif answer is not None:
+            header, size = answer
+            inbox = connection.inbox
+            inbox.skipped = size
+            if leaves:
+                connection.client.sock.recv(size - len(self._got), MSG_DONTWAIT)
+                inbox.pending = RESUMED  # what came with the header has made its edge
+            else:
+                inbox.heard(said[size:], mask, more=len(data) == PROXY_V2_BYTES)
+            self._begin(header)
+
+    def _read(self, said: bytes) -> tuple[ProxyHeader | None, int] | int | None:
+        """Return the header, if there is one, and its size; how many bytes are needed; or None for a refusal."""
+        if not self._required and said and not _may_begin(said):
+            return NO_HEADER
+        if len(said) < self._needed:
+            return self._needed
+        try:
+            answer = parse(said)
+        except ProxyHeaderError as error:
+            self._refuse(str(error))
+            return None
+        if isinstance(answer, Parsed) and not self._trusted:
             self._refuse("a PROXY header of a peer that is no trusted proxy")
-            return False
-        self._connection.client.sock.recv(answer.size, MSG_DONTWAIT)
-        self._connection.inbox.skipped = answer.size
-        self._begin(answer.header)
-        return False
+            return None
+        return answer
 
     def _begin(self, header: ProxyHeader | None) -> None:
         connection = self._connection
         connection.extra = None
         connection.arm(connection.worker.reactor.now + connection.worker.handshake)
-        connection.inbox.pending = IN | URGENT  # what came with the header has made its edge
         self._then(header)
 
     def _refuse(self, why: str) -> None:

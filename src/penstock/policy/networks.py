@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from penstock.policy.ranges import Range, RangeIndex, address_number, network_ranges
+from penstock.policy.ranges import NOT_AN_ADDRESS, Range, RangeIndex, address_number, network_ranges
 
 
 class Networks:
@@ -21,6 +21,10 @@ class Networks:
     def __init__(self, networks: Iterable[str]) -> None:
         ranges: list[Range] = [each for network in networks for each in network_ranges(network)]
         self._index = RangeIndex([(0, ranges)])
+
+    def holds(self, ip: bytes) -> bool:
+        """Return whether an address is in one of them, given as 16 bytes of `pack_ip`."""
+        return bool(self._index.find(int.from_bytes(ip) or NOT_AN_ADDRESS))
 
     def __contains__(self, host: str) -> bool:
         return bool(self._index.find(address_number(host)))
