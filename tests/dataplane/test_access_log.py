@@ -1,11 +1,13 @@
 """The access log of a real worker: a line for each request, and for each connection without one."""
 
+import contextlib
 import json
 import socket
 import struct
 
 import pytest
 
+from penstock.config.limit_plan import LimitsPlan
 from penstock.config.plan import AccessPlan, RoutePlan
 from penstock.dataplane.orders import Reopen
 from penstock.testing.peers import serving
@@ -144,6 +146,45 @@ def test_connections_without_requests_tell_their_outcome(log):
             assert one["target"] == f"127.0.0.1:{target.port}"
             assert (two["listener"], two["ended_by"]) == ("socks", "complete")
             assert two["target"].startswith("127.0.0.1")
+
+
+HEADER = b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 443\r\n"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "reason", "alone"),
+    [(("127.0.0.0/8",), "ip_limit", {"client": "203.0.113.9", "peer": "127.0.0.1"}),
+     (("192.0.2.0/24",), "proxy_header", {"client": "127.0.0.1"})],
+)  # fmt: skip
+def test_who_is_refused_at_a_proxy_header_is_told_within_bounds(log, trusted, reason, alone):
+    """Clients that a PROXY header names, and peers that may send none, are summed up as those without one are."""
+    path, more = log
+    clients, limits = 100, LimitsPlan(connections_per_ip=1)
+    with serving(echo) as target:
+        main = listener("main", "tcp", target.port, accept_proxy="required", trusted_proxies=trusted)
+        with bench(main, limits=limits, **more) as plane, contextlib.ExitStack() as stack:
+            if reason == "ip_limit":
+                first = stack.enter_context(plane.connect())
+                first.sendall(HEADER + b"x")
+                assert first.recv(1) == b"x"
+            for _ in range(clients):
+                with plane.connect() as client, contextlib.suppress(ConnectionError):
+                    client.sendall(HEADER)
+                    client.recv(1)
+            plane.ended(clients)
+            stack.close()
+            found = wait_for(lambda: told_all(path, reason, clients), "all that were refused")
+    whole = [each for each in found if each.get("reason") == reason]
+    assert 0 < len(whole) < clients
+    assert all(alone.items() <= each.items() for each in whole)
+    assert ("peer" in whole[0]) == ("peer" in alone)
+
+
+def told_all(path, reason, count):
+    """Return all lines, once these tell of so many that were refused for a reason."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    whole = sum(each.get("reason") == reason for each in found)
+    return found if whole + sum(each["reasons"][reason] for each in found if "reasons" in each) == count else None
 
 
 def test_users_do_not_stick(log):

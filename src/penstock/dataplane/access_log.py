@@ -16,7 +16,7 @@ from penstock.config.plan import AccessPlan, RoutePlan, WorkerPlan
 from penstock.connection.commands import Conversation, Describe, Exchange
 from penstock.connection.http import HEAD
 from penstock.dataplane.access_file import AccessFile
-from penstock.dataplane.refusals import Refusals
+from penstock.dataplane.refusals import AT_ENTRANCE, Refusals
 from penstock.metrics.ledger import CLIENT_RX, CLIENT_TX, SCOPE, STARTED, TARGET_SHIFT
 from penstock.protocols.http1.access_line import Answered, Who, combined, json_connection, json_request, who_is
 
@@ -170,6 +170,8 @@ class AccessLog:
 
     def ended(self, connection: "Connection", outcome: int) -> None:
         """Tell of a connection that ends: of its tunnel, or of itself where it spoke no HTTP."""
+        if outcome in AT_ENTRANCE and (self.refusals is None or not self.refusals.has_line(outcome)):
+            return
         watch = connection.watch or Watch()
         now = connection.worker.reactor.clock()
         if watch.tunnel:
