@@ -43,6 +43,13 @@ def test_one_listener_that_sees_answers_is_enough():
             ("listener", 1, "name"),
             "of listener 1 too",
         ),
+        ([HTTP | {"name": "one"}, HTTP], [], ("listener", 1, "listen"), "listener one takes [::]:"),
+        (
+            [HTTP | {"name": "one", "listen": "unix:/x"}, HTTP | {"listen": "unix:/x"}],
+            [],
+            ("listener", 1, "listen"),
+            "is the address of listener one too",
+        ),
         ([BARE], [{"name": "r"}], ("route", 0, "targets"), "missing"),
         (
             [{**HTTP, "name": "h", "protocol": "socks5"}, HTTP | {"listen": ":4"}],

@@ -10,6 +10,7 @@ from penstock.connection.commands import Close, DialError, DialFailed, Exchange,
 from penstock.connection.http import LOGINS
 from penstock.connection.reverse import DECISION_CHARS, DECISIONS_REMEMBERED, _location, http_reverse
 from penstock.policy.routes import rules_of
+from penstock.protocols.http1 import answers
 from penstock.protocols.http1.credentials import serialize_basic
 from penstock.protocols.http1.origin import parse_origin
 from penstock.testing.playbook import Proofs, asks, closes, describes, hangs_up, hears, perform, says, takes
@@ -214,6 +215,22 @@ def test_redirects_to_a_path_stay_on_the_host(path):
         found = _location(route, request, "http", 80)
         assert found.startswith("/")
         assert found[1] not in "/\\", found
+
+
+def test_redirects_fill_in_once():
+    """What a client writes into its path is no place to fill in."""
+    request = parse_origin(b"GET /{query}{host}?x HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    assert _location(SECURE, request, "http", 80) == "https://a.example/{query}{host}?x"
+
+
+def test_redirects_to_a_host_that_nobody_names_are_refused():
+    """An old client that names no host is told so, where a redirect would lead to it."""
+    route = RoutePlan(id=7, name="secure", action="redirect", location="https://{host}{path}")
+    refused = answers.refusal(400, "where this leads depends on the host", close=True, head_only=False)
+    play(
+        says(b"GET /a HTTP/1.0\r\n\r\n"), hears(refused),
+        closes(EndedBy.PROXY, Phase.DECIDE, Reason.DESTINATION), own=route,
+    )  # fmt: skip
 
 
 def test_the_first_request_inside_tls_takes_its_own_route():

@@ -91,16 +91,45 @@ def _question(context: click.RichContext, listener: "ListenerPlan", values: dict
     if values["path"] and not looks_at_requests(listener):
         raise click.UsageError(f"--path is for reverse proxies, and {listener.name} is none", context)
     host, port = parse_target(values["destination"]) if values["destination"] else ("", 0)
+    asked, its_port = _host(context, values["host"])
     return Question(
         client=values["client"],
-        host=values["host"],
-        path=values["path"].partition("?")[0],
-        port=values["port"] or 0,
+        host=asked,
+        path=_path(context, values["path"]),
+        port=values["port"] or its_port,
         user=values["user"],
         destination=host,
         destination_port=port,
         tls_version=VERSIONS.get(values["tls_version"] or "", 0),
     )
+
+
+def _host(context: click.RichContext, text: str) -> tuple[str, int]:
+    """Return what a Host field, or a hello, with this text asks for: a name, and a port or 0."""
+    from penstock.protocols.http1.errors import BadRequest  # noqa: PLC0415
+    from penstock.protocols.http1.target import parse_authority  # noqa: PLC0415
+
+    if not text or is_ip(text):
+        return text, 0
+    try:
+        host, port = parse_authority(text.encode(), 80)
+    except BadRequest as error:
+        raise click.UsageError(f"--host: a request for {text!r} is answered with 400: {error}", context) from error
+    return host, port if text.endswith(f":{port}") else 0
+
+
+def _path(context: click.RichContext, text: str) -> str:
+    """Return the path that rules see of a request for `text`; empty for none."""
+    from penstock.protocols.http1.errors import BadRequest  # noqa: PLC0415
+    from penstock.protocols.http1.paths import normalize  # noqa: PLC0415
+
+    path = text.partition("?")[0]
+    try:
+        if text and not (path.startswith("/") and path.isascii() and path.isprintable() and not {" ", "#"} & set(path)):
+            raise BadRequest(400, "a path begins with a slash and has no spaces, fragments or other letters than ASCII")
+        return normalize(path.encode())[0] if path else ""
+    except BadRequest as error:
+        raise click.UsageError(f"--path: a request for {text!r} is answered with 400: {error}", context) from error
 
 
 def judged(plan: "NodePlan", listener: "ListenerPlan", question: "Question", now: time.struct_time) -> "Refusal | None":

@@ -166,13 +166,13 @@ def _same_addresses(config: Config) -> Iterator[Mistake]:
             continue
         if listen.host.startswith("unix:"):
             if sockets.setdefault(listen.host, number) != number:
-                yield Mistake(key, f"is the address of listener {sockets[listen.host] + 1} too")
+                yield Mistake(key, f"is the address of {_called(config, sockets[listen.host])} too")
         elif listen.port:
             held = ports.setdefault(listen.port, [])
             other = next(((who, address) for who, address in held if _overlap(address.host, listen.host)), None)
             if other:
                 yield Mistake(key, f"{other[0]} takes {other[1]} already")
-            held.append((f"listener {number + 1}", listen))
+            held.append((_called(config, number), listen))
     own = own_endpoint(config.acme) if known(config.acme) else None
     for who, address in ports.get(own.port, []) if own is not None and own.port else []:
         if own is not None and _overlap(address.host, own.host):
@@ -180,6 +180,12 @@ def _same_addresses(config: Config) -> Iterator[Mistake]:
             given = config.acme.http_listen is not None
             write = "" if given else 'http_listener = "NAME" with its name, if it is a reverse http listener'
             yield Mistake(("acme", "http_listen"), what, write, present=given)
+
+
+def _called(config: Config, number: int) -> str:
+    """Return a listener as an operator knows it: by its name, or its place in the file."""
+    name = config.listener[number].name
+    return f"listener {name}" if known(name) and name else f"listener {number + 1}"
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -67,6 +67,9 @@ TOKENS = "/.well-known/acme-challenge/"
 
 _AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*([^\r]*)", re.IGNORECASE)
 
+_PLACES = re.compile(r"\{[a-z]+\}")
+"""What is filled in where a redirect leads; what a client said is not looked through for more of them."""
+
 _SCHEMES = {False: "http", True: "https"}
 
 
@@ -247,6 +250,8 @@ def _unusual(
     if route.action == "handler":
         return (yield from _handled(request, route, facts, listener, secure, user or ""))
     if route.action == "redirect":
+        if not request.host and "{host}" in route.location:
+            return (yield from _refused(request, 400, "where this leads depends on the host", _DESTINATION))
         location = _location(route, request, _SCHEMES[secure], listener.port)
         return (yield from _redirected(request, route.status or 302, location))
     if route.action == "answer":
@@ -361,9 +366,7 @@ def _location(route: RoutePlan, request: OriginRequest, scheme: str, port: int) 
         "{scheme}": scheme, "{host}": host, "{port}": str(request.port or port), "{path}": path,
         "{query}": mark + query,
     }  # fmt: skip
-    location = route.location
-    for name, value in filled.items():
-        location = location.replace(name, value)
+    location = _PLACES.sub(lambda place: filled.get(place[0], place[0]), route.location)
     location = "".join(c for c in location if "!" <= c <= "~")
     if route.location[:1] == "/" != route.location[1:2]:  # a path: what begins with two slashes names another host
         location = "/" + location.lstrip("/\\")
