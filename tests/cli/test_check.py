@@ -49,6 +49,18 @@ def test_for_programs(penstock, file):
     assert rows[1]["targets"] == "example.com:80 [::1]:81 x2"
 
 
+def test_block_lists_with_who_is_never_banned(penstock, file, tmp_path):
+    """A list that holds loopback or a target is told with whom it holds; its mistakes are told as any others."""
+    (tmp_path / "penstock.toml").write_text(FILE + '[[blocklist]]\nfile = "list"\n')
+    (tmp_path / "list").write_text("127.0.0.0/8\n::1\n198.51.100.0/24\n")
+    result = penstock("check")
+    assert result.exit_code == 0
+    assert f"{tmp_path / 'list'}: nobody bans these, and they stay out: 127.0.0.0/8 is loopback" in result.stderr
+    assert "::1 is " in result.stderr
+    (tmp_path / "list").write_text("nonsense\n")
+    assert penstock("check").exit_code == 78
+
+
 ROUTES = """
 [[listener]]
 name = "web"

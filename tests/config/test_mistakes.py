@@ -87,3 +87,9 @@ def test_sizes_of_metrics_are_no_secrets():
     """How many users are counted may be shown, though users of a listener may not."""
     assert not is_secret(("metrics", "users"))
     assert is_secret(("listener", 0, "users"))
+
+
+def test_who_has_a_limit_is_no_secret():
+    """The name and the numbers of a user's limits are shown where they are wrong; what is called a password is not."""
+    assert not is_secret(("limits", "users", 0, "name"))
+    assert is_secret(("limits", "users", 0, "password"))

@@ -27,11 +27,7 @@ def check(config_file: str | None, form: str) -> None:
     from penstock.config.load import load  # noqa: PLC0415
 
     plan = load(config_file)
-    if plan.bans.lists:
-        from penstock.node.bans.lists import read_lists  # noqa: PLC0415 - who has no lists need not wait for numpy
-
-        read_lists(plan.bans.lists)
-    for warning in (*plan.notices, *_never_taken(plan)):
+    for warning in (*plan.notices, *_never_taken(plan), *(_left_out(plan) if plan.bans.lists else ())):
         click.echo(warning, err=True)
     rows = [_row(each) for each in plan.worker.listeners]
     data = {"node": plan.name, "workers": plan.workers, "admin": _admin(plan), "listeners": rows}
@@ -59,6 +55,18 @@ def _never_taken(plan: "NodePlan") -> Iterator[str]:
         yield f"route[{route.name}]: is never taken: {why}"
     for rule, why in pointless(plan.worker.rules, plan.worker):
         yield f"access[{rule.name}]: never counts: {why}"
+
+
+def _left_out(plan: "NodePlan") -> list[str]:
+    """Return block lists with who is never banned; raises ConfigurationError for mistakes in them."""
+    from penstock.base.clock import SystemClock  # noqa: PLC0415 - who has no lists need not wait for numpy
+    from penstock.node.bans.left_out import in_words, left_out  # noqa: PLC0415
+    from penstock.node.bans.lists import read_lists  # noqa: PLC0415
+    from penstock.node.bans.spared import Spared  # noqa: PLC0415
+
+    protection = Spared(plan, SystemClock()).protection()
+    found = ((each.path, left_out(each, protection)) for each in read_lists(plan.bans.lists))
+    return [f"{path}: nobody bans these, and they stay out: {in_words(names)}" for path, names in found if names]
 
 
 def _certificates(plan: "NodePlan") -> Iterator[dict[str, Any]]:

@@ -100,6 +100,8 @@ def is_secret(key: Key) -> bool:
     if key[:1] == ("metrics",):  # how many users are counted is no secret
         return False
     words = [part for part in key if isinstance(part, str)]
+    if words[:2] == ["limits", "users"]:  # nor who has a limit
+        words = words[2:]
     if words[-1:] == ["key"] and {"certificates", "target_tls", "tls"} & set(words):  # the path of a key's file
         return False
     return any(_SECRET.search(word.removesuffix(_EACH)) and not word.endswith(_PATHS) for word in words)

@@ -31,24 +31,25 @@ class Protection:
         guarded: All of them; what is no address is left out: a listener may have a path, a target a name.
 
     Attributes:
-        ranges: All of them as numbers.
+        guarded: All of them, with their addresses as numbers.
+        ranges: These numbers alone.
     """
 
     def __init__(self, guarded: Iterable[Guarded]) -> None:
-        self._guarded: list[tuple[Range, Guarded]] = []
+        self.guarded: list[tuple[Range, Guarded]] = []
         for each in guarded:
             try:
-                self._guarded += [(found, each) for found in network_ranges(each.network)]
+                self.guarded += [(found, each) for found in network_ranges(each.network)]
             except ValueError:
                 continue
-        self.ranges: list[Range] = [found for found, _ in self._guarded]
+        self.ranges: list[Range] = [found for found, _ in self.guarded]
         self._index = RangeIndex([(0, self.ranges)])
 
     def refuses(self, network: Network) -> str:
         """Return why a network cannot be banned, as `127.0.0.0/8 is loopback`; empty if it can."""
         if network.single and not self._index.find(network.ranges[0][0]):
             return ""  # as nearly always, and 20,000 are asked about at a start
-        for (low, high), each in self._guarded:
+        for (low, high), each in self.guarded:
             if network.overlaps(low, high):
                 return f"{each.network} is {each.why}"
         return ""

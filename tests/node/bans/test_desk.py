@@ -334,6 +334,8 @@ def test_block_lists_hold_for_good_but_not_for_the_protected(make_desk, tmp_path
     kept = make_desk(replace(BANS, lists=((str(path), "bad people"),)))
     kept.desk.read_lists(kept.plan)
     kept.desk.take_lists(kept.desk.write_lists())
+    (told,) = kept.events("block list holds who is never banned, and bans them not")
+    assert "is loopback" in told["detail"]
     assert [place for place, _ in kept.handed] == [LISTED]
     assert refuses(kept, "192.0.2.9")
     assert not refuses(kept, "127.0.0.1")

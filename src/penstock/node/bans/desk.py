@@ -22,6 +22,7 @@ from penstock.metrics.offenders import by_client
 from penstock.node.bans.drawer import Drawer
 from penstock.node.bans.fills import FillView
 from penstock.node.bans.judge import Judge, Verdict
+from penstock.node.bans.left_out import in_words, left_out
 from penstock.node.bans.lists import BlockList, read_lists, stamps
 from penstock.node.bans.ranges import Span, columns_of, disjoint, merged, together, write
 from penstock.node.bans.spared import Spared
@@ -77,6 +78,7 @@ class Desk:
         self._verdicts: list[Verdict] = []
         self._lists: tuple[BlockList, ...] = ()
         self._read: tuple[tuple[object, ...], tuple[BlockList, ...]] = ((), ())
+        self._left_out: dict[str, str] = {}
         self._refused: dict[str, int] = {}
         self._singles: dict[int, str] = {}
         self._wides: dict[int, str] = {}
@@ -408,7 +410,9 @@ class Desk:
         lists = self._read[1]
         if not lists:
             return -1
-        return write(merged(together([each.ranges for each in lists]), self.spared.protection().ranges))
+        protection = self.spared.protection()
+        self._left_out = {each.path: in_words(left_out(each, protection)) for each in lists}
+        return write(merged(together([each.ranges for each in lists]), protection.ranges))
 
     def take_lists(self, fd: int) -> None:
         """Hand over what `write_lists` returned."""
@@ -416,6 +420,10 @@ class Desk:
         self._swap(LISTED, fd)
         for each in self._lists:
             self._log.info("block list", file=each.path, networks=len(each), reason=each.reason)
+            if said := self._left_out.get(each.path):
+                self._log.warning(
+                    "block list holds who is never banned, and bans them not", file=each.path, detail=said
+                )
 
     def close(self) -> None:
         """Let go of the tables: workers that still live keep theirs."""
