@@ -62,8 +62,9 @@ def test_parent_behind_tls(authority):
             assert client.recv(9, socket.MSG_WAITALL) == b"220 hello"
         with bench(listener("main", route=route(target.port, parent=replace(trusted, tls=TargetTlsPlan())))) as plane:
             assert through(plane, b"x") == b""
-            outcome = plane.ended()[0].outcome
-            assert (outcome.ended_by, outcome.phase) == (EndedBy.TARGET, Phase.DIAL)
+            (row,) = plane.ended()
+            assert (row.outcome.ended_by, row.outcome.phase) == (EndedBy.TARGET, Phase.DIAL)
+            assert row.texts[2].startswith(f"no TLS with https parent localhost:{upper.ports['main']}: certificate")
 
 
 @pytest.mark.parametrize("wrong", [{"user": "ann", "password": "no"}, {"user": ""}])

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
-from penstock.config.plan import RewritePlan
-from penstock.dataplane.orders import CloseConnection
+from penstock.config.plan import RewritePlan, RoutePlan, TargetPlan
+from penstock.dataplane.orders import CloseConnection, Notice
 from penstock.testing.http_peers import Message, Wire, chunked, ok, origin, request
 from penstock.testing.peers import serving, swallow
 from penstock.testing.workbench import bench, listener, quick, wait_for
@@ -286,6 +286,35 @@ def test_malformed_answer_is_a_502(answer):
             return  # interim responses were passed on already
         assert got.status == 502
         assert ask(wire, "POST", sound.url(), b"still here").body == b"still here"
+
+
+def test_the_operator_is_told_why_nobody_answers(closed_port):
+    """No outcome tells of a request that fails on a connection that goes on: a notice does, once, with the reason."""
+    with (
+        serving(_once(b"SSH-2.0-OpenSSH_9.2\r\n")) as target,
+        bench(
+            listener("dead", "http", closed_port, reverse=True),
+            listener("odd", "http", target.port, reverse=True, route=_named("odd", target.port)),
+            listener("forward", "http", route=RoutePlan(id=3, name="egress")),
+        ) as plane,
+    ):
+        for name in ("dead", "dead", "odd", "forward"):
+            with Wire(plane.connect(name)) as wire:
+                assert ask(wire, "GET", f"http://127.0.0.1:{closed_port}/").status == 502
+        plane.ended(4)
+        assert plane.faults() == []
+        told = [each for each in plane.reports if isinstance(each, Notice)]
+    assert [(each.level, each.event) for each in told] == [
+        (level, "request failed") for level in ("warning", "warning", "info")
+    ]
+    dead, odd, egress = (each.detail for each in told)
+    assert egress.startswith("route egress: ")
+    assert dead == f"route default: no answer from 127.0.0.1:{closed_port}: Connection refused"
+    assert odd.startswith(f"route odd: no answer from 127.0.0.1:{target.port}: ")
+
+
+def _named(name, port):
+    return RoutePlan(id=2, name=name, targets=(TargetPlan(id=9, host="127.0.0.1", port=port),))
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 502)])

@@ -148,7 +148,7 @@ def test_failures_are_told_once_in_a_window():
         plane.ended(20)
         assert plane.faults() == []
         assert len([each for each in plane.reports if isinstance(each, Notice)]) == 1
-        assert plane.worker.handlers._told["asked"][1] == 19
+        assert plane.worker.handlers.complaints._told["asked"][1] == 19
 
 
 def test_a_block_is_access():

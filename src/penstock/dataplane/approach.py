@@ -212,7 +212,10 @@ class Approach:
 
     def shaken_off(self, error: OSError) -> None:
         """The other end's certificate is wrong, or it speaks no TLS."""
-        self._fail(DialError.FAILED, f"no TLS with the target: {reason_of(error)}")
+        parent = self._route.plan.parent
+        with_parent = parent is not None and self._route.parent_context is not None  # never with both
+        who = f"{parent.kind} parent {parent.host}:{parent.port}" if parent and with_parent else "the target"
+        self._fail(DialError.FAILED, f"no TLS with {who}: {reason_of(error)}")
 
     # The end ---------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from _socket import MSG_DONTWAIT, MSG_PEEK
 from _socket import socket as RawSocket
 from typing import TYPE_CHECKING
 
+from penstock.base.addresses import Endpoint
 from penstock.base.bounds import EXCHANGE_READ_BYTES, RELAY_BUFFER_BYTES, RELAY_ROUNDS
 from penstock.base.errors import RemoteError
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 ORDINARY = (IN, IN | OUT)
 """Edges of a target that has said something, not closed, and sent nothing urgent."""
+
+SAID = (DialError.DENIED, DialError.FORBIDDEN)
+"""Refusals by rules end the connection, which tells of them."""
 
 CLIENT_BROKE = Outcome(EndedBy.CLIENT, Phase.RELAY).pack()
 BODY_BROKE = Outcome(EndedBy.PROXY, Phase.RELAY, Reason.PROTOCOL).pack()
@@ -164,7 +168,7 @@ class HttpExchange:
         self.dial = None
         other = after_failure(self._connection, error, detail)
         if other is None:
-            self._connection.step(None, DialFailed(error, detail))
+            self._give_up(error, detail)
             return
         self._aim(other)
         link = self._worker.pool.take(self._destination)
@@ -474,7 +478,18 @@ class HttpExchange:
                 connection.cut()
             connection.end(outcome)
         else:
-            connection.step(None, DialFailed(error, detail))
+            self._give_up(error, detail)
+
+    def _give_up(self, error: DialError, detail: str) -> None:
+        """Nobody answers this request: let the conversation do it, and tell the operator why, for no outcome will."""
+        connection, command = self._connection, self._command
+        assert command is not None  # noqa: S101 - set by begin
+        if error not in SAID:
+            place = str(Endpoint(*self._destination[:2]))
+            why = detail.removeprefix(f"{place}: ") or str(error)
+            level = "info" if command.host else "warning"  # where a client wants to go is its own affair
+            self._worker.complaints.say(connection.route.plan.name, f"no answer from {place}: {why}", level)
+        connection.step(None, DialFailed(error, detail))
 
     def _refuse(self, error: RemoteError) -> None:
         """The request's body is malformed: say so while nothing was sent, else end."""

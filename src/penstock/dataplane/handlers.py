@@ -20,15 +20,13 @@ from penstock.config.functions import said
 from penstock.connection.commands import Decide, Undecided, Verdict
 from penstock.connection.deciding import settle
 from penstock.dataplane import orders
+from penstock.dataplane.complaints import Complaints
 from penstock.dataplane.reactor import BROKEN, Reactor
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 
     from penstock.dataplane.connection import Connection
-
-WINDOW_NS = 10 * NS
-"""A route's handler that fails is told of once in this time."""
 
 
 class Job:
@@ -60,14 +58,16 @@ class Handlers:
     Args:
         reactor: In whose loop answers arrive.
         report: Tells the supervisor.
+
+    Attributes:
+        complaints: Tells of those that fail.
     """
 
     def __init__(self, reactor: Reactor, report: Callable[[orders.Notice], object]) -> None:
-        self._reactor, self._report = reactor, report
+        self._reactor, self.complaints = reactor, Complaints("handler failed", reactor, report)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads = self._busy = self._open = 0
         self._loop: AbstractEventLoop | None = None
-        self._told: dict[str, tuple[int, int]] = {}
 
     def call(self, job: Job) -> bool:
         """Call a handler soon; returns False if too many decisions are open. Its `done` is called once."""
@@ -90,17 +90,6 @@ class Handlers:
         job.over = True
         if job.task is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(job.task.cancel)
-
-    def complain(self, route: str, why: str) -> None:
-        """Tell the operator that a route's handler fails, once in a window."""
-        now = self._reactor.now
-        until, skipped = self._told.get(route, (0, 0))
-        if now < until:
-            self._told[route] = until, skipped + 1
-            return
-        self._told[route] = now + WINDOW_NS, 0
-        more = f" ({skipped} more times since it was last told)" if skipped else ""
-        self._report(orders.Notice("warning", "handler failed", f"route {route}: {why}{more}"))
 
     def close(self) -> None:
         """Let the threads end after what they are in; they are daemons, and keep no process alive."""
@@ -221,7 +210,7 @@ class Deciding:
     def _fail(self, why: str) -> None:
         handlers = self._connection.worker.handlers
         handlers.give_up(self._job)
-        handlers.complain(self._command.route.name, why)
+        handlers.complaints.say(self._command.route.name, why)
         self._go_on(Undecided(why))
 
     def _go_on(self, answer: Verdict | Undecided) -> None:

@@ -27,6 +27,7 @@ from penstock.dataplane.access_log import AccessLog
 from penstock.dataplane.bans import NONE, Bans, parse, serialize, take_packet
 from penstock.dataplane.board import GENERATION, Board
 from penstock.dataplane.challenges import Challenges
+from penstock.dataplane.complaints import Complaints
 from penstock.dataplane.connection import CANCELLED, Connection
 from penstock.dataplane.doorman import Doorman, minute_of_week
 from penstock.dataplane.entrance import Entrance
@@ -106,6 +107,7 @@ class Worker:
         self.view = memoryview(self.buffer)
         self.resolver = Resolver(self.reactor, plan.dns_ttl, plan.dns_negative_ttl)
         self.handlers = Handlers(self.reactor, self.report)
+        self.complaints = Complaints("request failed", self.reactor, self.report)
         self.logins = Logins(self.reactor, self.report)
         self.pool = Pool(self.reactor, plan.timeouts.pool_idle or FOREVER)
         self.pipes = Pipes(plan.splice)
