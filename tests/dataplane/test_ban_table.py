@@ -7,7 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.dataplane import ban_table
-from penstock.dataplane.ban_table import BANS, H_EXACT, H_FACTOR_HIGH, H_FACTOR_LOW, H_LIVE, KIND, TIME, USED, BanTable
+from penstock.dataplane.ban_table import (
+    BANS,
+    FULL,
+    H_EXACT,
+    H_FACTOR_HIGH,
+    H_FACTOR_LOW,
+    H_LIVE,
+    KIND,
+    TIME,
+    USED,
+    BanTable,
+    remainder_of,
+)
 
 
 @pytest.fixture
@@ -46,6 +58,8 @@ def test_it_answers_like_a_dictionary(orders, clash):
         assert table.until_ipv6(number << 36, 0) == max(model.get((number << 100, kind), 0) for kind in (USED, KIND))
     assert table.words[H_LIVE] == len(model)
     assert table.words[H_EXACT] == sum(kind == USED for _, kind in model)
+    assert sum(table.crowd) == len(model)
+    assert all(table.crowd[remainder_of(address)] for address, _ in model)
     table.close()
     os.close(fd)
 
@@ -69,6 +83,17 @@ def test_a_full_table_says_so_and_keeps_what_it_has(table):
     assert table.remove(2 << 32, USED)
     assert table.put(7, USED, TIME)
     assert all(table.until((number + 1) << 32, USED) for number in range(2, BANS))
+
+
+def test_a_crowd_that_a_byte_cannot_count_is_looked_behind_for_ever(table):
+    """More bans of one remainder than a byte can say: lifting some of them hides none of the others."""
+    hosts = [(0x2001_0DB8 << 96) + number for number in range(300)]
+    for host in hosts:
+        assert table.put(host, USED, TIME)
+    for host in hosts[:-1]:
+        assert table.remove(host, USED)
+    assert table.crowd[remainder_of(hosts[-1])] == FULL
+    assert table.until_ipv6(hosts[-1] >> 64, hosts[-1] & (1 << 64) - 1) == TIME
 
 
 def test_places_follow_from_a_secret():

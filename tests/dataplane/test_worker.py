@@ -28,7 +28,8 @@ from penstock.dataplane.relay import End
 from penstock.dataplane.resolver import Answer
 from penstock.dataplane.udp import Association
 from penstock.metrics import ledger
-from penstock.node.bans.ranges import Span, columns_of, write
+from penstock.node.bans.ranges import Span, columns_of
+from penstock.node.bans.writing import write
 from penstock.testing.http_peers import Wire, ok, origin, request, slowly
 from penstock.testing.peers import echo, read_all, serving, until_released
 from penstock.testing.workbench import bench, listener, quick, wait_for

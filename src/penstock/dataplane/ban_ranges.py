@@ -1,13 +1,20 @@
 """
-Bans of networks in shared memory: disjoint ranges of addresses, sorted, and when each ends.
+Bans of networks in shared memory: where along the addresses what holds changes, and an index of it.
+
+What holds from an edge on is a value: below the number of times that the table has it is one of them, when the ban
+ends, of which the first is 0: nothing holds. Most look-ups end at a cell, which is an equal part of the addresses: if
+one value holds in all of it, it stands there, else where its edges begin, and they are bisected: no more than the
+window of its part of the addresses, in which no cell has more. IPv6 addresses are looked at by their first 64 bits, in
+blocks of `BLOCK` edges, each with cells of its own, which a bisection finds, however networks crowd; a value that is
+no time is, behind the times, which of the insides it is: edges within these 64 bits.
 
 A file: a header of `HEADER_WORDS` words of 8 bytes, then these columns, each padded to 8 bytes:
-IPv4: first, last (4 bytes each), until (8 bytes), and for each first 16 bits of an address, and one behind them, how
-many ranges begin below it (4 bytes each), so that a bisection has little left to do;
-IPv6: rows of first high, last high, first low, last low (8 bytes each), which a look-up finds in one line of the
-cache; until (8 bytes); blocks, of 1,024 ranges each: where it begins (8 bytes), its shift, and its first cell (4 bytes
-each); and cells, equal parts of a block, about as many as it has ranges: how many ranges begin below it (4 bytes).
-So one bisection finds the block, however networks crowd, a shift finds the cell, and little is left to bisect.
+IPv4: edges, values, cells, windows (4 bytes each);
+IPv6: edges (8 bytes), values, cells (4 bytes each); of each block where it begins (8 bytes), its shift, its first cell
+and its window (4 bytes each); of each inside where it begins, and where the last one ends (4 bytes each), their edges
+(8 bytes) and values (4 bytes); times (8 bytes).
+Before the edges stand as many others as there are times, so that where edges begin is no time's number; behind them as
+many as the largest window, so that a bisection ends within them.
 It never changes once it was written: another one takes its place, which costs a worker nothing but a mapping.
 Source: docs/decisions/0014-bans.md.
 """
@@ -17,28 +24,27 @@ import os
 from bisect import bisect_right
 from typing import NamedTuple
 
-MAGIC = 0x504E_5354_4F43_4B52  # "PNSTOCKR"
+MAGIC = 0x504E_5354_4241_4E53  # "PNSTBANS"
 
 HEADER_WORDS = 512
 """One page."""
 
-H_MAGIC, H_IPV4, H_IPV6, H_BLOCKS, H_CELLS = range(5)
-"""Words of the header: what it is, how many ranges of each family, blocks, and cells there are."""
+BLOCK = 4_096
+"""IPv6 edges of a block: a worker holds a hundred bytes of Python's for each block, and none for each range."""
 
-HALVES = (1 << 16) + 1
-"""First 16 bits of IPv4 addresses, and one behind them; none where there are no ranges."""
+CELL_BITS = 12
+"""A block of IPv6 has at most 4,096 cells: 2 to 4 bytes for each edge."""
 
-ROW = 4
-"""Words of an IPv6 range's row."""
+CELL_BITS4 = 22
+"""IPv4 has at most as many cells as there are networks of this length, which are 16 MiB."""
 
-BLOCK = 1_024
-"""IPv6 ranges of a block: a worker holds a hundred bytes of Python's for each block, and none for each range."""
+WINDOW_SHIFT4 = 20
+"""IPv4 has a window for each network of 12 bits."""
 
-CELL_BITS = 11
-"""A block has at most 2,048 cells, and one behind its last: 4 to 8 bytes for each range."""
+WINDOWS4 = 1 << 32 - WINDOW_SHIFT4
 
 FOREVER = (1 << 64) - 1
-"""In an until column: never."""
+"""In the times: never."""
 
 MAPPED = 0xFFFF
 """High 96 bits of an IPv4 address as IPv4-mapped."""
@@ -51,22 +57,43 @@ class Counts(NamedTuple):
     What a header says that a table holds.
 
     Args:
-        ipv4, ipv6: Ranges of each family.
-        blocks, cells: Of the index of IPv6.
+        times: Different ends of bans, and the first, 0.
+        edges4, cells4: Of IPv4.
+        edges6, cells6, blocks: Of the first 64 bits of IPv6.
+        insides, inner_edges: Of 64 bits in which there are edges, and those.
     """
 
-    ipv4: int
-    ipv6: int
+    times: int
+    edges4: int
+    cells4: int
+    edges6: int
+    cells6: int
     blocks: int
-    cells: int
+    insides: int
+    inner_edges: int
+
+
+def serialize(counts: Counts) -> list[int]:
+    """Return the words of a header, without those behind the last that says anything."""
+    return [MAGIC, *counts]
+
+
+def parse(words: memoryview) -> Counts:
+    """Return what a header says; raises ValueError if it is none."""
+    magic, *rest = words[: 1 + len(Counts._fields)].tolist()
+    if magic != MAGIC:
+        raise ValueError("not a table of banned networks: another beginning")
+    return Counts(*rest)
 
 
 def layout(counts: Counts) -> tuple[tuple[str, int], ...]:
     """Return the columns of a table as they stand in its file: the width as `struct` writes it, and how many."""
-    ipv4, ipv6, blocks, cells = counts
+    times, edges4, cells4, edges6, cells6, blocks, insides, inner_edges = counts
     return (
-        *(("I", ipv4), ("I", ipv4), ("Q", ipv4), ("I", HALVES if ipv4 else 0)),
-        *(("Q", ipv6 * ROW), ("Q", ipv6), ("Q", blocks), ("I", blocks), ("I", blocks), ("I", cells)),
+        *(("I", edges4), ("I", edges4), ("I", cells4), ("I", WINDOWS4)),
+        *(("Q", edges6), ("I", edges6), ("I", cells6)),
+        *(("Q", blocks), ("I", blocks), ("I", blocks), ("I", blocks)),
+        *(("I", insides + 1), ("Q", inner_edges), ("I", inner_edges), ("Q", times)),
     )
 
 
@@ -94,8 +121,8 @@ class BanRanges:
     """
 
     __slots__ = (
-        "_begins", "_below", "_blocks", "_cells", "_columns", "_first4", "_first6", "_last4", "_last6", "_low_first6",
-        "_low_last6", "_map", "_until4", "_until6",
+        "_begins", "_blocks", "_bounds", "_cells4", "_cells6", "_columns", "_edges4", "_edges6", "_first",
+        "_inner_edges", "_inner_values", "_map", "_shift4", "_times", "_values4", "_values6", "_windows4",
     )  # fmt: skip
 
     def __init__(self, fd: int) -> None:
@@ -104,24 +131,28 @@ class BanRanges:
             raise ValueError("not a table of banned networks: too short")
         self._map = mmap.mmap(fd, size, prot=mmap.PROT_READ)
         memory = memoryview(self._map)
-        header = memory[: HEADER_WORDS * 8].cast("Q")
-        counts = Counts(header[H_IPV4], header[H_IPV6], header[H_BLOCKS], header[H_CELLS])
-        if header[H_MAGIC] != MAGIC or size != size_of(counts):
-            raise ValueError("not a table of banned networks: another beginning or size")
+        counts = parse(memory[: HEADER_WORDS * 8].cast("Q"))
+        if size != size_of(counts):
+            raise ValueError("not a table of banned networks: another size")
         at = HEADER_WORDS * 8
         self._columns: list[memoryview] = []
         for kind, count in layout(counts):
             self._columns.append(memory[at : at + count * _WIDTHS[kind]].cast(kind))  # type: ignore[call-overload]
             at += _padded(count * _WIDTHS[kind])
-        self._first4, self._last4, self._until4, self._below = self._columns[:4]
-        rows, self._until6, begins, shifts, firsts, self._cells = self._columns[4:]
-        parts = self._first6, self._last6, self._low_first6, self._low_last6 = [rows[part::ROW] for part in range(ROW)]
-        self._columns += parts
-        self._begins = begins.tolist()  # numbers of Python's, which a bisection compares twice as fast
-        self._blocks = list(zip(self._begins, shifts, firsts, strict=True))
-
-    def __len__(self) -> int:
-        return len(self._first4) + len(self._first6)
+        self._edges4, self._values4, self._cells4, windows = self._columns[:4]
+        self._edges6, self._values6, self._cells6, begins, *blocks = self._columns[4:11]
+        self._bounds, self._inner_edges, self._inner_values, times = self._columns[11:]
+        self._shift4 = 33 - counts.cells4.bit_length()
+        # numbers of Python's, which are had and compared twice as fast
+        self._windows4: list[int] = windows.tolist()
+        self._begins: list[int] = begins.tolist()
+        self._times: list[int] = times.tolist()
+        self._first = counts.times
+        # of a block: what is taken from a number before its shift, so that what is left is its cell
+        self._blocks = [
+            (begin - (cell << shift), shift, window)
+            for begin, shift, cell, window in zip(self._begins, *blocks, strict=True)
+        ]
 
     def until(self, address: int) -> int:
         """
@@ -136,30 +167,23 @@ class BanRanges:
 
     def until_ipv4(self, number: int) -> int:
         """Return the same of an IPv4 address as a number of 32 bits."""
-        below, half = self._below, number >> 16
-        if not below:
-            return 0
-        place = bisect_right(self._first4, number, below[half], below[half + 1]) - 1
-        return self._until4[place] if place >= 0 and number <= self._last4[place] else 0
+        value: int = self._cells4[number >> self._shift4]
+        if value >= self._first:
+            end = value + self._windows4[number >> WINDOW_SHIFT4]
+            value = self._values4[bisect_right(self._edges4, number, value, end) - 1]
+        return self._times[value]
 
     def until_ipv6(self, high: int, low: int) -> int:
         """Return the same of another address as two numbers of 64 bits."""
-        block = bisect_right(self._begins, high)
-        if not block:
-            return 0
-        begin, shift, cell = self._blocks[block - 1]
-        cell += high - begin >> shift
-        cells, first, lasts = self._cells, self._first6, self._last6
-        below = cells[cell]
-        place = bisect_right(first, high, below, cells[cell + 1]) - 1
-        if place < 0 or high > (last := lasts[place]):
-            return 0
-        if first[place] == high and self._low_first6[place] > low:  # several begin in the same 64 bits
-            begin = bisect_right(first, high - 1, below, place) if high else 0
-            place = bisect_right(self._low_first6, low, begin, place + 1) - 1
-            if place < 0 or high > (last := lasts[place]):
-                return 0
-        return self._until6[place] if high < last or low <= self._low_last6[place] else 0
+        origin, shift, window = self._blocks[bisect_right(self._begins, high) - 1]
+        value: int = self._cells6[high - origin >> shift]
+        if value >= self._first:
+            value = self._values6[bisect_right(self._edges6, high, value, value + window) - 1]
+            if value >= self._first:
+                inside, bounds = value - self._first, self._bounds
+                place = bisect_right(self._inner_edges, low, bounds[inside], bounds[inside + 1])
+                value = self._inner_values[place - 1]
+        return self._times[value]
 
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""

@@ -5,7 +5,9 @@ A file of 8-byte words: a header of `HEADER_WORDS`, then slots of `SLOT_WORDS`: 
 when the ban ends, and two bits. A mark of 0 has never been used, and a look-up ends there; one whose time is over holds
 nothing, and a look-up goes on behind it, so bans end by themselves. The mark is written last, so whoever sees it sees
 its address. Clients choose their addresses, so the place of one follows from a secret factor (multiply-shift hashing,
-Dietzfelbinger et al. 1997). Source: docs/decisions/0014-bans.md.
+Dietzfelbinger et al. 1997). Behind the slots stands the crowd: how many bans there are of each remainder, a byte each,
+which nearly all clients need not look behind; there is no secret in it, since a clash costs a look-up and nothing else.
+Source: docs/decisions/0014-bans.md.
 """
 
 import mmap
@@ -31,7 +33,15 @@ MAGIC = 0x504E_5354_4F43_4B42  # "PNSTOCKB"
 H_MAGIC, H_LIVE, H_FACTOR_HIGH, H_FACTOR_LOW, H_EXACT = range(5)
 """Words of the header: what it is, how many bans there are, the secret factor, how many of single IPv6 addresses."""
 
-SIZE = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8
+CROWD = (1 << 19) - 1
+"""Bytes of the crowd: a prime, so that all bits of an address tell; an eighth of them is used when all bans are."""
+
+FULL = 255
+"""In the crowd: as many bans as a byte can say, or more; it stays so."""
+
+_CROWD_AT = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8
+
+SIZE = _CROWD_AT + CROWD + 1
 
 USED, WIDE = 1, 2
 """Bits of a mark: the slot was used; the ban holds for all addresses that share the first 64 bits."""
@@ -67,17 +77,22 @@ class BanTable:
     Args:
         fd: Descriptor of a table, which stays open with its owner.
 
+    Attributes:
+        words: All of it but the crowd.
+        crowd: How many bans there are of each remainder of `remainder_of`.
+
     Raises:
         ValueError: If it is none.
     """
 
-    __slots__ = ("_factor", "_low_factor", "_map", "words")
+    __slots__ = ("_factor", "_low_factor", "_map", "crowd", "words")
 
     def __init__(self, fd: int) -> None:
         if os.fstat(fd).st_size != SIZE:
             raise ValueError("not a table of bans: another size")
         self._map = mmap.mmap(fd, SIZE)
-        self.words = memoryview(self._map).cast("Q")
+        memory = memoryview(self._map)
+        self.words, self.crowd = memory[:_CROWD_AT].cast("Q"), memory[_CROWD_AT : _CROWD_AT + CROWD]
         if self.words[H_MAGIC] != MAGIC:
             raise ValueError("not a table of bans: another beginning")
         self._low_factor = self.words[H_FACTOR_LOW]
@@ -134,6 +149,7 @@ class BanTable:
             words[base], words[base + ADDRESS_LOW] = address >> 64, address & (1 << 64) - 1
             words[H_LIVE] += 1
             words[H_EXACT] += _is_exact(address, kind)
+            self._count(address, 1)
         words[base + MARK] = max(4, min(until_ns, TIME)) & TIME | kind
         return True
 
@@ -146,8 +162,14 @@ class BanTable:
         words[base + MARK] = USED  # a time of 0: over
         words[H_LIVE] -= 1
         words[H_EXACT] -= _is_exact(address, kind)
+        self._count(address, -1)
         self._tidy((base - HEADER_WORDS) // SLOT_WORDS)
         return True
+
+    def _count(self, address: int, more: int) -> None:
+        place = remainder_of(address)
+        if self.crowd[place] != FULL:
+            self.crowd[place] += more
 
     def _find(self, address: int, kind: int) -> int | None:
         words, slot = self.words, address * self._factor >> _SHIFT & _PLACES
@@ -187,7 +209,13 @@ class BanTable:
     def close(self) -> None:
         """Let go of the memory; the file stays with whoever holds its descriptor."""
         self.words.release()
+        self.crowd.release()
         self._map.close()
+
+
+def remainder_of(address: int) -> int:
+    """Return the place in the crowd of an address as a number: of IPv4's 32 bits, or of an IPv6 address's first 64."""
+    return (address & 0xFFFF_FFFF if address >> 32 == 0xFFFF else address >> 64) % CROWD
 
 
 def _is_exact(address: int, kind: int) -> bool:

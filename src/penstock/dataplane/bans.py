@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from struct import Struct
 
-from penstock.dataplane.ban_ranges import MAPPED, BanRanges
+from penstock.dataplane.ban_ranges import FOREVER, BanRanges
 from penstock.dataplane.ban_table import H_LIVE, USED, BanTable
 
 BY_HAND, LISTED = 0, 1
@@ -26,10 +26,10 @@ def parse(text: str) -> tuple[int, int, int]:
     return first, second, third
 
 
-KNOWN = 4_096
-"""Clients whose networks a worker remembers, since most of them come again; a table of networks never changes."""
+_HALVES = Struct(">QQ").unpack
 
-_HALVES = Struct(">QQ")
+_IPV4 = 0xFFFF << 32
+_LAST = (1 << 32) - 1
 
 
 class Bans:
@@ -41,17 +41,31 @@ class Bans:
         wall_ns: Gives the time since the epoch; unit ns.
     """
 
-    __slots__ = ("_asked", "_known", "_networks", "_table", "_until", "_until_ipv6", "_wall_ns", "_words")
+    __slots__ = (
+        "_asked",
+        "_crowd",
+        "_networks",
+        "_remainders",
+        "_table",
+        "_until",
+        "_until_ipv6",
+        "_wall_ns",
+        "_words",
+    )
 
     def __init__(self, fds: Sequence[int] = NONE, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self._table = BanTable(fds[0]) if fds[0] >= 0 else None
-        self._words: Sequence[int] = (0, 0) if self._table is None else self._table.words
-        self._until: Callable[[int, int], int] = _never if self._table is None else self._table.until
-        self._until_ipv6: Callable[[int, int], int] = _never if self._table is None else self._table.until_ipv6
+        self._look_into(self._table)
         self._networks = [BanRanges(fd) if fd >= 0 else None for fd in fds[1:]]
         self._asked = [each for each in self._networks if each is not None]
-        self._known: dict[bytes, int] = {}
         self._wall_ns = wall_ns
+
+    def _look_into(self, table: BanTable | None) -> None:
+        self._words: Sequence[int] = (0, 0) if table is None else table.words
+        self._crowd: Sequence[int] = b"\0" if table is None else table.crowd
+        self._remainders = len(self._crowd)
+        self._until: Callable[[int, int], int] = _never if table is None else table.until
+        self._until_ipv6: Callable[[int, int], int] = _never if table is None else table.until_ipv6
 
     def __bool__(self) -> bool:
         """Return whether anybody could be banned at all."""
@@ -64,29 +78,35 @@ class Bans:
         Args:
             packed: 16 bytes of `pack_ip`; 16 zeros, a Unix peer, never are.
         """
-        live, asked = self._words[H_LIVE], self._asked
-        if not live and not asked:
+        asked = self._asked
+        if not asked and not self._words[H_LIVE]:
             return False
-        high, low = _HALVES.unpack(packed)
-        ipv4 = not high and low >> 32 == MAPPED
-        if not high and not low:
-            return False
-        if live:
-            until = self._until(low, USED) if ipv4 else self._until_ipv6(high, low)
+        high, low = _HALVES(packed)
+        if high:
+            return self._holds_ipv6(high, low)
+        number = low ^ _IPV4
+        if number > _LAST:
+            return low != 0 and self._holds_ipv6(high, low)
+        if self._crowd[number % self._remainders]:
+            until = self._until(low, USED)
             if until and until > self._wall_ns():
                 return True
-        known = self._known
-        until = known.get(packed, -1)
-        if until < 0:
-            until = 0
-            for networks in asked:
-                found = networks.until_ipv4(low & 0xFFFF_FFFF) if ipv4 else networks.until_ipv6(high, low)
-                if found > until:  # noqa: PLR1730 - a call of max costs as much as the rest
-                    until = found
-            if len(known) >= KNOWN:
-                known.clear()
-            known[packed] = until
-        return until > self._wall_ns() if until else False
+        for networks in asked:
+            until = networks.until_ipv4(number)
+            if until and (until == FOREVER or until > self._wall_ns()):
+                return True
+        return False
+
+    def _holds_ipv6(self, high: int, low: int) -> bool:
+        if self._crowd[high % self._remainders]:
+            until = self._until_ipv6(high, low)
+            if until and until > self._wall_ns():
+                return True
+        for networks in self._asked:
+            until = networks.until_ipv6(high, low)
+            if until and (until == FOREVER or until > self._wall_ns()):
+                return True
+        return False
 
     def take(self, place: int, fd: int) -> None:
         """
@@ -102,14 +122,13 @@ class Bans:
         new = BanRanges(fd) if fd >= 0 else None
         old, self._networks[place] = self._networks[place], new
         self._asked = [each for each in self._networks if each is not None]
-        self._known = {}
         if old is not None:
             old.close()
 
     def close(self) -> None:
         """Let go of the memory."""
-        self._words, self._until, self._until_ipv6, self._asked = (0, 0), _never, _never, []
-        self._known = {}
+        self._asked = []
+        self._look_into(None)
         if self._table is not None:
             self._table.close()
         for networks in self._networks:

@@ -1,17 +1,14 @@
 """Tests of `penstock.node.bans.ranges`."""
 
 import os
-from ipaddress import ip_network
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.dataplane.ban_ranges import FOREVER, BanRanges
-from penstock.node.bans import ranges
-from penstock.node.bans.ranges import IPV4, Ranges, Span, columns_of, disjoint, merged, write
-from penstock.policy.ranges import network_ranges
+from penstock.node.bans.ranges import IPV4, Ranges, Span, columns_of, disjoint, merged
+from penstock.node.bans.writing import write
 
 
 def table(columns):
@@ -88,36 +85,6 @@ def test_block_lists_ban_what_they_list_but_what_is_spared(found):
         listed = any(each.first <= address <= each.last for each in some)
         kept = any(each.first <= address <= each.last for each in spared)
         assert bool(banned and banned.until(address)) == (listed and not kept)
-
-
-PLACES = st.builds(
-    lambda shift, number, more: ((0x2001 << 48) + (number << shift)) << 64 | more,
-    st.sampled_from([0, 1, 8, 16, 32, 47]),
-    st.integers(0, 15),
-    st.sampled_from([0, 0, 1, 7, (1 << 64) - 1]),
-)
-
-
-@given(st.lists(PLACES, min_size=1, max_size=40, unique=True), st.sampled_from([1, 2, 3, 1_024]))
-def test_networks_are_found_however_they_crowd(places, block):
-    """Blocks begin and end anywhere, many in the same 64 bits, and an address beside a range is in none."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranges, "BLOCK", block)
-        banned = table(columns_of([Span(place, place, 7) for place in sorted(places)]))
-    for place in places:
-        for address in (place - 1, place, place + 1, place ^ 1 << 64, place ^ 1 << 100, place | 0xFFFF << 112):
-            assert banned.until(address) == (7 if address in places else 0), hex(address)
-
-
-def test_both_families_stand_in_one_table():
-    """A table answers for IPv4 and IPv6 alike, at every edge of its ranges."""
-    networks = ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/32", "2001:db9::1/128", "2001:db9::4/126"]
-    some = [Span(first, last, 7) for each in networks for first, last in network_ranges(each)]
-    banned = table(columns_of(disjoint(some)))
-    assert len(banned) == 5
-    for each in some:
-        assert [banned.until(n) for n in (each.first - 1, each.first, each.last, each.last + 1)] == [0, 7, 7, 0]
-    assert banned.until(int(ip_network("10.0.0.0/32").network_address)) == 0
 
 
 def test_nothing_is_no_table():

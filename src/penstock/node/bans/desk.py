@@ -24,10 +24,11 @@ from penstock.node.bans.fills import FillView
 from penstock.node.bans.judge import Judge, Verdict
 from penstock.node.bans.left_out import in_words, left_out
 from penstock.node.bans.lists import BlockList, read_lists, stamps
-from penstock.node.bans.ranges import Span, columns_of, disjoint, merged, together, write
+from penstock.node.bans.ranges import Span, columns_of, disjoint, merged, together
 from penstock.node.bans.spared import Spared
 from penstock.node.bans.surroundings import look_around
 from penstock.node.bans.views import BanError, BanView, ListView, WantedBan, length_of, view_of
+from penstock.node.bans.writing import write
 from penstock.node.log import Log
 from penstock.policy.ban import Ban, Evidence, Network, of_client, parse_network
 from penstock.policy.ban_book import BanBook, Held

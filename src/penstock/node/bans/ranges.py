@@ -1,10 +1,9 @@
 """
-Networks into a table of ranges (dataplane/ban_ranges.py): overlaps resolved, sorted, written into memory.
+Networks into disjoint, sorted ranges, which a table (node/bans/writing.py) is made of.
 
 Where networks lie within each other an address is banned as long as the longest of them says.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -12,19 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.dataplane.ban_ranges import (
-    BLOCK,
-    CELL_BITS,
-    FOREVER,
-    H_BLOCKS,
-    H_CELLS,
-    H_IPV4,
-    H_IPV6,
-    H_MAGIC,
-    HALVES,
-    HEADER_WORDS,
-    MAGIC,
-)
+from penstock.dataplane.ban_ranges import FOREVER
 from penstock.policy.ranges import Range
 
 Numbers = NDArray[np.uint64]
@@ -34,6 +21,9 @@ IPV4 = 0xFFFF << 32
 
 _LOW = (1 << 64) - 1
 _LAST = (1 << 128) - 1
+
+_BORDERS = IPV4, IPV4 + (1 << 32)
+"""Where IPv4 begins and where it is over: no span reaches over these."""
 
 
 class Span(NamedTuple):
@@ -96,7 +86,7 @@ def disjoint(spans: Iterable[Span]) -> list[Span]:
         if not active:
             continue
         until = max(each.until for each in active)
-        if found and found[-1].last + 1 == first and found[-1].until == until:
+        if found and found[-1].last + 1 == first and found[-1].until == until and first not in _BORDERS:
             found[-1] = found[-1]._replace(last=after - 1)
         else:
             found.append(Span(first, after - 1, until))
@@ -200,66 +190,6 @@ def _next(points: Numbers) -> Numbers:
 
 def _previous(points: Numbers) -> Numbers:
     return np.stack((points[:, 0] - (points[:, 1] == 0), points[:, 1] - np.uint64(1)), axis=1)
-
-
-def _below(first: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return how many ranges begin below each first 16 bits of an IPv4 address, and below none further."""
-    if not len(first):
-        return np.zeros(0, np.uint32)
-    halves = (np.arange(HALVES - 1, dtype=np.uint64) << np.uint64(16)).astype(np.uint32)
-    return np.append(np.searchsorted(first, halves), len(first)).astype(np.uint32)
-
-
-class Index(NamedTuple):
-    """
-    Where IPv6 ranges lie; see dataplane/ban_ranges.py.
-
-    Args:
-        begins, shifts, cells: Of each block: its first number, its shift, its first cell.
-        below: How many ranges begin below each cell.
-    """
-
-    begins: Numbers
-    shifts: NDArray[np.uint32]
-    cells: NDArray[np.uint32]
-    below: NDArray[np.uint32]
-
-
-def index_of(first: Numbers) -> Index:
-    """Return the index of sorted numbers, of which some may be the same."""
-    none = np.zeros(0, np.uint32)
-    if not len(first):
-        return Index(first, none, none, none)
-    begins = np.unique(np.append(first[::BLOCK], first[-1]))  # nothing begins behind the last block's first number
-    reach = np.append(begins[1:] - begins[:-1] - np.uint64(1), np.uint64(_LOW) - begins[-1])
-    shifts = np.array([max(0, each.bit_length() - CELL_BITS) for each in reach.tolist()], np.uint64)
-    shifts[-1] = 63
-    counts = (reach >> shifts) + np.uint64(1)
-    ends = np.cumsum(counts)
-    cells = ends - counts
-    block = np.searchsorted(begins, first, side="right") - 1
-    cell = (first - begins[block] >> shifts[block]) + cells[block]
-    below = np.append(0, np.cumsum(np.bincount(cell.astype(np.int64), minlength=int(ends[-1]))))
-    return Index(begins, shifts.astype(np.uint32), cells.astype(np.uint32), below.astype(np.uint32))
-
-
-def write(columns: Columns, name: str = "penstock-banned-networks") -> int:
-    """Return the descriptor of a table with these columns; -1 if there is nothing in them."""
-    if not len(columns.ipv4[0]) and not len(columns.ipv6[0]):
-        return -1
-    first, low_first, last, low_last, until = columns.ipv6
-    index = index_of(first)
-    header = np.zeros(HEADER_WORDS, np.uint64)
-    header[H_MAGIC], header[H_IPV4], header[H_IPV6] = MAGIC, len(columns.ipv4[0]), len(first)
-    header[H_BLOCKS], header[H_CELLS] = len(index.begins), len(index.below)
-    rows = np.stack((first, last, low_first, low_last), axis=1)
-    fd = os.memfd_create(name, os.MFD_CLOEXEC)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(header.data)
-        for column in (*columns.ipv4, _below(columns.ipv4[0]), rows, until, *index):
-            file.write(np.ascontiguousarray(column).data)
-            file.write(b"\0" * (-column.nbytes % 8))
-    return fd
 
 
 def together(several: Sequence[Ranges]) -> Ranges:
