@@ -16,7 +16,7 @@ from bench.servers import ServerError, free_ports
 def test_rounds_switch_one_process():
     """Each round measures both states of one Penstock under one load, the other way round every other time."""
     (light,) = [scenario for scenario in SCENARIOS if scenario.name == "collection-light"]
-    effort = Effort(rounds=2, seconds=1.0, idle=50)
+    effort = Effort(rounds=2, seconds=0.5, idle=50)
     small = Scenario("x", "", "", "tcp", Light(100), (PENSTOCK, OFF), light.metrics, (OFF,))
     samples = list(collection_rounds(small, Run(effort, Cores(None, None), lambda _: None, pytest.fail)))
     assert [(sample.proxy, sample.round) for sample in samples] == [(PENSTOCK, 1), (OFF, 1), (OFF, 2), (PENSTOCK, 2)]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 
 SECONDS = 30
 
-WINDOW = 10
+WINDOW = 5
 """Seconds over which rates are compared."""
 
 CHUNK = b"x" * 50_000

@@ -52,10 +52,10 @@ def users(tmp_path):
 
 
 @contextlib.contextmanager
-def proxies(users, *, workers=1, killed=False):
+def proxies(users, *tables, workers=1, killed=False):
     """Run a node with a SOCKS5 and an HTTP proxy and a reverse proxy that ask for logins; yield it with an origin."""
     with origin(lambda *_: ok(b"hi")) as site:
-        tables = (
+        tables += (
             table("socks", "socks5", users_file=str(users), allow_private=True),
             table("web", "http", users_file=str(users), auth="inline:pw-inline", allow_private=True),
             table("site", "http", reverse=True),
@@ -164,7 +164,8 @@ def test_a_file_that_breaks(users):
 
 def test_wrong_logins_delay_nobody_else(users):
     """64 wrong logins of one address are refused, most without a hash; the right one of another address comes in."""
-    with proxies(users) as (node, _), contextlib.ExitStack() as stack:
+    hurried = '[timeouts]\nhandshake = "3s"\n'  # for so long a login waits for its turn
+    with proxies(users, hurried) as (node, _), contextlib.ExitStack() as stack:
         flood = [stack.enter_context(greet(node, "ann", f"guess {n}", "127.0.0.2")) for n in range(64)]
         assert socks(node, "bob", "pw-bob", "127.0.0.3")
         assert [wire.read(2) for wire in flood] == [b"\x01\x01"] * 64
