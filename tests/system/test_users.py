@@ -174,13 +174,16 @@ def test_wrong_logins_delay_nobody_else(users):
         assert refused["overload"] > 32
 
 
-SLOW = argon2.PasswordHasher(time_cost=20, memory_cost=65_536, parallelism=1)
+SLOW = argon2.PasswordHasher(time_cost=10, memory_cost=65_536, parallelism=1)
+
+PATIENT = '[timeouts]\nhandshake = "1m"\n'
+"""For so long a login is waited for, on a machine whose cores others have."""
 
 
 def test_a_worker_that_is_killed_meanwhile(users):
     """Logins under way end with their worker, and its heir verifies those that follow."""
     write(users, line("bob"), line("slow", SLOW))
-    with proxies(users, killed=True) as (node, _):
+    with proxies(users, PATIENT, killed=True) as (node, _):
         (pid,) = node.worker_pids()
         with greet(node, "slow", "pw-slow", "127.0.0.2") as wire:
             os.kill(pid, signal.SIGKILL)
@@ -193,7 +196,7 @@ def test_a_worker_that_is_killed_meanwhile(users):
 def test_a_drain_waits_for_logins(users):
     """A login that is under way when the drain begins is answered."""
     write(users, line("slow", SLOW))
-    with proxies(users, killed=True) as (node, _), greet(node, "slow", "pw-slow") as wire:
+    with proxies(users, PATIENT, killed=True) as (node, _), greet(node, "slow", "pw-slow") as wire:
         node.process.terminate()
         assert wire.read(2) == b"\x01\0"
         wire.close()
