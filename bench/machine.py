@@ -1,5 +1,6 @@
 """The machine: what it is, which core does what, and the kernel settings that a run widens and puts back."""
 
+import contextlib
 import os
 import platform
 import resource
@@ -14,9 +15,15 @@ from pathlib import Path
 
 from bench.proxies import PROXIES, Proxy
 
-SYSCTLS = {"net/ipv4/ip_local_port_range": "10240 65000", "net/ipv4/tcp_tw_reuse": "1"}
+SYSCTLS = {
+    "net/ipv4/ip_local_port_range": "10240 65000",
+    "net/ipv4/tcp_tw_reuse": "1",
+    "kernel/sched_autogroup_enabled": "0",
+}
 """Short connections use up local ports: so 55,000 of them, taken again after a second instead of a minute. Servers of a
-run listen below 10240, where no client port can be in their way."""
+run listen below 10240, where no client port can be in their way. Processes are scheduled one by one, as those of a
+service or a container are, and not session by session: else a nice value counts within a session alone, and a proxy
+whose workers have sessions of their own gets another share of a core than one that has none."""
 
 DESCRIPTOR_MARGIN = 320
 """Descriptors of a proxy that are not connections; the rest of its limit is shared by the two ends of each."""
@@ -57,10 +64,14 @@ def widened(root: Path = Path("/proc/sys")) -> Iterator[str]:
     try:
         for name, value in SYSCTLS.items():
             path = root / name
-            old = path.read_text()
-            path.write_text(value)
-            before[path] = old
-        yield ", ".join(f"`{name.replace('/', '.')} = {value}`" for name, value in SYSCTLS.items()) + " during the run"
+            with contextlib.suppress(FileNotFoundError):  # this kernel schedules no sessions
+                old = path.read_text()
+                path.write_text(value)
+                before[path] = old
+        said = (
+            f"`{path.relative_to(root).as_posix().replace('/', '.')} = {path.read_text().strip()}`" for path in before
+        )
+        yield ", ".join(said) + " during the run"
     except PermissionError:
         yield "kernel settings as found (not run as root: short connections may run out of ports)"
     finally:

@@ -16,7 +16,7 @@ from bench.machine import idle_connections
 from bench.proxies import LOOPBACK
 from bench.running import CONNECTIONS, SETTLE_S, Run, a_proxy, an_origin, complaints
 from bench.scenarios import DIRECT, OFF, PENSTOCK, Flood, Idle, Inside, Iperf, Load, Scenario, Shaped, Wrk
-from bench.servers import ROOT, ServerError, prefer
+from bench.servers import ROOT, ServerError
 from bench.shaped import shaped_rounds
 
 REST_S = 2.5
@@ -153,8 +153,6 @@ def loaded(blank: Sample, proxy: Standing, load: Load, run: Run, origin: int) ->
         The sample with `cpu` (unit us per unit of work, for iperf3 ms per GB), `rate` (units/s), and latencies if the
         load tells them.
     """
-    if proxy.pid:
-        prefer(proxy.pid)
     before = clocks(proxy.pid, run.cores.proxy)
     done = loads.run(load, run.effort, proxy.port, origin)
     time.sleep(SETTLE_S)

@@ -542,11 +542,13 @@ SCENARIOS = (
     Scenario(
         "flood",
         "TCP, a flood of connections",
-        "10,000 addresses connect as fast as one core lets them, and hold 1,024 connections; each may connect once a "
-        "minute and is banned for its third refusal, so a flood is served, then refused, then banned. Two seconds "
-        "later a client that is exempt asks, on lasting connections, and on new ones, which the kernel hears even "
-        "while it leaves others outside. Each round has 10,000 addresses of its own, which the node remembers as "
-        "banned. HAProxy has a stick table, and rejects whoever connects twice in a minute.",
+        "10,000 addresses connect as fast as one core lets them, and hold 1,024 connections; each may connect once "
+        "a minute and is banned for its third refusal, so a flood is served, then refused, then banned. Two seconds "
+        "later a client that is exempt asks, on lasting connections that have had an answer before they are "
+        "measured, and on new ones, which the kernel hears even while it leaves others outside. Client and origin "
+        "are real-time processes, so that the flooder on their core does not keep them waiting. Each round has "
+        "10,000 addresses of its own, which the node remembers as banned. HAProxy has a stick table, and rejects "
+        "whoever connects twice in a minute.",
         FLOOD,
         Flood(10_000, requests=200, connections=50, times=3),
         (PENSTOCK, "haproxy"),

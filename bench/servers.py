@@ -111,7 +111,6 @@ def serving(launch: Launch, place: Place, core: int | None) -> Iterator[int]:
         )
     try:
         _await_port(process, place.port, words)
-        prefer(process.pid)
         yield process.pid
     finally:
         _stop(process)
@@ -131,21 +130,6 @@ def _await_port(process: subprocess.Popen[bytes], port: int, words: Path) -> Non
     last = " | ".join(words.read_text(errors="replace").strip().splitlines()[-3:])
     how = "not ready in time" if process.returncode is None else f"ended with {process.returncode}"
     raise ServerError(f"{how}: {last}" if last else how)
-
-
-def prefer(root: int) -> None:
-    """
-    Give the sessions of a server, and our own, the nice value that we have.
-
-    Where the kernel schedules each session as a group (autogroup), a nice value counts within its session alone. A
-    server may begin processes in sessions of their own after it accepts, as Penstock does.
-
-    Args:
-        root: The pid that was started.
-    """
-    for pid in (os.getpid(), *living(root)):
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,10 +1,13 @@
 """Both sides of the flood, against a server that answers."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
-from bench.flood import Client, flood, source
+from bench.flood import THREADS, Client, at_once, flood, source
 
 
 @pytest.fixture
@@ -37,6 +40,29 @@ def test_sources_differ():
     found = {source(number) for number in range(100_000)}
     assert len(found) == 100_000
     assert not any(each.startswith("127.0.") for each in found)
+
+
+def test_lasting_connections_are_served_before_they_are_measured(server, monkeypatch):
+    """Whoever is measured on a lasting connection has had an answer on it: it stands in no line of new clients."""
+    asked = []
+    monkeypatch.setattr("bench.flood.answered", lambda sock: asked.append(sock.getpeername()))
+    client = Client(server, fresh=False)
+    assert asked == [server] * THREADS
+    assert not client.took
+    Client(server, fresh=True)
+    assert len(asked) == THREADS
+
+
+def test_who_is_measured_runs_at_once():
+    """Clients and origins go before the flooder on their core, or as before where we may not say so."""
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    try:
+        at_once(child.pid)
+        assert os.sched_getscheduler(child.pid) in {os.SCHED_RR, os.SCHED_OTHER}
+        assert os.geteuid() or os.sched_getscheduler(child.pid) == os.SCHED_RR
+    finally:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.parametrize("fresh", [False, True])

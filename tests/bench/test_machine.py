@@ -12,7 +12,7 @@ from bench import machine
 
 @pytest.fixture
 def settings(tmp_path):
-    """A copy of the two settings, as a machine may have them."""
+    """A copy of the settings, as a machine may have them that does not schedule sessions."""
     root = tmp_path / "net" / "ipv4"
     root.mkdir(parents=True)
     (root / "ip_local_port_range").write_text("32768\t60999\n")
@@ -34,6 +34,19 @@ def test_settings_are_put_back(settings):
         run()
     assert reuse.read_text() == "2\n"
     assert (settings / "net/ipv4/ip_local_port_range").read_text() == "32768\t60999\n"
+
+
+def test_nice_values_count_between_sessions(settings):
+    """During a run the kernel schedules processes, not sessions; where it never does, nothing is said of it."""
+    with machine.widened(settings) as words:
+        assert "autogroup" not in words
+    sessions = settings / "kernel/sched_autogroup_enabled"
+    sessions.parent.mkdir()
+    sessions.write_text("1\n")
+    with machine.widened(settings) as words:
+        assert sessions.read_text() == "0"
+        assert "kernel.sched_autogroup_enabled = 0" in words
+    assert sessions.read_text() == "1\n"
 
 
 def test_settings_that_are_not_ours(tmp_path, monkeypatch):

@@ -1,16 +1,13 @@
 """Servers come up, are awaited, and go with all they started."""
 
-import os
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from bench.origins import origin_for
 from bench.proxies import Launch
 from bench.scenarios import Idle
-from bench.servers import PORTS, ServerError, free_ports, living, new_place, prefer, serving
+from bench.servers import PORTS, ServerError, free_ports, living, new_place, serving
 
 from bench import idle, proc
 
@@ -66,19 +63,3 @@ def test_no_clients_without_a_proxy():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nowhere = listener.getsockname()
     assert idle.clients(nowhere, 4) == []
-
-
-def test_sessions_of_their_own_are_preferred_too(monkeypatch):
-    """A child that has made a session of its own gets the nice value that counts for it."""
-    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
-    autogroup = Path(f"/proc/{child.pid}/autogroup")
-    try:
-        if not autogroup.exists() or not autogroup.read_text():
-            pytest.skip("this kernel schedules no sessions")
-        monkeypatch.setattr(os, "nice", lambda by: 3)
-        monkeypatch.setattr(os, "getpid", lambda: child.pid)  # only root could give our own session its value back
-        prefer(child.pid)
-        assert autogroup.read_text().split()[-1] == "3"
-    finally:
-        child.kill()
-        child.wait()
