@@ -111,7 +111,7 @@ def steps(protocol: str, host: str, port: int) -> tuple[Step, ...]:
     Write down one connection's talk.
 
     Args:
-        protocol: `socks5`, `connect` or `tls`.
+        protocol: `socks5`, `connect`, or `tls` and `direct`, which ask for nothing but the page.
         host: The origin's IPv4 address.
         port: The origin's port.
 
@@ -119,7 +119,7 @@ def steps(protocol: str, host: str, port: int) -> tuple[Step, ...]:
         Its steps, each sent when the one before is answered.
     """
     page = Step(REQUEST, fetched)
-    if protocol == "tls":
+    if protocol in ("tls", "direct"):
         return (page,)
     if protocol == "socks5":
         command = b"\x05\x01\x00\x01" + socket.inet_aton(host) + struct.pack(">H", port)
@@ -129,12 +129,22 @@ def steps(protocol: str, host: str, port: int) -> tuple[Step, ...]:
 
 
 class Talk:
-    """One connection under way: its socket, its place in the steps, what the current answer has so far."""
+    """
+    One connection under way.
 
-    __slots__ = ("at", "received", "sock")
+    Attributes:
+        sock: Its socket.
+        at: Its place in the steps.
+        received: What the current answer has so far.
+        due: When it was to begin, where somebody asks for that; unit s.
+        well: Whether it has ended as it should.
+    """
+
+    __slots__ = ("at", "due", "received", "sock", "well")
 
     def __init__(self, sock: socket.socket | Secure) -> None:
         self.sock, self.at, self.received = sock, 0, b""
+        self.due, self.well = 0.0, False
 
 
 class Crowd:
@@ -182,8 +192,8 @@ class Crowd:
             for fd, _ in events:
                 self.on_readable(self.live[fd])
 
-    def begin(self) -> None:
-        """Connect, which on loopback takes no time worth waiting apart for, and say the first thing."""
+    def begin(self) -> Talk | None:
+        """Connect, which on loopback takes no time worth waiting apart for, and say the first thing; None if not."""
         sock = socket.socket()
         source = f"127.0.0.{2 + self.begun % SOURCES}"
         self.begun += 1
@@ -199,9 +209,10 @@ class Crowd:
         except OSError:
             self.failed += 1
             sock.close()
-            return
-        self.live[said.fileno()] = Talk(said)
+            return None
+        talk = self.live[said.fileno()] = Talk(said)
         self.epoll.register(said.fileno(), select.EPOLLIN)
+        return talk
 
     def on_readable(self, talk: Talk) -> None:
         """Take what arrived; go on to the next step when this one is answered."""
@@ -224,6 +235,7 @@ class Crowd:
 
     def end(self, talk: Talk, well: bool) -> None:
         """Close a connection and count how it went."""
+        talk.well = well
         self.done += well
         self.failed += not well
         del self.live[talk.sock.fileno()]
@@ -239,7 +251,7 @@ def address(text: str) -> tuple[str, int]:
 def main(argv: list[str]) -> None:
     """Run one load and print `{"done", "failed", "seconds"}`."""
     parser = argparse.ArgumentParser(prog="bench.handshake", description=__doc__)
-    parser.add_argument("protocol", choices=("socks5", "connect", "tls"))
+    parser.add_argument("protocol", choices=("socks5", "connect", "tls", "direct"))
     parser.add_argument("proxy", type=address)
     parser.add_argument("origin", type=address)
     parser.add_argument("--count", type=int, required=True)

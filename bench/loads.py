@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bench import iperf, wrk
 from bench.proxies import LOOPBACK
-from bench.scenarios import Effort, Flood, Handshakes, Idle, Inside, Iperf, Light, Load, Shaped, Wrk
+from bench.scenarios import Effort, Flood, Handshakes, Idle, Inside, Iperf, Light, Load, Paced, Shaped, Wrk
 from bench.servers import ROOT
 
 TIMEOUT_S = 90.0
@@ -58,8 +58,8 @@ def run(load: Load, effort: Effort, proxy: int, origin: int) -> Done:
                 return _iperf(load, effort, proxy)
             case Handshakes():
                 return _handshakes(load, effort, proxy, origin)
-            case Idle() | Light() | Inside() | Flood() | Shaped():
-                raise ValueError("no load that runs by itself: see memory, collection, inside, flood and shaping")
+            case Idle() | Light() | Inside() | Flood() | Shaped() | Paced():
+                raise ValueError("no load that runs by itself: see what `rounds.rounds_of` names for it")
     except subprocess.TimeoutExpired:
         return Done(0, 0.0, f"not done after {TIMEOUT_S:.0f} s")
 

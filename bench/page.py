@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.figures import Figure, Sample, by_round, difference, figure, ratio
 from bench.proxies import PROXIES
-from bench.scenarios import DIRECT, PENSTOCK, SCENARIOS, Effort, Metric, Scenario
+from bench.scenarios import DIRECT, PENSTOCK, RATE, SCENARIOS, Effort, Metric, Scenario
 
 INTRODUCTION = """\
 Penstock and its neighbours under the same loads, on one machine, in one run.
@@ -189,6 +189,8 @@ def _scenario(scenario: Scenario, samples: list[Sample]) -> list[str]:
         rows.append("| " + " | ".join([name, *cells]) + " |")
     if DIRECT in present:
         rows += ["", _added(samples, present, first)]
+    if pairs := [pair for pair in scenario.pairs if {*pair} <= {*present}]:
+        rows += ["", *(_apart(scenario, samples, *pair) for pair in pairs)]
     return [f"## {scenario.title}", scenario.about, "\n".join(rows), *_remarks(samples)]
 
 
@@ -209,6 +211,13 @@ def _added(samples: list[Sample], present: list[str], metric: Metric) -> str:
         if name != DIRECT and (value := figure(ours[one] - direct[one] for one in ours if one in direct)):
             added.append(f"{name} {spread(value, 0)}")
     return f"Added to the direct {metric.heading}: " + ", ".join(added) + "." if added else "No direct figure."
+
+
+def _apart(scenario: Scenario, samples: list[Sample], name: str, other: str) -> str:
+    """Say how far one proxy is from another, round by round."""
+    found = ((metric, difference(samples, name, other, metric.key)) for metric in scenario.metrics if metric != RATE)
+    words = [f"{metric.heading} {spread(value, metric.digits)}" for metric, value in found]
+    return f"- {name} beyond {other}: {', '.join(words)}."
 
 
 def _remarks(samples: list[Sample]) -> list[str]:

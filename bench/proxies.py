@@ -11,6 +11,7 @@ from bench.scenarios import (
     CHAIN,
     ENTRANCE,
     FLOOD,
+    HAPROXY_PLAIN,
     PASSTHROUGH,
     PLAIN,
     RATES,
@@ -54,6 +55,7 @@ class Place:
         kind: What it has to speak: the kind of a scenario.
         connections: The most client connections it has to hold.
         pair: Certificate and key as PEM, where the kind needs them.
+        aside: A port for a second server in the same place.
     """
 
     directory: Path
@@ -63,6 +65,7 @@ class Place:
     kind: str
     connections: int
     pair: str = ""
+    aside: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,13 @@ class Launch:
         argv: The command; a file named in it lies in the directory of the place.
         files: Files to write before, by name.
         silenced: Whether what it prints is thrown away, for one that prints a line per connection.
+        behind: Port of a second server that it begins, which has to accept before the first is asked; 0 for none.
     """
 
     argv: tuple[str, ...]
     files: dict[str, str] = field(default_factory=dict)
     silenced: bool = False
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,11 @@ def penstock(place: Place) -> Launch:
 def penstock_plain(place: Place) -> Launch:
     """The same as Penstock, without PROXY headers."""
     return chain(place, headers=False)
+
+
+def haproxy_plain(place: Place) -> Launch:
+    """The same as HAProxy, without PROXY headers."""
+    return haproxy_chain(place, headers=False)
 
 
 def one_shot(place: Place) -> Launch:
@@ -189,7 +199,7 @@ def guarded() -> str:
 
 def chain(place: Place, *, headers: bool) -> Launch:
     """Return two nodes in a row: the second listens aside, and its process is a child of the first's."""
-    second = f"{LOOPBACK}:{place.port + PORTS_ASIDE}"
+    second = f"{LOOPBACK}:{place.aside}"
     accept = f'accept_proxy = "required"\ntrusted_proxies = ["{LOOPBACK}"]' if headers else ""
     send = 'send_proxy = "v2"' if headers else ""
     kept, head = '[store]\npath = "off"', '[[listener]]\nprotocol = "tcp"\nlisten ='
@@ -202,15 +212,24 @@ def chain(place: Place, *, headers: bool) -> Launch:
     words = [f"{penstock_program()} run --workers 1 --config {place.directory / name}" for name in files]
     admins = [f"--name second{place.port} --admin off", f"--name bench{place.port} --admin {LOOPBACK}:{place.admin}"]
     both = f"{words[0]} {admins[0]} & exec {words[1]} {admins[1]}"
-    return Launch(("sh", "-c", both), files)
+    return Launch(("sh", "-c", both), files, behind=place.aside)
 
 
-PORTS_ASIDE = 6_000
-"""From a server's port to that of its next listener, which nobody else is given."""
+def haproxy_chain(place: Place, *, headers: bool) -> Launch:
+    """Return two of HAProxy in a row, as `chain` returns two nodes."""
+    accept, send = ("accept-proxy", "send-proxy-v2") if headers else ("", "")
+    part = "listen bench\n    bind {0}:{1} {2}\n    server origin {0}:{3} {4}\n"
+    second = haproxy_file(place, part.format(LOOPBACK, place.aside, accept, place.target, ""))
+    first = haproxy_file(place, part.format(LOOPBACK, place.port, "", place.aside, send))
+    words = [f"haproxy -db -f {place.directory / name}" for name in ("second.cfg", "haproxy.cfg")]
+    files = {"second.cfg": second, "haproxy.cfg": first}
+    return Launch(("sh", "-c", f"{words[0]} & exec {words[1]}"), files, behind=place.aside)
 
 
 def haproxy(place: Place) -> Launch:
     """One thread; splicing where HAProxy itself finds it worth while; no logs, no statistics."""
+    if place.kind == CHAIN:
+        return haproxy_chain(place, headers=True)
     mode = "http" if place.kind in ("http", REVERSE, ROUTES) else "tcp"
     options = "http-reuse always" if mode == "http" else "option splice-auto"
     bind, files, rules = "", {}, ""
@@ -244,7 +263,18 @@ backend origin
             f"backend origin{n}\n    server origin {LOOPBACK}:{place.target}\n" for n in range(1, SERVICES)
         )
         rules += "backend origin0\n"
-    config = f"""\
+    body = f"""\
+{"frontend" if rules else "listen"} bench
+    bind {LOOPBACK}:{place.port} {bind}
+{rules}    server origin {LOOPBACK}:{place.target}
+"""
+    argv = ("haproxy", "-db", "-f", str(place.directory / "haproxy.cfg"))
+    return Launch(argv, {"haproxy.cfg": haproxy_file(place, body, mode, options), **files})
+
+
+def haproxy_file(place: Place, body: str, mode: str = "tcp", options: str = "option splice-auto") -> str:
+    """Return a configuration of HAProxy: what all have in front, and a body."""
+    return f"""\
 global
     nbthread 1
     maxconn {place.connections}
@@ -255,12 +285,7 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-{"frontend" if rules else "listen"} bench
-    bind {LOOPBACK}:{place.port} {bind}
-{rules}    server origin {LOOPBACK}:{place.target}
-"""
-    argv = ("haproxy", "-db", "-f", str(place.directory / "haproxy.cfg"))
-    return Launch(argv, {"haproxy.cfg": config, **files})
+{body}"""
 
 
 def nginx(place: Place) -> Launch:
@@ -335,6 +360,7 @@ PROXIES = {
         ),
         Proxy(PLAIN, penstock_program(), "", penstock_plain, PLAIN_NOTE),
         Proxy("haproxy", "haproxy", "haproxy", haproxy, HAPROXY_NOTE),
+        Proxy(HAPROXY_PLAIN, "haproxy", "haproxy", haproxy_plain, "as `haproxy`, without PROXY headers"),
         Proxy("nginx", "nginx", "nginx", nginx, "stream module, `worker_processes 1`"),
         Proxy("microsocks", "microsocks", "microsocks", microsocks, "as packaged, output to /dev/null"),
         Proxy("danted", "danted", "dante-server", danted, "as packaged, no authentication, log to /dev/null"),

@@ -13,9 +13,10 @@ from bench.collection import collection_rounds
 from bench.figures import Sample
 from bench.flooding import flood_rounds
 from bench.machine import idle_connections
+from bench.pacing import paced_rounds
 from bench.proxies import LOOPBACK
 from bench.running import CONNECTIONS, SETTLE_S, Run, a_proxy, an_origin, complaints
-from bench.scenarios import DIRECT, OFF, PENSTOCK, Flood, Idle, Inside, Iperf, Load, Scenario, Shaped, Wrk
+from bench.scenarios import DIRECT, OFF, PENSTOCK, Flood, Idle, Inside, Iperf, Load, Paced, Scenario, Shaped, Wrk
 from bench.servers import ROOT, ServerError
 from bench.shaped import shaped_rounds
 
@@ -65,6 +66,8 @@ def rounds_of(scenario: Scenario) -> Callable[[Scenario, Run], Iterator[Sample]]
         return flood_rounds
     if isinstance(scenario.load, Shaped):
         return shaped_rounds
+    if isinstance(scenario.load, Paced):
+        return paced_rounds
     if OFF in scenario.proxies:
         return collection_rounds
     return memory_rounds if isinstance(scenario.load, Idle) else load_rounds

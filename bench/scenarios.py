@@ -9,6 +9,9 @@ OFF = "penstock-off"
 PLAIN = "penstock-plain"
 """A second Penstock that differs in the one thing that a scenario is about."""
 
+HAPROXY_PLAIN = "haproxy-plain"
+"""A second HAProxy that differs in the same."""
+
 DIRECT = "direct"
 """No proxy at all: the load talks to the origin. What a latency is compared with."""
 
@@ -91,7 +94,8 @@ class Handshakes:
     Connections that ask the proxy for the origin, fetch one small page and end.
 
     Args:
-        protocol: How they ask: `socks5`, `connect`, or `tls`, where nothing is asked and no session is resumed.
+        protocol: How they ask: `socks5`, `connect`, `direct`, where nothing is asked, or `tls`, which is the same and
+            resumes no session.
         concurrency: Open at a time; unit connections.
     """
 
@@ -160,7 +164,21 @@ class Shaped:
     rates: tuple[tuple[str, int], ...]
 
 
-Load = Wrk | Iperf | Handshakes | Idle | Light | Inside | Flood | Shaped
+@dataclass(frozen=True)
+class Paced:
+    """
+    New connections that begin when they are due, through each proxy in turn, at one rate for all of them.
+
+    Args:
+        share: Of the connections that Penstock serves when it is full: the rate.
+        times: How many times the seconds of the effort each proxy has turns in a round.
+    """
+
+    share: float
+    times: float
+
+
+Load = Wrk | Iperf | Handshakes | Idle | Light | Inside | Flood | Shaped | Paced
 
 
 @dataclass(frozen=True)
@@ -203,6 +221,7 @@ class Scenario:
         metrics: What is reported; the first is the one that ratios and bounds are about.
         references: Whom everybody is divided by, round by round.
         bounds: What Penstock has to stay within.
+        pairs: Who is told apart from whom, metric by metric, below the table.
     """
 
     name: str
@@ -214,6 +233,7 @@ class Scenario:
     metrics: tuple[Metric, ...]
     references: tuple[str, ...]
     bounds: tuple[Bound, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 RATE = Metric("rate", "units/s", 0)
@@ -270,6 +290,11 @@ BIG = 0.016
 """Bytes of the large answer; unit 1e9 bytes."""
 
 _SAME_TLS = "Both have the same P-256 certificate and ciphers, and carry what is inside as TCP. "
+
+_CHAINED = (
+    "Two proxies in a row, the second of which requires the PROXY header (version 2) that the first sends; "
+    f"`{PLAIN}` and `{HAPROXY_PLAIN}` are the same without headers. "
+)
 
 TCP = (PENSTOCK, "haproxy", "nginx")
 HTTP = (PENSTOCK, "haproxy", "tinyproxy")
@@ -446,14 +471,31 @@ SCENARIOS = (
     Scenario(
         "proxy-header",
         "PROXY header, latency of a new connection",
-        "wrk with `Connection: close`, 4 at a time, through two Penstocks in a row, the second of which "
-        f"requires the PROXY header (version 2) that the first sends; `{PLAIN}` is the same without headers.",
+        _CHAINED + "From when a connection is due to the end of its answer, under a load that waits for nobody: "
+        "connections are due at random times, at half the rate that Penstock with headers can serve, the same for all. "
+        "Each has turns of 0.3 s, one after the other and back, between the ticks of the supervisors, so that what "
+        "disturbs the machine disturbs all alike; a round's percentiles are those of all its turns. As root everybody "
+        "has real-time priority: other work of the machine is no matter of a header's.",
         CHAIN,
-        Wrk(4, close=True),
-        (PENSTOCK, PLAIN),
-        (Metric("p50", "p50 us", 0), Metric("p99", "p99 us", 0), RATE, PER_CONNECTION),
+        Paced(share=0.5, times=2.0),
+        (PENSTOCK, PLAIN, "haproxy", HAPROXY_PLAIN),
+        (Metric("p50", "p50 us", 0), Metric("p99", "p99 us", 0), RATE),
         (PLAIN,),
         (Bound(PLAIN, 1_000, added=True), Bound(PLAIN, 1_000, key="p99", added=True)),
+        ((PENSTOCK, PLAIN), ("haproxy", HAPROXY_PLAIN)),
+    ),
+    Scenario(
+        "proxy-header-cpu",
+        "PROXY header, CPU of a new connection",
+        _CHAINED + "wrk with `Connection: close`, 4 at a time, each of which begins the next connection at once: both "
+        "proxies of a chain are busy all the time, and what a connection waits is what others cost.",
+        CHAIN,
+        Wrk(4, close=True),
+        (PENSTOCK, PLAIN, "haproxy", HAPROXY_PLAIN),
+        (PER_CONNECTION, RATE),
+        (PLAIN, "haproxy"),
+        (),
+        ((PENSTOCK, PLAIN), ("haproxy", HAPROXY_PLAIN)),
     ),
     Scenario(
         "latency",

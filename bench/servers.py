@@ -75,8 +75,8 @@ def new_place(target: int, kind: str, connections: int) -> Iterator[Place]:
         A place with a directory that lasts as long as the context.
     """
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
-        port, admin = free_ports(2)
-        yield Place(Path(directory), port, target, admin, kind, connections, pair() if kind in SECURE else "")
+        port, admin, aside = free_ports(3)
+        yield Place(Path(directory), port, target, admin, kind, connections, pair() if kind in SECURE else "", aside)
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def serving(launch: Launch, place: Place, core: int | None) -> Iterator[int]:
         core: The core that it is bound to, with all its children; None for any.
 
     Yields:
-        Its pid, once its port accepts.
+        Its pid, once its port accepts, and that of a second server behind it.
 
     Raises:
         ServerError: If it ends or does not accept in time.
@@ -110,7 +110,8 @@ def serving(launch: Launch, place: Place, core: int | None) -> Iterator[int]:
             cwd=ROOT,
         )
     try:
-        _await_port(process, place.port, words)
+        for port in filter(None, (launch.behind, place.port)):
+            _await_port(process, port, words)
         yield process.pid
     finally:
         _stop(process)

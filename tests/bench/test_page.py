@@ -72,6 +72,17 @@ def test_latency_is_compared_with_direct(results):
     assert "Added to the direct p50 us: penstock 35 (35-35)." in render(replace(results, samples=latency))
 
 
+def test_pairs_are_told_apart(results):
+    """Below the table stands what a scenario is about: how far one proxy is from another, metric by metric."""
+    found = {"penstock": (900.0, 2_000.0), "penstock-plain": (800.0, 1_500.0), "haproxy": (500.0, 900.0)}
+    samples = [
+        Sample("proxy-header", name, 1, {"p50": p50, "p99": p99, "rate": 700.0}) for name, (p50, p99) in found.items()
+    ]
+    page = render(replace(results, samples=samples))
+    assert "\n- penstock beyond penstock-plain: p50 us 100 (100-100), p99 us 500 (500-500).\n" in page
+    assert "- haproxy beyond" not in page
+
+
 def test_json_and_back(results):
     """Results survive their JSON."""
     assert from_json(json.loads(json.dumps(asdict(results)))) == results

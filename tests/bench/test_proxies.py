@@ -9,6 +9,7 @@ from bench.origins import ANSWER, origin_for
 from bench.proxies import PROXIES, Place, penstock_program
 from bench.scenarios import (
     CHAIN,
+    HAPROXY_PLAIN,
     PASSTHROUGH,
     PLAIN,
     REVERSE,
@@ -21,12 +22,15 @@ from bench.scenarios import (
     Wrk,
 )
 
-KINDS = {"penstock": "tcp", "haproxy": "http", "nginx": "tcp", "microsocks": "socks5", "danted": "socks5", PLAIN: CHAIN}
+KINDS = {
+    "penstock": "tcp", "haproxy": "http", "nginx": "tcp", "microsocks": "socks5", "danted": "socks5",
+    PLAIN: CHAIN, HAPROXY_PLAIN: CHAIN,
+}  # fmt: skip
 
 
 def place(kind, connections=1024):
     """A place with telling ports."""
-    return Place(Path("/nowhere"), 1111, 2222, 3333, kind, connections)
+    return Place(Path("/nowhere"), 1111, 2222, 3333, kind, connections, aside=4444)
 
 
 @pytest.mark.parametrize("name", PROXIES)
@@ -59,13 +63,28 @@ def test_penstock_tcp_has_its_target():
 )
 def test_penstock_files_are_right(tmp_path, kind, name):
     """Every file that Penstock is given passes its own check."""
-    own = Place(tmp_path, 1111, 2222, 3333, kind, 1024, pair() if kind == TERMINATE else "")
+    own = Place(tmp_path, 1111, 2222, 3333, kind, 1024, pair() if kind == TERMINATE else "", aside=4444)
     for file, text in PROXIES[name].launch(own).files.items():
         (tmp_path / file).write_text(text)
     for file in tmp_path.glob("*.toml"):
         asked = [penstock_program(), "check", "--config", str(file)]
         done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["penstock", PLAIN, "haproxy", HAPROXY_PLAIN])
+def test_a_chain_is_two_in_a_row(name):
+    """The first leads to the second, which leads to the origin; headers are sent and required, or neither."""
+    launch = PROXIES[name].launch(place(CHAIN))
+    second, first = (
+        launch.files[file] for file in sorted(launch.files, key=lambda file: not file.startswith("second"))
+    )
+    assert launch.behind == 4444
+    assert ("127.0.0.1:1111" in first, "127.0.0.1:4444" in first, "127.0.0.1:2222" in first) == (True, True, False)
+    assert ("127.0.0.1:4444" in second, "127.0.0.1:2222" in second, "127.0.0.1:1111" in second) == (True, True, False)
+    headers = not name.endswith("-plain")
+    assert ("send" in first, "accept" in second) == (headers, headers)
+    assert all(f"/nowhere/{file}" in launch.argv[-1] for file in launch.files)
 
 
 def test_rivals_know_the_kinds():

@@ -20,3 +20,4 @@ def test_scenario_is_whole(scenario):
     assert scenario.metrics
     assert {bound.key for bound in scenario.bounds} <= {metric.key for metric in scenario.metrics} | {""}
     assert all(bound.reference for bound in scenario.bounds if bound.added)
+    assert all({*pair} <= {*scenario.proxies} for pair in scenario.pairs)

@@ -50,6 +50,27 @@ def test_children_go_too():
     assert living(pid) == []
 
 
+TWO = """\
+import socket, sys, time
+first = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(0.3)
+second = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+while True:
+    second.accept()[0].close()
+"""
+
+
+def test_a_second_server_is_awaited_too():
+    """Who loads a chain finds both ends of it there: a first server accepts before a second one does."""
+    with new_place(0, "tcp", 10) as place:
+        argv = (sys.executable, str(place.directory / "two.py"), str(place.port), str(place.aside))
+        with (
+            serving(Launch(argv, {"two.py": TWO}, behind=place.aside), place, None),
+            socket.create_connection(("127.0.0.1", place.aside)),
+        ):
+            assert {place.port, place.admin, place.aside} <= set(PORTS)
+
+
 def test_last_words():
     """A server that ends at once fails the start with its last words and its exit code."""
     with new_place(0, "tcp", 10) as place:
