@@ -1,4 +1,4 @@
-"""Who a client proves to be: users of the configuration at once, those of a file when the engine has been asked."""
+"""Who a client proves to be: the engine is asked, who knows what a file says, and whom it hears late."""
 
 import pytest
 
@@ -20,10 +20,31 @@ def prove_with(users_file, user, password, verified=None):
     raise AssertionError("more than one question")
 
 
-def test_users_of_the_configuration_need_nobody():
-    """Their right logins are told at once, and without a file their wrong ones too."""
-    assert prove_with("/users", b"ann", b"secret") == ([], "ann")
-    assert prove_with("", b"ann", b"wrong") == ([], None)
+RIGHT, WRONG = (
+    Verify("", b"ann", password, known) for password, known in ((b"secret", Verified.RIGHT), (b"no", Verified.WRONG))
+)
+
+
+def test_users_of_the_configuration_need_no_file():
+    """What is known of their logins is told to the engine, right or wrong, which says when."""
+    assert prove_with("/users", b"ann", b"secret", Verified.RIGHT) == ([RIGHT], "ann")
+    assert prove_with("", b"ann", b"secret", Verified.RIGHT) == ([RIGHT], "ann")
+    assert prove_with("", b"ann", b"no", Verified.WRONG) == ([WRONG], None)
+
+
+def test_the_same_again_is_no_question():
+    """Requests that show what the connection has proved before are nobody's business, unless it is wrong by now."""
+    asked = [next(prove(USERS, "", b"ann", b"no", again=True))]
+    assert asked == [WRONG]
+    with pytest.raises(StopIteration) as end:
+        next(prove(USERS, "", b"ann", b"secret", again=True))
+    assert end.value.value == "ann"
+
+
+def test_a_right_login_that_is_not_heard_is_none():
+    """Where an address with failures finds no room, nobody learns that the login was right."""
+    with pytest.raises(TooManyLogins):
+        prove_with("", b"ann", b"secret", Verified.BUSY)
 
 
 @pytest.mark.parametrize("user", [b"ann", b"bob", b"\xff"])

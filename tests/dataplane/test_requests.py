@@ -71,8 +71,8 @@ def test_logins_that_are_asked_for():
     with origin(as_asked) as target, proxy(listener={"users": {"ann": "secret"}}) as plane:
         with Wire(plane.connect()) as wire:
             url = target.url("/200")
-            asked = [request("GET", url), *(request("GET", url, None, login) for login in (WRONG, RIGHT))]
-            assert statuses(wire, *asked) == [407, 407, 200]
+            asked = [request("GET", url), *(request("GET", url, None, login) for login in (RIGHT, WRONG))]
+            assert statuses(wire, *asked) == [407, 200, 407]
         wait_for(lambda: plane.answers() == {407: 2, 200: 1})
         assert (plane.words[H_LOGINS], plane.words[H_FAILED_LOGINS]) == (1, 1)
         assert plane.words[HEADER_WORDS + PORT] >> WRONG_LOGINS_SHIFT == 1

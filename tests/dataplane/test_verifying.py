@@ -37,8 +37,10 @@ class Asked:
 class Waiting:
     """A connection that waits."""
 
-    def __init__(self, digest):
-        self.digest, self.answers = digest, []
+    client = "192.0.2.1"
+
+    def __init__(self, user, digest):
+        self.user, self.digest, self.answers = user, digest, []
 
     def go_on(self, verified):
         """Take the answer."""
@@ -62,7 +64,7 @@ def logins():
 
 def ask(logins, command=ASKED):
     """Ask, and return who waits for it."""
-    waiting = Waiting(logins.digest(command))
+    waiting = Waiting(command.user, logins.digest(command))
     waiting.number = logins.ask(waiting, command, "192.0.2.1")
     return waiting
 
@@ -114,6 +116,38 @@ def test_a_supervisor_that_does_not_read(logins):
     assert ask(logins).number == 0
     assert not logins._waiting
     logins.hear(orders.Verified(7, Verified.RIGHT))
+
+
+def test_who_failed_is_doubted(logins):
+    """An address whose login was wrong, for five minutes; not another one, and not whom it has proved to be lately."""
+    waiting = ask(logins)
+    logins.proved("192.0.2.1", b"bob")
+    logins.hear(orders.Verified(waiting.number, Verified.WRONG))
+    assert logins.doubts("192.0.2.1", b"ann")
+    assert not logins.doubts("192.0.2.1", b"bob")
+    assert not logins.doubts("192.0.2.2", b"ann")
+    logins._reactor.now = 300 * NS
+    assert not logins.doubts("192.0.2.1", b"ann")
+    logins.failed("192.0.2.1")
+    assert logins.doubts("192.0.2.1", b"bob")
+
+
+def test_the_first_failure_of_late_is_told_apart(logins):
+    """And an IPv6 network of 64 bits is one client."""
+    assert [logins.failed(each) for each in ("192.0.2.1", "192.0.2.1", "192.0.2.2")] == [True, False, True]
+    assert [logins.failed(each) for each in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")] == [True, False, True]
+    logins._reactor.now = 300 * NS
+    assert logins.failed("192.0.2.1")
+
+
+def test_what_is_known_of_clients_is_bounded(logins, monkeypatch):
+    """The oldest make room."""
+    monkeypatch.setattr(verifying, "LOGINS_REMEMBERED", 2)
+    monkeypatch.setattr(verifying, "ADDRESSES", 2)
+    for number in range(9):
+        logins.proved("192.0.2.1", b"%d" % number)
+        logins.failed(f"192.0.2.{number}")
+    assert (len(logins._proved), len(logins._failing)) == (2, 2)
 
 
 # In a worker ---------------------------------------------------------------------------------------------------------
@@ -235,3 +269,46 @@ def test_http_without_an_answer():
         answer(plane, Verified.BUSY)
         assert wire.read_message().status == 503
         assert plane.ended()[0].outcome == OVERLOAD
+
+
+CONFIGURED = {"ann": "secret", "bob": "word"}
+
+
+def test_users_of_the_configuration_are_heard_late_after_a_failure():
+    """The first wrong login is told to the supervisor, and answered at once; the next one waits for its answer."""
+    with bench(listener("main", "socks5", users=CONFIGURED)) as plane:
+        assert greet(plane, password=b"guess").read(2) == b"\x01\x01"
+        told = plane.report(orders.Verify)
+        assert (told.known, told.password, told.client) == (Verified.WRONG, b"", "127.0.0.1")
+        wire = greet(plane, password=b"guess")
+        assert answer(plane, Verified.WRONG).known is Verified.WRONG
+        assert wire.read(2) == b"\x01\x01"
+        assert [each.outcome for each in plane.ended(2)] == [AUTH, AUTH]
+
+
+def test_haste_does_not_tell_who_guessed_right():
+    """A right login of an address with failures is heard as late, and where there is no room not at all."""
+    with bench(listener("main", "socks5", users=CONFIGURED)) as plane:
+        assert greet(plane, b"bob", b"word").read(2) == b"\x01\0"
+        assert greet(plane, password=b"guess").read(2) == b"\x01\x01"
+        plane.report(orders.Verify)
+        assert greet(plane, b"bob", b"word").read(2) == b"\x01\0"  # as it has proved to be before
+        for verified, heard in ((Verified.BUSY, b"\x01\x01"), (Verified.RIGHT, b"\x01\0")):
+            wire = greet(plane)
+            question = answer(plane, verified)
+            assert (question.known, question.users_file) == (Verified.RIGHT, "")
+            assert wire.read(2) == heard
+        assert greet(plane).read(2) == b"\x01\0"
+
+
+def test_a_remembered_login_of_a_file_is_no_answer_for_who_guesses():
+    """What somebody else has logged in with is asked again where it comes from an address with failures."""
+    with serving_users("socks5") as (plane, _):
+        digest = plane.worker.logins.digest(ASKED)
+        plane.worker.logins._right[digest] = 1 << 62
+        wire = greet(plane, password=b"guess")
+        answer(plane, Verified.WRONG)
+        assert wire.read(2) == b"\x01\x01"
+        wire = greet(plane)
+        assert answer(plane, Verified.RIGHT).password == b"secret"
+        assert wire.read(2) == b"\x01\0"

@@ -98,18 +98,19 @@ def test_a_ban_by_hand_counts_at_once_in_every_worker_and_so_does_its_lifting():
 
 
 def test_failed_logins_become_a_ban_that_survives_a_kill_with_its_end(tmp_path):
-    """Ten wrong logins; after kill -9 and a start the ban is there before the first client is."""
-    with running(QUICK, OPEN, egress(), workers=WORKERS, folder=tmp_path, killed=True) as node:
-        for _ in range(9):
+    """Four wrong logins; after kill -9 and a start the ban is there before the first client is."""
+    few = "[bans.failed_logins]\nthreshold = 4\n"
+    with running(QUICK, OPEN, few, egress(), workers=WORKERS, folder=tmp_path, killed=True) as node:
+        for _ in range(3):
             fail(node.address("egress"), "127.0.0.5")
         ask(node, "POST", "/api/v1/bans", {"address": "127.0.0.6", "for": "1h", "reason": "by hand"}, 201)
-        node.until(lambda stats: stats["refused"]["auth"] == 9)
+        node.until(lambda stats: stats["refused"]["auth"] == 3)
         assert knock(node.address("egress"), "127.0.0.5") == GREETED
         fail(node.address("egress"), "127.0.0.5")
         wait_for(lambda: ask(node, "GET", "/api/v1/bans")["total"] == 2)
         assert knocks(node.address("egress"), "127.0.0.5") == {b""}
         auto, manual = ask(node, "GET", "/api/v1/bans")["bans"]
-        assert (auto["reason"], auto["evidence"]["count"]) == ("failed_logins", 10)
+        assert (auto["reason"], auto["evidence"]["count"]) == ("failed_logins", 4)
         wait_for(lambda: len(kept_bans(tmp_path)) == 2)
         node.process.send_signal(signal.SIGKILL)
         node.process.wait()

@@ -239,7 +239,7 @@ class Describe(Struct, frozen=True):
 
 
 class Verified(StrEnum):
-    """What a file of users says of a login."""
+    """What is said of a login."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -248,16 +248,19 @@ class Verified(StrEnum):
 
 class Verify(Struct, frozen=True):
     """
-    Ask whether a login is one of a file's. Answered with `Verified`; BUSY if too many wait, or none could tell in time.
+    Ask whether a login is right. Answered with `Verified`; BUSY if too many wait, or none could tell in time.
 
     Args:
-        users_file: Path of the file.
+        users_file: Path of the file that says so; empty if it is known.
         user, password: As the client sent them; UTF-8. Never logged.
+        known: What is known, RIGHT or WRONG: the answer, as late as an address with failures is heard; None if only the
+            file can tell.
     """
 
     users_file: str
     user: bytes
     password: bytes
+    known: Verified | None = None
 
     def __repr__(self) -> str:
         return f"Verify({self.users_file!r}, {self.user!r})"

@@ -108,7 +108,7 @@ def http_forward(facts: Facts, listener: ListenerPlan) -> Conversation:  # noqa:
             yield from without_request(news, served, failures)
             raise AssertionError from None  # nobody resumes a conversation after its last word
         if listener.users or listener.users_file:
-            found = yield from _user(request, listener)
+            found = yield from _user(request, listener, shown)
             if request.credentials is not None and (found is None or request.credentials != shown):
                 shown = request.credentials
                 yield WRONG_LOGIN if found is None else RIGHT_LOGIN
@@ -222,13 +222,14 @@ def _refuse(
     raise AssertionError  # nobody resumes a conversation after its last word
 
 
-def _user(request: Request, listener: ListenerPlan) -> Generator[Command, Any, str | None]:
+def _user(request: Request, listener: ListenerPlan, shown: bytes) -> Generator[Command, Any, str | None]:
     """Return who asks; None for a login that is missing or wrong."""
     login = None if request.credentials is None else parse_basic(request.credentials)
     if login is None:
         return None
     try:
-        return (yield from prove(listener.users, listener.users_file, *login))
+        again = request.credentials == shown
+        return (yield from prove(listener.users, listener.users_file, *login, again=again))
     except TooManyLogins:
         yield from _refuse(503, BUSY_DETAIL, BUSY)
         raise AssertionError from None  # nobody resumes a conversation after its last word

@@ -1,4 +1,8 @@
-"""Who a client proves to be: one of the configuration's users, or one of a file's, after whom the engine is asked."""
+"""
+Who a client proves to be: one of the configuration's users, or one of a file's.
+
+The engine is asked in any case: it knows what a file says, and who is heard late because of failures.
+"""
 
 from collections.abc import Generator, Mapping
 from typing import Any
@@ -16,7 +20,7 @@ class TooManyLogins(Exception):  # noqa: N818 - it is news, not an error of ours
 
 
 def prove(
-    users: Mapping[str, str], users_file: str, user: bytes, password: bytes
+    users: Mapping[str, str], users_file: str, user: bytes, password: bytes, *, again: bool = False
 ) -> Generator[Command, Any, str | None]:
     """
     Return the user's name if the login is right, else None.
@@ -27,15 +31,22 @@ def prove(
         users: Passwords by user name.
         users_file: Path of the file of more users; empty for none.
         user, password: As the client sent them; UTF-8.
+        again: Whether it has shown the same before on this connection: what was right then, and is, is said at once.
 
     Raises:
-        TooManyLogins: If the file's answer would come too late.
+        TooManyLogins: If the answer would come too late.
     """
     found = verify(users, user, password)
-    if found is None and users_file:
+    if found is not None:
+        if again:
+            return found
+        verified = yield Verify("", user, password, Verified.RIGHT)
+    elif users_file:
         verified = yield Verify(users_file, user, password)
-        if verified is Verified.BUSY:
-            raise TooManyLogins
-        if verified is Verified.RIGHT:
-            found = user.decode("utf-8", "surrogateescape")
-    return found
+    else:
+        verified = yield Verify("", user, password, Verified.WRONG)
+    if verified is Verified.BUSY:
+        raise TooManyLogins
+    if verified is Verified.WRONG:
+        return None
+    return user.decode("utf-8", "surrogateescape") if found is None else found

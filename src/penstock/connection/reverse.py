@@ -333,7 +333,8 @@ def _login(request: OriginRequest, route: RoutePlan, logins: _Logins) -> Generat
     user: str | None = None
     if login is not None:
         try:
-            user = yield from prove(route.users, route.users_file, *login)
+            again = logins.shown.get(route.id) == found[0]
+            user = yield from prove(route.users, route.users_file, *login, again=again)
         except TooManyLogins:
             yield from _refused(request, 503, BUSY_DETAIL, BUSY, last=True)
             raise AssertionError from None  # nobody resumes a conversation after its last word

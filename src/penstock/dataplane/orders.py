@@ -170,13 +170,14 @@ class TargetFailed(Struct, frozen=True, tag="target"):
 
 class Verify(Struct, frozen=True, tag="verify"):
     """
-    Ask whether a login is one of a file's; answered with `Verified`.
+    Ask whether a login is right; answered with `Verified`.
 
     Args:
         number: Of the question.
-        users_file: Path of the file.
-        user, password: As the client sent them; UTF-8. Never logged.
+        users_file: Path of the file that says so; empty if it is known.
+        user, password: As the client sent them; UTF-8. Never logged. Empty if the answer is known.
         client: Its IP address; `-` on a Unix socket.
+        known: The answer, told as late as the client is heard; None if only the file can tell.
     """
 
     number: int
@@ -184,6 +185,7 @@ class Verify(Struct, frozen=True, tag="verify"):
     user: bytes
     password: bytes
     client: str
+    known: commands.Verified | None = None
 
     def __repr__(self) -> str:
         return f"Verify({self.number}, {self.users_file!r}, {self.user!r}, {self.client!r})"

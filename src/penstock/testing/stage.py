@@ -34,6 +34,7 @@ from penstock.connection.commands import (
     Send,
     TooLong,
     Until,
+    Verify,
 )
 from penstock.connection.endings import DOCUMENTED, PHASES, ending
 
@@ -170,6 +171,8 @@ class Stage:
                 self._resume(self._conversation.send, None)
             elif isinstance(command, Login):
                 self._resume(self._conversation.send, None)
+            elif isinstance(command, Verify) and command.known is not None:
+                self._resume(self._conversation.send, command.known)
             elif isinstance(command, Describe):
                 self.described = command
                 self._resume(self._conversation.send, None)

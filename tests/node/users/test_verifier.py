@@ -47,9 +47,9 @@ class Desk:
 
         return note
 
-    def ask(self, user, password, client="192.0.2.1"):
+    def ask(self, user, password, client="192.0.2.1", known=None):
         """Ask, and keep the answer as (user, password, answer)."""
-        question = Verify(len(self.answers), str(self.path), user, password, client)
+        question = Verify(len(self.answers), str(self.path), user, password, client, known)
         self.verifier.ask(question, lambda verified: self.answers.append((user, password, verified)))
 
     async def answered(self, count):
@@ -197,6 +197,24 @@ def test_who_failed_is_heard_later(desk, monkeypatch):
         it.ask(b"ann", b"pw-ann")
         await it.answered(5)
         assert len(delays) == 3
+
+    desk(go)
+
+
+def test_what_is_known_is_told_as_late(desk, monkeypatch):
+    """Logins of users of the configuration cost no hash, count as failures, and wait as long as all others."""
+    delays = []
+
+    async def go(it):
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(
+            loop, "call_later", lambda delay, call, *args: (delays.append(delay), loop.call_soon(call, *args))
+        )
+        for number, known in enumerate((Verified.RIGHT, Verified.WRONG, Verified.WRONG, Verified.RIGHT), 1):
+            it.ask(b"", b"", known=known)
+            assert (await it.answered(number))[-1][2] is known
+        assert delays == [0.25, 0.5]
+        assert not it.work
 
     desk(go)
 

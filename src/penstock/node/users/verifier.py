@@ -99,6 +99,9 @@ class Verifier:
             if self.patience_ns and self._clock.monotonic_ns() - job.asked_ns > self.patience_ns:
                 self._finish(job, Verified.BUSY)
                 continue
+            if question.known is not None:
+                self._finish(job, question.known)
+                continue
             hashed, own = self._files.hash_of(question.users_file, question.user)
             if not hashed:
                 self._finish(job, Verified.WRONG)
