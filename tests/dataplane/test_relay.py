@@ -2,10 +2,11 @@
 
 import pytest
 
+from penstock.dataplane import splice
 from penstock.testing.relay_contract import RelayContract
 from penstock.testing.workbench import bench, listener
 
-from .secured import SecuredContract
+from .secured import SecuredContract, TlsTargets
 
 
 class TestSharedBuffer(RelayContract):
@@ -21,3 +22,19 @@ class TestTls(SecuredContract):
     def run(self, port, **more):
         """Return a bench that terminates TLS."""
         return bench(listener("main", "tcp", port, tls=self.plan), **more)
+
+
+@pytest.mark.parametrize("engine", ["never", "always"])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"], scope="class")
+class TestTlsToTargets(TlsTargets, RelayContract):
+    """The same contract where targets alone speak TLS: even where every flow is bulk, what goes there is in records."""
+
+    @pytest.fixture(autouse=True)
+    def _engine(self, monkeypatch, engine):
+        self.engine = engine
+        monkeypatch.setattr(splice, "BULK_BYTES", 0)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"], scope="class")
+class TestTlsOnBothSides(TlsTargets, SecuredContract):
+    """The same contract where both ends speak TLS."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock.base.outcomes import COMPLETE, EndedBy
 from penstock.dataplane.orders import CloseConnection, Closed
-from penstock.testing.peers import echo, read_all, reset, saying, serving, until_released
+from penstock.testing.peers import Behaviour, Server, echo, read_all, reset, saying, serving, until_released
 from penstock.testing.workbench import Bench, bench, listener, quick, wait_for
 
 BIG = 24 * 1024 * 1024
@@ -37,12 +37,20 @@ class RelayContract:
         """Return a bench with one TCP listener that sends to `port`."""
         return bench(listener("main", "tcp", port), splice=self.engine, **more)
 
+    def serving(self, behave: Behaviour) -> AbstractContextManager[Server]:
+        """Return a target of which each client meets this behaviour."""
+        return serving(behave)
+
     def connect(self, plane: Bench) -> Any:
         """Return a client that does what a plain socket does."""
         return plane.connect()
 
     def wire(self, client: Any, sent: int, received: int) -> tuple[int, int]:
         """Return what of a client was on the wire: what it sent and received, with all that its transport adds."""
+        return sent, received
+
+    def target_wire(self, sent: int, received: int) -> tuple[int, int]:
+        """Return what the target of the last exchange sent and received on the wire."""
         return sent, received
 
     def exchange(self, plane: Bench, data: bytes) -> bytes:
@@ -63,25 +71,32 @@ class RelayContract:
 
     def test_echo_of_any_size_is_exact(self) -> None:
         """Whatever the client sends comes back unchanged, and all four counters say how much it was."""
-        with serving(echo) as target, self.run(target.port) as plane:
+        with self.serving(echo) as target, self.run(target.port) as plane:
             for size in (0, 1, 17, 16_384, 262_144, 262_145, BIG):
                 data = random.Random(size).randbytes(size)
                 got = self.exchange(plane, data)
                 assert got == data
                 row = plane.ended(1 + len([s for s in (0, 1, 17, 16_384, 262_144, 262_145, BIG) if s < size]))[-1]
-                assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (*self.moved, size, size)
+                assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (
+                    *self.moved,
+                    *self.target_wire(size, size),
+                )
                 assert row.outcome == COMPLETE
 
     def test_server_speaks_first(self) -> None:
         """A target that speaks first is heard, though the client has said nothing."""
-        with serving(saying(b"220 ready\r\n")) as target, self.run(target.port) as plane, self.connect(plane) as client:
+        with (
+            self.serving(saying(b"220 ready\r\n")) as target,
+            self.run(target.port) as plane,
+            self.connect(plane) as client,
+        ):
             assert read_all(client) == b"220 ready\r\n"
             client.shutdown(socket.SHUT_WR)
             assert plane.ended()[0].client_tx == self.wire(client, 0, 11)[1]
 
     def test_early_bytes_and_end_of_file_are_not_lost(self) -> None:
         """Bytes and the end of file that come before the target stands reach it."""
-        with serving(echo) as target, self.run(target.port) as plane:
+        with self.serving(echo) as target, self.run(target.port) as plane:
             for _ in range(50):
                 with self.connect(plane) as client:
                     client.sendall(b"early")
@@ -97,7 +112,7 @@ class RelayContract:
             read_all(sock)
             sock.sendall(answer)
 
-        with serving(answer_at_the_end) as target, self.run(target.port) as plane, self.connect(plane) as client:
+        with self.serving(answer_at_the_end) as target, self.run(target.port) as plane, self.connect(plane) as client:
             client.sendall(b"question")
             client.shutdown(socket.SHUT_WR)
             assert read_all(client) == answer
@@ -105,7 +120,11 @@ class RelayContract:
     def test_client_that_never_reads_holds_one_buffer(self) -> None:
         """What is held for an end that does not read is at most one buffer, and the sender is stopped."""
         gate = threading.Event()
-        with serving(until_released(gate)) as target, self.run(target.port) as plane, self.connect(plane) as client:
+        with (
+            self.serving(until_released(gate)) as target,
+            self.run(target.port) as plane,
+            self.connect(plane) as client,
+        ):
             client.setblocking(False)
             sent = fill(client)
             row = plane.rows()[0]
@@ -125,16 +144,19 @@ class RelayContract:
             sock.shutdown(socket.SHUT_WR)
             reader.join()
 
-        with serving(cross) as target, self.run(target.port) as plane:
+        with self.serving(cross) as target, self.run(target.port) as plane:
             assert self.exchange(plane, up) == down
             wait_for(lambda: got)
             assert got == [up]
             row = plane.ended()[0]
-            assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (*self.moved, BIG, BIG)
+            assert (row.client_rx, row.client_tx, row.target_rx, row.target_tx) == (
+                *self.moved,
+                *self.target_wire(BIG, BIG),
+            )
 
     def test_slow_reader_that_has_half_closed_gets_all(self) -> None:
         """A client that has said all and reads late gets everything, though the target has long closed."""
-        with serving(saying(bytes(BIG))) as target, self.run(target.port) as plane, self.connect(plane) as client:
+        with self.serving(saying(bytes(BIG))) as target, self.run(target.port) as plane, self.connect(plane) as client:
             client.shutdown(socket.SHUT_WR)
             wait_for(lambda: plane.rows() and plane.rows()[0].client_tx > 0)
             assert len(read_all(client)) == BIG
@@ -146,7 +168,7 @@ class RelayContract:
             self._urge(lengths)
 
     def _urge(self, lengths: tuple[int, ...]) -> None:
-        with serving(echo) as target, self.run(target.port) as plane, self.connect(plane) as client:
+        with self.serving(echo) as target, self.run(target.port) as plane, self.connect(plane) as client:
             sent = b""
             if self.engine == "always":  # so that the pipes are in use
                 client.sendall(b"x")
@@ -175,12 +197,12 @@ class RelayContract:
             sock.shutdown(socket.SHUT_WR)
             read_all(sock)
 
-        with serving(urge) as target, self.run(target.port) as plane, self.connect(plane) as client:
+        with self.serving(urge) as target, self.run(target.port) as plane, self.connect(plane) as client:
             assert read_all(client) == b"before!" * 3 + b"behind"
 
     def test_reset_of_the_target_is_passed_on(self) -> None:
         """A target that resets leaves the client with a reset, and the outcome says who it was."""
-        with serving(reset) as target, self.run(target.port) as plane, self.connect(plane) as client:
+        with self.serving(reset) as target, self.run(target.port) as plane, self.connect(plane) as client:
             client.sendall(b"hello")
             assert is_reset(client)
             assert who_ended(plane) is EndedBy.TARGET
@@ -194,7 +216,7 @@ class RelayContract:
             if is_reset(sock):
                 seen.set()
 
-        with serving(watch) as target, self.run(target.port) as plane:
+        with self.serving(watch) as target, self.run(target.port) as plane:
             client = self.connect(plane)
             client.sendall(b"hello")
             assert client.recv(100) == b"hello"
@@ -205,7 +227,7 @@ class RelayContract:
 
     def test_idle_connection_ends(self) -> None:
         """A connection without a byte for the idle timeout ends as the client's timeout."""
-        with serving(echo) as target, self.run(target.port, timeouts=quick(idle=0.3)) as plane:
+        with self.serving(echo) as target, self.run(target.port, timeouts=quick(idle=0.3)) as plane:
             with self.connect(plane) as client:
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
@@ -215,7 +237,7 @@ class RelayContract:
     def test_operator_closes_one_connection(self) -> None:
         """An order to close ends that connection and no other."""
         with (
-            serving(echo) as target,
+            self.serving(echo) as target,
             self.run(target.port) as plane,
             self.connect(plane) as one,
             self.connect(plane) as two,
@@ -231,7 +253,7 @@ class RelayContract:
 
     def test_nothing_is_left_behind(self) -> None:
         """After many connections no descriptor, no row and no timer's connection is left."""
-        with serving(echo) as target, self.run(target.port, timeouts=quick(idle=60)) as plane:
+        with self.serving(echo) as target, self.run(target.port, timeouts=quick(idle=60)) as plane:
             before = len(plane.worker.reactor.table)
             for number in range(200):
                 data = bytes([number])

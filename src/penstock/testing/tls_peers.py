@@ -1,4 +1,4 @@
-"""TLS clients to test a proxy with: one that does all a plain socket does and counts the wire, and a first flight."""
+"""Ends of TLS to test a proxy with: one that does all a plain socket does and counts the wire, and a first flight."""
 
 import contextlib
 import socket
@@ -24,24 +24,24 @@ def hello(name: str | None, *alpn: str) -> bytes:
 
 class TlsClient:
     """
-    A connected client that has shaken hands. One thread may send while another one receives.
+    A connected end that has shaken hands, a client or what it meets. One thread may send while another one receives.
 
     Python's own TLS socket forgets TLS when it is shut down; this one says close_notify, and reads on.
 
     Args:
         sock: Connected; it is owned from now on.
         context: Whom to trust.
-        name: Whom to ask for.
+        name: Whom to ask for; None for the end that is asked.
 
     Attributes:
         sent, received: Bytes on the wire.
         cut: Whether the other end closed without a word (close_notify).
     """
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str | None) -> None:
         self._sock, self._lock = sock, threading.Lock()
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, name is None, name)
         self._plain, self._waiting = bytearray(), b""
         self.sent = self.received = 0
         self.cut = False
