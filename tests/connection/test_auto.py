@@ -20,9 +20,9 @@ SOCKS4 = b"\x04\x01\0\x50\xc0\0\x02\x02\0"
 HTTP = b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n"
 
 
-def play(detect, *script, targets=TARGETS):
-    """Perform a script on a listener where the words of `detect` are enabled."""
-    listener = ListenerPlan(
+def listener_of(detect, targets=TARGETS):
+    """Return a listener where the words of `detect` are enabled."""
+    return ListenerPlan(
         id=1,
         name="a",
         protocol="auto",
@@ -31,6 +31,11 @@ def play(detect, *script, targets=TARGETS):
         route=RoutePlan(id=1, name="default", targets=targets),
         detect=tuple(detect.split()),
     )
+
+
+def play(detect, *script, targets=TARGETS):
+    """Perform a script on such a listener."""
+    listener = listener_of(detect, targets)
     return perform(lambda: auto(FACTS, listener), *script)
 
 
@@ -106,15 +111,7 @@ STARTS = st.sampled_from([b"", SOCKS5, SOCKS4, TLS, b"GET / HTTP/1.1\r\nHost: a\
 @given(STARTS, st.binary(max_size=64), st.sampled_from(["http socks5 tcp", "socks5 tcp", "http socks5", "tcp"]))
 def test_any_bytes_in_any_split_give_the_same_conversation(start, rest, detect):
     """Whole or byte by byte: the same words, the same questions, the same end; raw bytes arrive whole."""
-    listener = ListenerPlan(
-        id=1,
-        name="a",
-        protocol="auto",
-        host="127.0.0.1",
-        port=1,
-        route=RoutePlan(id=1, name="default", targets=TARGETS),
-        detect=tuple(detect.split()),
-    )
+    listener = listener_of(detect)
     data = start + rest
     whole = improvise(auto(FACTS, listener), [data])
     assert improvise(auto(FACTS, listener), [bytes([byte]) for byte in data]) == whole

@@ -1,11 +1,14 @@
-"""What the tests of the data plane share: certificates, and a port where nobody listens."""
+"""What the tests of the data plane share: certificates, a reactor with its clock, and a port where nobody listens."""
 
+import contextlib
 import socket
 
 import pytest
 
 from penstock.config.tls_plan import TlsPlan
+from penstock.dataplane.reactor import Reactor
 from penstock.testing.certificates import Authority
+from penstock.testing.clock import ManualClock
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +21,27 @@ def authority(tmp_path_factory):
 def plan(authority):
     """TLS with one certificate."""
     return TlsPlan(certificates=(authority.issue("localhost"),))
+
+
+@pytest.fixture
+def clock():
+    """A clock moved by hand."""
+    return ManualClock()
+
+
+@pytest.fixture
+def crashes():
+    """What the reactor was told to report."""
+    return []
+
+
+@pytest.fixture
+def reactor(clock, crashes):
+    """A reactor on that clock."""
+    found = Reactor(lambda owner, error: crashes.append((owner, error)), clock.monotonic_ns)
+    yield found
+    with contextlib.suppress(OSError):
+        found.close()
 
 
 @pytest.fixture

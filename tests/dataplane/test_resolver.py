@@ -8,9 +8,7 @@ import pytest
 from penstock.base import bounds
 from penstock.base.clock import NS
 from penstock.dataplane import resolver as room
-from penstock.dataplane.reactor import Reactor
 from penstock.dataplane.resolver import Answer, Resolver, look_up
-from penstock.testing.clock import ManualClock
 
 FOUND = Answer(((AF_INET, "192.0.2.1"),))
 NONE = Answer((), "no such name")
@@ -33,27 +31,14 @@ class Directory:
 
 
 @pytest.fixture
-def clock():
-    """A clock moved by hand."""
-    return ManualClock()
-
-
-@pytest.fixture
-def crashes():
-    """What escaped from callbacks."""
-    return []
-
-
-@pytest.fixture
 def directory():
     """What is asked in threads."""
     return Directory()
 
 
 @pytest.fixture
-def resolver(clock, crashes, directory):
+def resolver(reactor, directory):
     """A resolver whose answers serve for 30 s, and whose failures for 2 s."""
-    reactor = Reactor(lambda owner, error: crashes.append((owner, error)), clock.monotonic_ns)
     found = Resolver(reactor, 30 * NS, 2 * NS, directory)
     found.reactor = reactor
     yield found

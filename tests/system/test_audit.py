@@ -24,6 +24,8 @@ from penstock.testing.procfs import children, holder
 from penstock.testing.socks_peers import ASSOCIATE, ask
 from penstock.testing.workbench import wait_for
 
+from .iperf3 import iperf3
+
 pytestmark = pytest.mark.system
 
 SECONDS = 60
@@ -58,22 +60,6 @@ def assert_exact(found):
     assert found["exact"], [line for line in found["lines"] if line["residual"]]
     assert set(found["residual_bytes"].values()) == {0}
     assert found["kernel"]["refusal"] == ""
-
-
-@contextlib.contextmanager
-def iperf3():
-    """Run a server of iperf3; yields its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(port), "--forceflush"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            for line in server.stdout:
-                if "Server listening" in line:
-                    break
-            yield port
-        finally:
-            server.kill()
 
 
 def connect(address):

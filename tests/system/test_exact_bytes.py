@@ -22,6 +22,8 @@ from penstock.testing.procfs import unread
 from penstock.testing.tap import tapping
 from penstock.testing.workbench import wait_for
 
+from .iperf3 import iperf3
+
 pytestmark = pytest.mark.system
 
 SECONDS = 60
@@ -436,7 +438,7 @@ def test_iperf3_counts_the_same(words):
     iperf3 says how much its streams sent. What the control connection carried, which it does not say, is what a tap
     saw on the first connection of the three.
     """
-    with listening_iperf3() as port, tapped(tcp_listener, port) as (node, before, behind):
+    with iperf3("-1") as port, tapped(tcp_listener, port) as (node, before, behind):
         result = subprocess.run(
             ["iperf3", "-c", "127.0.0.1", "-p", str(before.port), "-J", "-n", "64M", "-P", "2", *words],
             check=True, capture_output=True, text=True, timeout=SECONDS,
@@ -448,19 +450,3 @@ def test_iperf3_counts_the_same(words):
     up, down = (0, sent) if words else (sent, 0)
     assert found[0] == control.up + 2 * 37 + up
     assert found[1] == control.down + down
-
-
-@contextlib.contextmanager
-def listening_iperf3():
-    """Run a server of iperf3 for one test; yields its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", str(port), "--forceflush"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            for line in server.stdout:
-                if "Server listening" in line:
-                    break
-            yield port
-        finally:
-            server.kill()

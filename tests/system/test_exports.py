@@ -171,6 +171,18 @@ def test_a_real_victoriametrics_takes_the_push(tmp_path):
         assert values == sorted(values) or not key[0][1].endswith(GROWING)
 
 
+@contextlib.contextmanager
+def receivers(take):
+    """Yield the socket of a StatsD server, and the keys that send to it and to an OTLP receiver that answers so."""
+    with (
+        contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as statsd,
+        http_peers.origin(take) as otlp,
+    ):
+        statsd.bind(("127.0.0.1", 0))
+        port = statsd.getsockname()[1]
+        yield statsd, {"statsd": f"127.0.0.1:{port}", "statsd_format": "dogstatsd", "otlp": otlp.url()}
+
+
 def test_statsd_and_otlp_have_everything_in_the_end():
     """A StatsD server that adds up and an OTLP receiver hold the node's last totals when it has ended."""
     posts = []
@@ -179,13 +191,7 @@ def test_statsd_and_otlp_have_everything_in_the_end():
         posts.append((post.start.split(" ")[1], post.body))
         return http_peers.ok(b"")
 
-    with (
-        contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as statsd,
-        http_peers.origin(take) as otlp,
-        serving(echo) as server,
-    ):
-        statsd.bind(("127.0.0.1", 0))
-        keys = {"statsd": f"127.0.0.1:{statsd.getsockname()[1]}", "statsd_format": "dogstatsd", "otlp": otlp.url()}
+    with receivers(take) as (statsd, keys), serving(echo) as server:
         with running(metrics(**keys), table("tcp", "tcp", server.port)) as node:
             for size in (10, 2_000, 300_000):
                 said(node, "tcp", b"x" * size)
@@ -219,13 +225,7 @@ def test_a_restart_tells_nothing_twice(tmp_path):
         posts.append(metric.sum.data_points[0])
         return http_peers.ok(b"")
 
-    with (
-        contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as statsd,
-        http_peers.origin(take) as otlp,
-        serving(echo) as server,
-    ):
-        statsd.bind(("127.0.0.1", 0))
-        keys = {"statsd": f"127.0.0.1:{statsd.getsockname()[1]}", "statsd_format": "dogstatsd", "otlp": otlp.url()}
+    with receivers(take) as (statsd, keys), serving(echo) as server:
         for size, total in ((5_000, 5_000), (70, 5_070)):
             with running(metrics(**keys), table("tcp", "tcp", server.port), folder=tmp_path) as node:
                 said(node, "tcp", b"x" * size)
