@@ -2,10 +2,10 @@
 
 import pytest
 
-from penstock.dataplane import splice
 from penstock.testing.relay_contract import RelayContract
 from penstock.testing.workbench import bench, listener
 
+from .piped import at_once
 from .secured import SecuredContract, TlsTargets
 
 
@@ -32,7 +32,7 @@ class TestTlsToTargets(TlsTargets, RelayContract):
     @pytest.fixture(autouse=True)
     def _engine(self, monkeypatch, engine):
         self.engine = engine
-        monkeypatch.setattr(splice, "BULK_BYTES", 0)
+        at_once(monkeypatch)
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"], scope="class")

@@ -2,15 +2,16 @@
 
 import pytest
 
-from penstock.dataplane import splice
 from penstock.testing.relay_contract import RelayContract
+
+from .piped import at_once
 
 
 class TestKernelPipes(RelayContract):
-    """The relay's contract, run against splice, with every flow counted as bulk."""
+    """The relay's contract, run against splice, with every flow counted as bulk from its first byte."""
 
     engine = "always"
 
     @pytest.fixture(autouse=True)
     def _all_flows_are_bulk(self, monkeypatch):
-        monkeypatch.setattr(splice, "BULK_BYTES", 0)
+        at_once(monkeypatch)
