@@ -302,8 +302,11 @@ def test_each_worker_is_told_once_whose_quota_is_used_up(stage):
             for each in heard.values():
                 assert sum((order.keys for order in each), ()) == names
                 assert [(order.first, order.last) for order in each] == [(True, False), (False, False), (False, True)]
+            others = []
+            it.crew.on_spent = lambda packets, version: others.append((packets, version))
             it.crew.tell_spent((), 2)
             assert all(each[3:] == [orders.Spent(())] for each in heard.values())
+            assert others == [([orders.Spent(())], 2)]
 
     asyncio.run(go())
 

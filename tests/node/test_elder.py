@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from penstock.base.errors import StartError
-from penstock.dataplane.orders import CutClients
+from penstock.dataplane.orders import CutClients, Spent
 from penstock.metrics.fold import LedgerReader
 from penstock.metrics.ledger import MAGIC
 from penstock.node import elder as room
@@ -154,6 +154,29 @@ def test_connections_of_old_workers_are_closed():
         cut = CutClients((("00", "ff"),))
         elders.cut(cut)
         assert (await old.receive()).message == handover.Cut(cut)
+        elders.leave()
+        old.close()
+
+    asyncio.run(go())
+
+
+def test_old_workers_learn_whose_quotas_are_used_up():
+    """Once for each answer, in its order, and again now and then: who did not hear it hears it later."""
+
+    async def go():
+        ours, theirs = handover.pair()
+        old, elders = Channel(theirs), Elders(lambda _: None, KeptLog().log)
+        elders.follow([Drainer(ours, {1: in_memory(b"")})])
+        ann, nobody = [Spent(((3, "ann"),), last=False), Spent(((3, "bob"),), first=False)], [Spent(())]
+        elders.tell_spent(nobody, 0)
+        for packets, version in ((ann, 1), (nobody, 2)):
+            elders.tell_spent(packets, version)
+            assert [(await old.receive()).message for _ in packets] == list(map(handover.Spent, packets))
+        for _ in range(room.SPENT_TICKS):
+            elders.tell_spent(nobody, 2)
+        elders.cut(CutClients(()))
+        assert (await old.receive()).message == handover.Spent(nobody[0])
+        assert (await old.receive()).message == handover.Cut(CutClients(()))
         elders.leave()
         old.close()
 

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from penstock.dataplane import orders
 from penstock.dataplane.orders import CutClients, Drain
 from penstock.node import handover
-from penstock.node.handover import Channel, Close, Closed, Cut, Ended, Hurry
+from penstock.node.handover import Channel, Close, Closed, Cut, Ended, Hurry, Spent
 from penstock.node.heir import Heir
 
 
@@ -65,7 +66,7 @@ def test_the_successor_may_be_in_a_hurry():
 
 
 def test_the_successor_may_end_connections():
-    """One by its number, and those of a client in every worker."""
+    """One by its number, those of a client in every worker, and those whose quota is used up."""
 
     async def go():
         ours, theirs = handover.pair()
@@ -76,11 +77,13 @@ def test_the_successor_may_end_connections():
             await other.send(Close(1, serial))
             assert (await other.receive()).message == Closed(1, serial, found=serial == 5)
         cut = CutClients((("00", "ff"),))
+        spent = orders.Spent(((3, "ann"),))
         await other.send(Cut(cut))
+        await other.send(Spent(spent))
         await other.send(Hurry(1))
         other.close()
         await listening
-        assert [life.orders for life in crew.lives] == [[cut, Drain(1)]] * 2
+        assert [life.orders for life in crew.lives] == [[cut, spent, Drain(1)]] * 2
         await heir.close()
 
     asyncio.run(go())

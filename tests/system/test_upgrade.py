@@ -143,6 +143,31 @@ def test_connections_of_the_old_process_are_closed_by_their_ids(tmp_path):
         assert {each["ended_by"] for each in found["outcomes"] if each["count"]} <= {"admin", "policy"}
 
 
+def test_a_quota_that_is_used_up_ends_what_the_old_process_has_open(tmp_path):
+    """Bytes of connections that drain count for the month, and its end is theirs, too."""
+    with serving(echo) as target:
+        route = (
+            '[[route]]\nname = "main"\nlisteners = ["main"]\nlimits = { quota = "64KiB" }\n'
+            f'targets = ["127.0.0.1:{target.port}"]\n[timeouts]\ndrain = "1h"\n'
+        )
+        with (
+            upgradable(table("main", "tcp"), route, workers=2, folder=tmp_path) as node,
+            socket.create_connection(node.address("main"), SECONDS) as client,
+            socket.create_connection(node.address("main"), SECONDS) as quiet,
+        ):
+            for each in (client, quiet):
+                each.sendall(b"x")
+                assert each.recv(1) == b"x"
+            upgraded(node)
+            client.sendall(bytes(40_000))
+            assert client.recv(40_000, socket.MSG_WAITALL) == bytes(40_000)
+            for each in (client, quiet):
+                with contextlib.suppress(ConnectionResetError):
+                    assert each.recv(1) == b""
+            found = node.until(lambda stats: not stats["totals"]["active"])
+            assert found["refused"]["quota"] == 2
+
+
 def asked(node, method, path, **body):
     """Ask the door for something and return the status of its answer."""
     with closing(http.client.HTTPConnection(*node.admin, timeout=SECONDS)) as door:

@@ -64,6 +64,7 @@ class Crew:
 
     Attributes:
         on_cut: Called with each order to end connections of clients, for whoever else has some.
+        on_spent: Called with what workers are told of quotas, and its version, for whoever else has connections.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Crew:
         self._told: dict[int, tuple[int, int]] = {}
         self._generation = generation
         self.on_cut: Callable[[orders.CutClients], None] = lambda _: None
+        self.on_spent: Callable[[Sequence[orders.Spent], int], None] = lambda *_: None
         self._keepers: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self._notices = Allowance(NOTICE_LINES)
@@ -180,6 +182,7 @@ class Crew:
         parts = [tuple(spent[first : first + SPENT_NAMES]) for first in range(0, len(spent), SPENT_NAMES)] or [()]
         last = len(parts) - 1
         packets = [orders.Spent(part, first=not place, last=place == last) for place, part in enumerate(parts)]
+        self.on_spent(packets, version)
         for generation, life in self._lives.items():
             known, sent = self._told.get(generation, (0, 1))
             sent = sent if known == version else 0

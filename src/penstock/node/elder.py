@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from penstock.base.errors import StartError
-from penstock.dataplane.orders import CutClients
+from penstock.dataplane.orders import CutClients, Spent
 from penstock.metrics.ledger import MAGIC
 from penstock.metrics.resumed import SavedReader
 from penstock.node import handover
@@ -27,6 +27,9 @@ from penstock.node.upgrade import TAKEN_SECONDS, VARIABLE
 
 GONE_SECONDS = 2.0
 """From the end of an old process until its workers are taken for dead: they end within one turn of their loops."""
+
+SPENT_TICKS = 5
+"""Calls after which it is said again whose quotas are used up: a worker that was stuck may not have heard it."""
 
 Form = TypeVar("Form")
 
@@ -155,6 +158,7 @@ class Elders:
         self._listening: list[asyncio.Task[None]] = []
         self._closes: dict[tuple[int, int], asyncio.Future[bool]] = {}
         self._saying: set[asyncio.Task[None]] = set()
+        self._spent, self._calls = 0, 0
         self._done = asyncio.Event()
         self._done.set()
 
@@ -210,8 +214,26 @@ class Elders:
 
     def cut(self, order: CutClients) -> None:
         """End connections of clients, in every worker that drains."""
+        self._say(handover.Cut(order))
+
+    def tell_spent(self, packets: Sequence[Spent], version: int) -> None:
+        """
+        Tell every worker that drains whose quotas are used up: at once if that is news, else now and then.
+
+        Args:
+            packets: What is told.
+            version: Another one for another answer; 0 for none.
+        """
+        self._calls += 1
+        if version == self._spent and (not version or self._calls % SPENT_TICKS):
+            return
+        self._spent = version
+        self._say(*map(handover.Spent, packets))
+
+    def _say(self, *messages: Message) -> None:
+        """Say these to every process that drains, one after the other."""
         for each in self._drainers:
-            task = asyncio.create_task(_say(each.channel, handover.Cut(order)))
+            task = asyncio.create_task(_say(each.channel, *messages))
             self._saying.add(task)
             task.add_done_callback(self._saying.discard)
 
@@ -280,10 +302,11 @@ class Elders:
             self._done.set()
 
 
-async def _say(channel: Channel, message: Message) -> None:
+async def _say(channel: Channel, *messages: Message) -> None:
     """Say something to an old process; one that is gone is heard as such."""
     with suppress(HandoverError):
-        await channel.send(message)
+        for each in messages:
+            await channel.send(each)
 
 
 def from_environment(environ: MutableMapping[str, str] = os.environ) -> Elder | None:

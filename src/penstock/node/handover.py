@@ -11,6 +11,7 @@ What a process and the one that succeeds it say to each other: one packet each, 
     new: Close                        later: a connection of a worker that drains shall end
     old: Closed                       the answer to it
     new: Cut                          later: connections of some clients shall end
+    new: Spent                        later: whose quotas are used up
 
 The end of either process is the end of file for the other.
 Source: docs/decisions/0018-upgrade.md.
@@ -34,7 +35,7 @@ from penstock.metrics.resumed import SavedReader
 from penstock.node.health.memory import SavedTarget
 from penstock.node.seating import SavedSeats
 
-VERSION = 3
+VERSION = 4
 """Of all that is said here; another one is refused."""
 
 DESCRIPTORS = 200
@@ -211,7 +212,28 @@ class Cut(Struct, frozen=True, tag="cut"):
     order: orders.CutClients
 
 
-Message = Sockets | Greeting | Ready | Ledgers | Older | Legacy | Taken | Refused | Ended | Hurry | Close | Closed | Cut
+class Spent(Struct, frozen=True, tag="spent"):
+    """Say to every worker that drains whose quotas are used up."""
+
+    order: orders.Spent
+
+
+Message = (
+    Sockets
+    | Greeting
+    | Ready
+    | Ledgers
+    | Older
+    | Legacy
+    | Taken
+    | Refused
+    | Ended
+    | Hurry
+    | Close
+    | Closed
+    | Cut
+    | Spent
+)
 
 _encode = msgspec.json.Encoder().encode
 _decode: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

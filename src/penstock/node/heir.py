@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from penstock.dataplane import orders
-from penstock.node.handover import Channel, Close, Closed, Cut, Ended, HandoverError, Hurry, close_all
+from penstock.node.handover import Channel, Close, Closed, Cut, Ended, HandoverError, Hurry, Spent, close_all
 from penstock.node.processes import CLOSES
 
 
@@ -72,7 +72,7 @@ class Heir:
             if isinstance(message, Hurry):
                 for life in self._crew.lives:
                     life.send(orders.Drain(message.deadline_ns))
-            elif isinstance(message, Cut):
+            elif isinstance(message, Cut | Spent):
                 for life in self._crew.lives:
                     life.send(message.order)
             elif isinstance(message, Close) and len(self._closing) < CLOSES:

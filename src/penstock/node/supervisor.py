@@ -207,7 +207,7 @@ class Supervisor(Answers):
         self._elders = Elders(self._house.elder_left, self._log)
         self._elders.follow(succession.drainers)
         self._house.limits.follow(each for each, _ in self._elders.ledgers())
-        self._house.crew.on_cut = self._elders.cut
+        self._house.crew.on_cut, self._house.crew.on_spent = self._elders.cut, self._elders.tell_spent
         self._house.sampler.tick()
         self._log.info("upgrade: took over", old_pid=elder.pid)
 
