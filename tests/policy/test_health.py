@@ -197,6 +197,43 @@ def test_a_successor_goes_on_from_what_was_known():
     assert (heir.state, heir.share(9)) == (UP, 4 * FINE)
 
 
+def test_a_successor_goes_on_with_ejections():
+    """Who is left out stays so until the same moment, the next time twice as long; said twice, it is said once."""
+    elder = TargetHealth(PLAN, 1, 0)
+    elder.eject("3 dials failed", 2 * NS)
+    heir = TargetHealth(PLAN, 1, 5 * NS)
+    for _ in range(2):
+        heir.recall(elder.remember(), 5 * NS)
+        assert (heir.state, heir.why, heir.due(5 * NS)) == (EJECTED, "3 dials failed", 12 * NS)
+    heir.wake(12 * NS)
+    heir.recall(elder.remember(), 12 * NS)
+    assert heir.state is UP
+    heir.eject("3 dials failed", 12 * NS)
+    assert heir.due(12 * NS) == 32 * NS
+
+
+def test_a_successor_knows_better_than_an_old_ejection():
+    """Checks of its own that have found the target well, an ejection that is over, and a plan without any, end it."""
+    elder = TargetHealth(PLAN, 1, 0)
+    elder.eject("3 dials failed", 0)
+    well, late, never = (TargetHealth(plan, 1, 0) for plan in (PLAN, PLAN, HealthPlan(failures=0)))
+    states(well, "++")
+    for heir, now in ((well, 1), (late, 10 * NS), (never, 1)):
+        heir.recall(elder.remember(), now)
+        assert heir.state is UP
+
+
+def test_a_successor_goes_on_with_a_slow_start():
+    """A target that is on its way to its whole share stays on it."""
+    plan = HealthPlan(kind="tcp", slow_start=100 * NS)
+    elder = TargetHealth(plan, 10, 0)
+    states(elder, "-++", 10 * NS)
+    heir = TargetHealth(plan, 10, 60 * NS)
+    heir.recall(elder.remember(), 60 * NS)
+    assert heir.share(60 * NS) == elder.share(60 * NS) == 5 * FINE
+    assert heir.share(110 * NS) == 10 * FINE
+
+
 def test_another_configuration_wins_over_what_was_known():
     """Another configured weight counts more than an older order, and who is not checked any more is not down."""
     elder = TargetHealth(PLAN, 4, 0)

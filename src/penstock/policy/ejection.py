@@ -8,14 +8,18 @@ class Ejection:
     """
     The ejections of one target.
 
+    Args:
+        until, length: End and length of the last one, as another process knows it; unit ns, 0 for none.
+
     Attributes:
         until: End of the last one; unit ns, 0 for none.
+        length: For how long it was meant; unit ns.
     """
 
-    __slots__ = ("_length", "until")
+    __slots__ = ("length", "until")
 
-    def __init__(self) -> None:
-        self.until = self._length = 0
+    def __init__(self, until: int = 0, length: int = 0) -> None:
+        self.until, self.length = until, length
 
     def eject(self, now: int, first: int) -> int:
         """
@@ -26,9 +30,9 @@ class Ejection:
             first: Length of the first one, which doubles up to `TIMES`. It is the first one again for a target that has
                 been back for as long as it was out; unit ns.
         """
-        forgotten = now >= self.until + self._length
-        self._length = first if forgotten else min(2 * self._length, TIMES * first)
-        self.until = now + self._length
+        forgotten = now >= self.until + self.length
+        self.length = first if forgotten else min(2 * self.length, TIMES * first)
+        self.until = now + self.length
         return self.until
 
     def lift(self, now: int) -> None:

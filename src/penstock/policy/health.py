@@ -45,12 +45,19 @@ class Remembered(Struct, frozen=True):
         weight: As it is.
         configured: What stands in the configuration; another one wins over `weight`.
         down: What checks said last; empty for nothing bad.
+        ejected: Why it is left out; empty if it is not.
+        until, length: End and length of its last ejection; monotonic time of the machine, unit ns.
+        ramp: When its slow start began; 0 if it has none.
     """
 
     order: TargetOrder
     weight: int
     configured: int
     down: str = ""
+    ejected: str = ""
+    until: int = 0
+    length: int = 0
+    ramp: int = 0
 
 
 class TargetHealth:
@@ -153,7 +160,9 @@ class TargetHealth:
     def remember(self) -> Remembered:
         """Return what outlives this process."""
         down = (self.why or "checks failed") if self.down else ""
-        return Remembered(self.order, self.weight, self._weight, down)
+        ejected = (self.why if self.state is TargetState.EJECTED else "dials failed") if self.ejected else ""
+        last = self._ejection
+        return Remembered(self.order, self.weight, self._weight, down, ejected, last.until, last.length, self._ramp)
 
     def recall(self, known: Remembered, now: int) -> None:
         """Go on from what an older process knew; a check of our own knows better how the target is."""
@@ -162,7 +171,13 @@ class TargetHealth:
             self.weight = known.weight
         if self._undecided and self._plan.kind != "off":
             self.down = bool(known.down)
-        self._settle(known.down if known.order is TargetOrder.READY else "by order of the operator", now)
+        if known.until > self._ejection.until and self._plan.failures:
+            self._ejection = Ejection(known.until, known.length)
+            self.ejected = bool(known.ejected) and now < known.until and self._good < self._plan.rise
+        why = (self.down and known.down) or known.ejected
+        self._settle(why if known.order is TargetOrder.READY else "by order of the operator", now)
+        if self.state is TargetState.UP and not self._ramp:
+            self._ramp = known.ramp
 
     def wake(self, now: int) -> None:
         """Let happen what time brings: the end of an ejection."""

@@ -352,6 +352,22 @@ def test_an_end_leaves_nothing_behind():
     asyncio.run(go())
 
 
+def test_a_successor_leaves_out_who_is_ejected():
+    """An ejection goes on with the same end on the new board, and time ends it there."""
+
+    async def go():
+        async with staged() as elder:
+            elder.health.failed(TargetFailed(2, 3, "refused"))
+            known = elder.health.remember()
+        async with staged(known=known) as heir:
+            assert heir.bits(2) == EJECTED
+            assert "dials in a row failed" in heir.health.conditions[2].why
+            await heir.pass_by(11)
+            assert heir.bits(2) == 0
+
+    asyncio.run(go())
+
+
 def test_a_successor_takes_orders_and_counts():
     """Who was taken out stays out on the new board and is not checked; counts go on where they were."""
 

@@ -90,6 +90,7 @@ class Health:
         self._running = True
         for place, (number, each) in enumerate(self._targets.items()):
             self._schedule(number, each, place)
+        self._set_alarm(self._clock.monotonic_ns())
 
     async def stop(self) -> None:
         """End all checks, and let go of the board: workers that still live keep theirs."""
