@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock.base.addresses import Endpoint
-from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase
+from penstock.base.outcomes import EndedBy, Outcome, Phase
 from penstock.connection.commands import (
     Associate,
     Await,
@@ -39,6 +39,7 @@ from penstock.connection.endings import DOCUMENTED, PHASES, ending
 from penstock.connection.http import HEAD
 from penstock.dataplane.approach import Approach
 from penstock.dataplane.bind import Binding, await_bound, bind
+from penstock.dataplane.closing import COMPLETED, close, end, let_go_of_conversation, obey
 from penstock.dataplane.deadlines import Deadlines
 from penstock.dataplane.dialer import Dial as OneDial
 from penstock.dataplane.dialing import dial_failed, dial_one, dial_target, dialed
@@ -54,7 +55,6 @@ from penstock.dataplane.preface import Preface
 from penstock.dataplane.reactor import BROKEN, IN, OUT, READABLE
 from penstock.dataplane.relay import End, reset
 from penstock.dataplane.repeats import catch_up, hear, learn
-from penstock.dataplane.requests import cut_off
 from penstock.dataplane.route import Route
 from penstock.dataplane.shaping import ShapedSocket
 from penstock.dataplane.shares import Places
@@ -89,7 +89,6 @@ ASLEEP: Any = object()
 
 NEGOTIATE, RELAY = Phase.NEGOTIATE, Phase.RELAY  # a look-up in an enumeration costs as much as three in a module
 
-COMPLETED = COMPLETE.pack()
 CANCELLED = Outcome(EndedBy.ADMIN, Phase.DRAIN).pack()
 
 
@@ -118,6 +117,7 @@ class Connection(Deadlines):
         described: What it has told of itself last.
         asked: When the request that is under way had come; unit ns; 0 while there is none.
         lease: The slot of its address in the limit table, where it holds a place of one; else 0.
+        farewell: Its last moments, while what it was told may not have been read.
         aimed: The target that it is sent to; None for none, or for where the client wants to go.
         tried: Targets that could not be reached.
         conversation: What decides about it; None where nobody is asked, and once both ends are relayed.
@@ -131,9 +131,10 @@ class Connection(Deadlines):
     """
 
     __slots__ = (
-        "_farewell", "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail",
-        "dial", "dial_began", "exchange", "extra", "host", "inbox", "kept", "lease", "listener", "permit", "phase",
-        "places", "proxied", "route", "row", "secure", "shaped", "target", "tried", "waiting", "watch", "worker",
+        "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail", "dial",
+        "dial_began", "exchange", "extra", "farewell", "host", "inbox", "kept", "lease", "listener", "permit",
+        "phase", "places", "proxied", "route", "row", "secure", "shaped", "target", "tried", "waiting", "watch",
+        "worker",
     )  # fmt: skip
 
     def __init__(self, worker: "Worker", listener: "Listener", sock: RawSocket, fd: int, row: int, host: str) -> None:
@@ -158,7 +159,7 @@ class Connection(Deadlines):
         self.permit: Permit | None = None
         self.shaped: ShapedSocket | None = None
         self.places: Places | None = None
-        self._farewell: Farewell | None = None
+        self.farewell: Farewell | None = None
         self.dial: OneDial | Straight | Approach | None = None
         self.dial_began = self._target_pending = self.asked = self.lease = self.kept = 0
         self.aimed: Standing | None = None
@@ -175,7 +176,7 @@ class Connection(Deadlines):
     def go(self, command: Command | None = None) -> None:
         """Relay to one of the route's targets: the client is asked nothing, and needs no conversation for it."""
         if self.conversation is not None:
-            self._let_go_of_conversation()
+            let_go_of_conversation(self)
         dial_target(self)
 
     def converse(self, conversation: Conversation) -> None:
@@ -338,8 +339,8 @@ class Connection(Deadlines):
         if self.waiting is not None:
             self.waiting = self.client.on_flushed = None
             self.step(None, DeadlinePassed(len(self.inbox.data)))
-        elif self._farewell is not None:
-            self.end(self._farewell.outcome)
+        elif self.farewell is not None:
+            self.end(self.farewell.outcome)
         elif self.dial is not None:
             self.dial.expire()
         elif self.extra is not None:
@@ -385,7 +386,7 @@ class Connection(Deadlines):
         if self.conversation is not None:
             if command is not None:  # it has said so itself, and not an exchange
                 hear_out(self.conversation)
-            self._let_go_of_conversation()
+            let_go_of_conversation(self)
         self.phase = worker.words[self.row + PHASE] = RELAY
         self.seen = now = reactor.now
         self.idle = idle = self.route.idle or worker.idle
@@ -449,108 +450,8 @@ class Connection(Deadlines):
 
     # Ending ----------------------------------------------------------------------------------------------------------
 
-    def _close(self, command: Close) -> None:
-        self.detail = command.detail
-        self.close(command.outcome.pack())
-
-    def close(self, outcome: int) -> None:
-        """End with `outcome` after what was sent has gone out."""
-        client = self.client
-        if not self.row:
-            return
-        at_once = client.held is None and (client.eof or (outcome == COMPLETED and not self._unread))
-        if at_once and (self.secure is None or outcome != COMPLETED or self.secure.say_goodbye()):
-            self.end(outcome)
-            return
-        self._let_go_of_conversation()
-        self._drop_target()
-        self._farewell = Farewell(self, outcome)
-        self._farewell.start()
-
-    @property
-    def _unread(self) -> bool:
-        """Whether the client has sent, or still sends, what nobody will read: a close would be a reset."""
-        uploading = self.exchange is not None and self.exchange.uploading
-        return uploading or bool(self.inbox.data or self.inbox.pending)
-
-    def _drop_target(self) -> None:
-        aimed = self.aimed
-        if aimed is not None:
-            aimed.open -= 1
-            self.aimed = None
-        if self.dial is not None:
-            self.dial.cancel()
-            self.dial = None
-        if self.exchange is not None:
-            self.exchange.abandon()
-            self.exchange = None
-        if self.extra is not None:
-            self.extra.close()
-            self.extra = None
-        target = self.target
-        if target is not None:
-            reactor = self._reactor
-            reactor.table.pop(target.fd, None)
-            reactor.graves.append(target.sock)
-            if target.pipe is not None:
-                self._give_pipes_back(target)
-            target.other = target.connection = self.target = None  # type: ignore[assignment]
-
-    def _give_pipes_back(self, end: End) -> None:
-        assert end.pipe is not None  # noqa: S101 - the callers looked
-        self.worker.pipes.give(end.pipe)
-        end.pipe = end.held = None
-
-    def _let_go_of_conversation(self) -> None:
-        conversation, self.conversation = self.conversation, None
-        self.waiting = None
-        if conversation is not None:
-            conversation.close()
-
-    def end(self, outcome: int) -> None:
-        """End now: write the outcome, close everything, let nothing point at us."""
-        row, worker, client = self.row, self.worker, self.client
-        if not row:
-            return
-        if self.asked:
-            cut_off(self)
-        if self.secure is not None:
-            self.secure.part(orderly=outcome == COMPLETED)
-        if worker.access is not None:
-            worker.access.ended(self, outcome)
-        if self.detail:
-            described = self.described or Describe()
-            worker.ledger.describe(row, described.destination, described.user, self.detail)
-        if not self.route.direct:
-            self._part_from_target(outcome)
-        reactor, fd = self._reactor, client.fd
-        worker.ledger.end(row, reactor.now, outcome)
-        worker.entrance.leave(self.lease)
-        if self.places is not None:
-            self.places.give_back(worker.entrance.table)
-            self.places = None
-        self.row = 0
-        self._farewell = None
-        reactor.expected.pop(self, None)
-        reactor.table.pop(fd, None)
-        reactor.graves.append(client.sock)
-        if client.pipe is not None:
-            self._give_pipes_back(client)
-        client.other = client.on_flushed = client.connection = None  # type: ignore[assignment]
-        self._drop_target()
-        if self.conversation is not None:
-            self._let_go_of_conversation()
-        if worker.attentive:
-            worker.look()
-
-    def _part_from_target(self, outcome: int) -> None:
-        """What leads to a target may speak TLS: it counts its last bytes while there is a row."""
-        if self.target is not None and isinstance(self.target.sock, TlsSocket):
-            self.target.sock.part(orderly=outcome == COMPLETED)
-        if self.dial is not None:
-            self.dial.cancel()
-        if self.exchange is not None:
-            self.exchange.abandon()
+    close = close
+    end = end
 
     def abort(self, who: EndedBy) -> None:
         """End now, by the order of an operator or by our own fault."""
@@ -570,7 +471,7 @@ class Connection(Deadlines):
 
     def _carry_datagrams(self, command: Datagrams) -> None:
         assert isinstance(self.extra, Association)  # noqa: S101 - a conversation associates first
-        self._let_go_of_conversation()
+        let_go_of_conversation(self)
         self.extra.carry()
         if self.inbox.pending or self.client.eof:
             self.extra.client_ready(self.inbox.pending)
@@ -590,6 +491,6 @@ HANDLERS: dict[type, Callable[[Connection, Any], None]] = {
     Await: await_bound,
     Associate: associate,
     Datagrams: Connection._carry_datagrams,
-    Close: Connection._close,
+    Close: obey,
 }
 """What is done about each command that asks for no bytes."""
