@@ -19,6 +19,7 @@ from penstock.testing.tap import tapping
 from penstock.testing.workbench import bench, listener, quick, wait_for
 
 from .test_reloading import told
+from .test_tls import unix_door
 
 V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 443\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes((203, 0, 113, 9, 192, 0, 2, 1)) + b"\x13\x88\x01\xbb"
@@ -54,6 +55,39 @@ def test_header_names_the_client_and_is_not_counted(header, mode, split):
         row = plane.ended()[0]
         assert (row.client_rx, row.client_tx, row.outcome) == (5, 5, COMPLETE)
         assert client_of(plane) == ("203.0.113.9", 5_000)
+
+
+@pytest.mark.parametrize("mode", ["required", "optional"])
+def test_clients_of_a_unix_socket_are_believed(tmp_path, mode):
+    """Who may open the socket's file speaks for others; who is named is the client, and has a client's limits."""
+    limits = LimitsPlan(connections_per_ip=1, exempt=())
+    with serving(echo) as target, plane_of(target, limits=limits) as plane:
+        plan = listener("unix", "tcp", target.port, id=9, accept_proxy=mode)
+        with unix_door(plane, str(tmp_path / "door"), plan) as connect, connect() as client, connect() as second:
+            client.sendall(V1 + b"hello")
+            assert client.recv(5, socket.MSG_WAITALL) == b"hello"
+            assert client_of(plane) == ("203.0.113.9", 5_000)
+            second.sendall(V1)
+            assert second.recv(1) == b""
+            assert plane.ended()[0].outcome.reason == Reason.IP_LIMIT
+
+
+def test_a_proxy_on_a_unix_socket_has_its_own_word(tmp_path):
+    """What a client of a Unix socket says of whom it has forwarded goes on, where it says no header."""
+    heard = []
+
+    def answer(message, wire):
+        heard.append(message.fields.get("x-forwarded-for"))
+        return ok()
+
+    with origin(answer) as target, plane_of(target) as plane:
+        plan = listener("unix", "http", target.port, id=9, reverse=True, accept_proxy="optional")
+        with unix_door(plane, str(tmp_path / "door"), plan) as connect:
+            for before in (b"", LOCAL, V1):
+                with connect() as client:
+                    client.sendall(before + request("GET", "http://x/", None, "X-Forwarded-For: 9.9.9.9"))
+                    assert client.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+    assert heard == ["9.9.9.9", "9.9.9.9", "203.0.113.9"]
 
 
 def test_local_and_unknown_leave_the_peer():

@@ -275,7 +275,7 @@ class Listener:
         else:
             host, ip, port = "-", NO_ADDRESS, 0  # a Unix socket's client has no address
         now = reactor.now
-        speaks_for_others = trusted is not None and trusted.holds(ip)
+        speaks_for_others = trusted is not None and (type(address) is not tuple or trusted.holds(ip))
         refused = entrance.greet(self._id, now) if speaks_for_others else entrance.admit(ip, host, self._id, now)
         if refused:
             self._send_away(fd, ip, port, refused)
@@ -331,7 +331,7 @@ class Listener:
             ip = _of_peer(client.host)[1]
             if header is not None:
                 connection.introduce(header, client, ip)
-            believed = trusted.holds(ip)  # who passes bytes on vouches for none
+            believed = client.host == "-" or trusted.holds(ip)  # who passes bytes on vouches for none
             if speaks_for_others and not believed and (refused := self._admit_client(connection, client.host, ip)):
                 connection.end(refused)
             elif self._brief and connection.route.routes is self.route.routes:
