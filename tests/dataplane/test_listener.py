@@ -11,6 +11,7 @@ from penstock.base.bounds import ACCEPT_NS
 from penstock.config.plan import TargetPlan, WorkerPlan
 from penstock.dataplane.equipment import prepare
 from penstock.dataplane.listener import Listener
+from penstock.dataplane.reactor import EDGE_IN, Reactor
 from penstock.metrics import ledger
 from penstock.testing.peers import echo, read_all, saying, serving
 from penstock.testing.workbench import bench, listener, wait_for
@@ -145,7 +146,7 @@ def test_accept_that_fails_for_the_client_is_no_reason_to_pause(error):
     door.worker = SimpleNamespace(room=lambda: 1, paused=False, pause=paused.append, reactor=clock)
     door.sock, door._batch, door._turn_ns = Sock(), 1, ACCEPT_NS
     door._sluice = SimpleNamespace(closed=False)
-    door.ready(0, 1)
+    door.accept()
     assert calls == [1]
     assert paused == []
 
@@ -166,8 +167,30 @@ def test_a_flood_takes_no_more_than_its_time_of_a_turn(cost, accepted):
     )
     door.sock, door._batch, door._turn_ns = SimpleNamespace(_accept=lambda: (5, ("", 0))), 64, ACCEPT_NS
     door._sluice = SimpleNamespace(closed=False, look=lambda now: None)
-    door.ready(0, 1)
+    door.accept()
     assert len(welcomed) == accepted
+
+
+def test_who_is_served_goes_before_who_comes():
+    """In a turn in which clients come and others are served, those that come are accepted last, however many wait."""
+    told = []
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+        server.setblocking(False)
+        reactor = Reactor(lambda owner, error: told.append(error))
+        stack.callback(reactor.close)
+        door = Listener.__new__(Listener)
+        door.worker, door.fd = SimpleNamespace(reactor=reactor), server.fileno()
+        door.accept = lambda: told.append("accept")
+        door.listen()
+        for _ in range(8):
+            stack.enter_context(socket.create_connection(server.getsockname(), 10))
+        wait_for(lambda: reactor.epoll.poll(0))  # the kernel tells of the listener first
+        for _ in range(3):
+            ours, theirs = (stack.enter_context(each) for each in socket.socketpair())
+            reactor.watch(ours.fileno(), SimpleNamespace(ready=lambda fd, mask: told.append("serve")), EDGE_IN)
+            theirs.send(b"x")
+        reactor.turn(0)
+    assert told == ["serve"] * 3 + ["accept"]
 
 
 def test_the_last_turn_takes_everybody_who_waits():

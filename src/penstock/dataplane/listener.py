@@ -225,11 +225,15 @@ class Listener:
         The last close of a listening socket resets its backlog: clients that the kernel has welcomed are not sent away.
         """
         self._batch, self._turn_ns = LISTEN_BACKLOG, FOREVER
-        self.ready(self.fd, LEVEL_IN)
+        self.accept()
         self._sluice.open()  # others may have the socket, too
         self.worker.reactor.bury(self.fd, self.sock)
 
     def ready(self, fd: int, mask: int) -> None:
+        """Accept at the end of the turn: whoever is served goes first, however the kernel has ordered the events."""
+        self.worker.reactor.soon(self.accept)
+
+    def accept(self) -> None:
         """
         Accept clients.
 

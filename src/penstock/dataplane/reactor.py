@@ -162,7 +162,7 @@ class Reactor:
                 os.eventfd_write(self._waker, 1)
 
     def soon(self, callback: Callable[[], None]) -> None:
-        """Call `callback` in the next turn. For the loop's own thread, which needs no waking."""
+        """Call `callback` when all events of this turn are told. For the loop's own thread, which needs no waking."""
         self._posted.append(callback)
 
     def stop(self) -> None:
