@@ -46,6 +46,7 @@ def test_secrets_are_not_shown(name):
         ("timeouts", "http_keep_alive"),
         ("listener", 0, "listen"),
         ("limits", "bandwidth_per_user"),
+        ("route", 0, "passive", "failures"),
     ],
 )
 def test_other_keys_are_no_secrets(key):

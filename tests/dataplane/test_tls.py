@@ -25,7 +25,7 @@ from penstock.dataplane.reactor import EDGE_BOTH, Reactor
 from penstock.dataplane.tls import (
     OVERHEAD_1_2,
     OVERHEAD_1_3,
-    OVERHEAD_CHACHA,
+    OVERHEAD_SHORT,
     RECORD_BYTES,
     Detour,
     TlsSocket,
@@ -254,7 +254,8 @@ def test_trickled_records_are_all_relayed(authority, plan):
 def test_overhead_of_older_records():
     """TLS 1.2 sends a nonce with GCM and none with ChaCha20."""
     assert overhead_1_2("ECDHE-RSA-AES128-GCM-SHA256") == OVERHEAD_1_2 == 29
-    assert overhead_1_2("ECDHE-RSA-CHACHA20-POLY1305") == OVERHEAD_CHACHA == 21
+    assert overhead_1_2("ECDHE-RSA-CHACHA20-POLY1305") == OVERHEAD_SHORT == 21
+    assert overhead_1_2("ECDHE-ECDSA-AES128-CCM8") == OVERHEAD_SHORT
 
 
 class Pair:

@@ -18,7 +18,7 @@ VALUE_CHARACTERS = 60
 WHAT_CHARACTERS = 300
 """Of an explanation, which may quote a part of the value."""
 
-_SECRET = re.compile(r"pass|pwd|secret|token|auth|user|cred|key", re.IGNORECASE)
+_SECRET = re.compile(r"pass(?!ive|through)|pwd|secret|token|auth|user|cred|key", re.IGNORECASE)
 _LOGIN = re.compile(r"(?<![^\s'\"/\[\]])[^\s'\"/\[\]]+@")  # begins at a word's begin only: linear in any text
 _PATHS = ("_file", "_dir")
 _EACH = "_per_user"  # how much one may have is no secret

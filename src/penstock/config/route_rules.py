@@ -158,6 +158,9 @@ def _parent(key: Key, route: Route, parent: Parent) -> Iterator[Mistake]:
             yield Mistake((*there, "password"), "missing: a user has a password", present=False)
     if known(parent.tls):
         yield from _certificate((*there, "tls"), parent.tls)
+    if _written(route, "passive") and known(route.passive.failures) and route.passive.failures:
+        what = "takes no target out, as the parent may be what has failed"
+        yield Mistake((*key, "passive"), what, "no parent, or failures = 0")
 
 
 def _tls_in_tls(key: Key, route: Route) -> Iterator[Mistake]:

@@ -34,8 +34,9 @@ OVERHEAD_1_3 = 5 + 1 + 16
 OVERHEAD_1_2 = 5 + 8 + 16
 """The same of TLS 1.2 with GCM: header, explicit nonce, tag (RFC 5288 section 3)."""
 
-OVERHEAD_CHACHA = 5 + 16
-"""The same of TLS 1.2 with ChaCha20-Poly1305, which sends no nonce (RFC 7905 section 2)."""
+OVERHEAD_SHORT = 5 + 16
+"""The same of TLS 1.2 with ChaCha20-Poly1305, which sends no nonce (RFC 7905 section 2), and with CCM-8, whose tag has
+8 bytes (RFC 6655 section 4). Other ciphers, which an operator may ask for, add more; that is counted at the end."""
 
 TLS_IN = IN | select.EPOLLET
 TLS_BOTH = TLS_IN | OUT
@@ -514,4 +515,4 @@ def overhead_1_2(cipher: str) -> int:
     Args:
         cipher: OpenSSL's name of it.
     """
-    return OVERHEAD_CHACHA if "CHACHA20" in cipher else OVERHEAD_1_2
+    return OVERHEAD_SHORT if "CHACHA20" in cipher or "CCM8" in cipher else OVERHEAD_1_2
