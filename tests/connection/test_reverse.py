@@ -6,7 +6,17 @@ from msgspec.structs import replace
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import ListenerPlan, MatchPlan, RewritePlan, RoutePlan, TargetPlan
 from penstock.config.tls_plan import HTTP_01, TLS_ALPN_01
-from penstock.connection.commands import Close, DialError, DialFailed, Exchange, Facts, Login, Verified, Verify
+from penstock.connection.commands import (
+    Close,
+    DialError,
+    DialFailed,
+    Exchange,
+    Facts,
+    Login,
+    TurnAway,
+    Verified,
+    Verify,
+)
 from penstock.connection.http import LOGINS
 from penstock.connection.reverse import DECISION_CHARS, DECISIONS_REMEMBERED, _location, http_reverse
 from penstock.policy.routes import rules_of
@@ -104,6 +114,17 @@ def test_blocks_and_logins():
         get(b"/private", b"Authorization: Basic YW5uOnNlY3JldA=="), takes(LOGIN), describes(user="ann"),
         exchanges(False), closes_complete(),
     )  # fmt: skip
+
+
+def test_refusals_of_connections_that_go_on_are_counted():
+    """Each request that is blocked is told to the ledger with its reason, though the client may ask for more."""
+    plan = ListenerPlan(id=1, name="web", protocol="http", host="::", port=80, route=NO, reverse=True)
+    stage = Stage(http_reverse(Facts("198.51.100.7", 5_000), plan))
+    for _ in range(3):
+        stage.feed(get(b"/admin").data)
+    counted = [each.outcome.reason for each in stage.history if isinstance(each, TurnAway)]
+    assert counted == [Reason.ACCESS] * 3
+    assert stage.waits_for_client
 
 
 @pytest.mark.parametrize(("error", "status"), [(DialError.REFUSED, b"502"), (DialError.TIMEOUT, b"504")])

@@ -199,6 +199,25 @@ def test_users_do_not_stick(log):
         assert ("user" in two, two["status"]) == (False, 401)
 
 
+def test_refused_requests_say_why(log):
+    """A request that a route blocks, or that lacks a login, has its reason; the next one, which is served, has none."""
+    path, more = log
+    route = RoutePlan(id=1, name="own", action="block")
+    with bench(listener("main", "http", reverse=True, route=route), **more) as plane, plane.connect() as client:
+        for _ in range(2):
+            assert ask(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 403 ")
+        found = lines(path, 2)
+        assert [(each["status"], each["reason"]) for each in found] == [(403, "access")] * 2
+    path.unlink()
+    route = RoutePlan(id=1, name="own", action="answer", body="ok", users={"ann": "pw"})
+    with bench(listener("main", "http", reverse=True, route=route), **more) as plane, plane.connect() as client:
+        ask(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        ask(client, b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnB3\r\n\r\n")
+        one, two = lines(path, 2)
+        assert (one["status"], one["reason"]) == (401, "auth")
+        assert (two["status"], "reason" in two) == (200, False)
+
+
 def test_a_worker_goes_on_in_a_new_file(log, tmp_path):
     """After a rename and an order, lines go to the new file, and none is lost."""
     path, more = log

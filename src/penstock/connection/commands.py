@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from penstock.base.outcomes import Outcome
+from penstock.base.outcomes import Outcome, Reason
 from penstock.config.plan import ListenerPlan, RoutePlan
 from penstock.policy import actions
 from penstock.policy.routes import Ruleset
@@ -95,10 +95,12 @@ class Answer(Send, frozen=True):
     Args:
         status: Its status code; 0 where the protocol has none that is a number of three digits.
         timed: Whether the request had come whole, so that it is known how long the answer took.
+        reason: Why it is a refusal; None if it is none.
     """
 
     status: int = 0
     timed: bool = True
+    reason: Reason | None = None
 
 
 REACHED = Answer(b"", timed=False)

@@ -217,7 +217,7 @@ def without_request(news: Exception, served: int, failures: int) -> Conversation
 def _refuse(
     status: int, detail: str, outcome: Outcome, logged: str = "", *, timed: bool = True
 ) -> Generator[Command, Any, NoReturn]:
-    yield Answer(answers.refusal(status, detail, close=True), status, timed)
+    yield Answer(answers.refusal(status, detail, close=True), status, timed, outcome.reason)
     yield Close(outcome, logged or detail)
     raise AssertionError  # nobody resumes a conversation after its last word
 
@@ -239,7 +239,8 @@ def _challenge(request: Request, failures: int) -> Generator[Command, Any, bool]
     """Ask for a login, and return whether the client may answer on this connection."""
     again = request.keep_alive and request.framing.done and failures < LOGINS
     detail = "a login is needed" if request.credentials is None else "the login is wrong"
-    yield Answer(answers.refusal(407, detail, close=not again, head_only=request.method == b"HEAD"), 407)
+    data = answers.refusal(407, detail, close=not again, head_only=request.method == b"HEAD")
+    yield Answer(data, 407, reason=Reason.AUTH)
     if not again:
         yield Close(_AUTH, detail)
     return again
@@ -294,4 +295,5 @@ def _failure(failed: DialFailed, *, close: bool, head_only: bool = False) -> Ans
     status = _STATUS.get(failed.error, 502)
     refused = failed.error in _REFUSED or failed.error in _LIMITED
     detail = f"{failed.error}" if refused else f"no answer from the target: {failed.error}"
-    return Answer(answers.refusal(status, detail, close=close, head_only=head_only, wait=failed.wait), status)
+    data = answers.refusal(status, detail, close=close, head_only=head_only, wait=failed.wait)
+    return Answer(data, status, reason=ending(failed, Phase.DIAL).reason)

@@ -33,6 +33,7 @@ from penstock.connection.commands import (
     NewPlan,
     Take,
     TooLong,
+    TurnAway,
     Way,
 )
 from penstock.connection.deciding import Refused, ask, facts_of, fields_of
@@ -275,7 +276,8 @@ def _handled(
     except Refused as news:
         if news.outcome == BLOCKED:
             return (yield from _refused(request, 403, "this is not allowed", BLOCKED))
-        yield Answer(answers.refusal(503, "nobody could decide", close=True, head_only=request.method == b"HEAD"), 503)
+        data = answers.refusal(503, "nobody could decide", close=True, head_only=request.method == b"HEAD")
+        yield Answer(data, 503, reason=news.outcome.reason)
         yield Close(news.outcome, news.detail)
         raise AssertionError from None  # nobody resumes a conversation after its last word
     if isinstance(verdict, actions.Redirect):
@@ -353,9 +355,12 @@ def _refused(
 ) -> Generator[Command, Any, bool]:
     """Say no, and return whether the client may ask for something else on this connection."""
     again = request.keep_alive and request.framing.done and not last
-    yield Answer(answers.refusal(status, detail, close=not again, head_only=request.method == b"HEAD"), status)
+    data = answers.refusal(status, detail, close=not again, head_only=request.method == b"HEAD")
+    yield Answer(data, status, reason=outcome.reason)
     if not again:
         yield Close(outcome, detail)
+    elif outcome.reason is not Reason.AUTH:  # who must still say who it is has not been refused
+        yield TurnAway(outcome)
     return again
 
 

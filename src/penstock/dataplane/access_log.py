@@ -13,7 +13,7 @@ from penstock.base.addresses import unmap
 from penstock.base.clock import NS
 from penstock.base.outcomes import unpack
 from penstock.config.plan import AccessPlan, RoutePlan, WorkerPlan
-from penstock.connection.commands import Conversation, Describe, Exchange
+from penstock.connection.commands import Answer, Conversation, Describe, Exchange
 from penstock.connection.http import HEAD
 from penstock.dataplane.access_file import AccessFile
 from penstock.dataplane.refusals import AT_ENTRANCE, Refusals
@@ -36,17 +36,18 @@ class Watch:
     Attributes:
         head: Of the request that is under way; empty if none came whole.
         http: Whether it speaks HTTP.
-        user, destination: As the conversation said.
+        user, destination, reason: As the conversation said; the reason is why it refused the request.
         rx, tx: What its client's side had moved when the last line was written.
         tunnel: Status of the request that made it a tunnel; 0 for none.
         asked: When that had come; unit ns.
         who: Whose lines they are, once one was written.
     """
 
-    __slots__ = ("asked", "destination", "head", "http", "rx", "tunnel", "tx", "user", "who")
+    __slots__ = ("asked", "destination", "head", "http", "reason", "rx", "tunnel", "tx", "user", "who")
 
     def __init__(self) -> None:
         self.head, self.http, self.user, self.destination = b"", False, "", ""
+        self.reason = ""
         self.rx = self.tx = self.tunnel = self.asked = 0
         self.who: Who | None = None
 
@@ -67,11 +68,13 @@ class Watch:
             command = next(words)
             while True:
                 if command is HEAD:
-                    self.http, self.head = True, b""
+                    self.http, self.head, self.reason = True, b"", ""
                     if forget:
                         self.user = ""
                 elif type(command) is Describe:
                     self.user, self.destination = command.user, command.destination
+                elif type(command) is Answer:
+                    self.reason = command.reason or ""
                 elif type(command) is Exchange:
                     self.repeat(self.head, command)
                 try:
@@ -163,7 +166,7 @@ class AccessLog:
         target = self._targets.get(words[row + SCOPE] >> TARGET_SHIFT & 0xFFFF) or watch.destination
         found = Answered(
             time.time_ns(), watch.user, connection.route.plan.name, target, status, rx - watch.rx, tx - watch.tx,
-            duration_ns,
+            duration_ns, watch.reason,
         )  # fmt: skip
         watch.rx, watch.tx = rx, tx
         return found

@@ -33,6 +33,7 @@ from penstock.connection.commands import (
     RelayAny,
     Send,
     TooLong,
+    TurnAway,
     Until,
     Verify,
 )
@@ -169,7 +170,7 @@ class Stage:
                 _check_status(command)
                 self.sent += command.data
                 self._resume(self._conversation.send, None)
-            elif isinstance(command, Login):
+            elif isinstance(command, Login | TurnAway):
                 self._resume(self._conversation.send, None)
             elif isinstance(command, Verify) and command.known is not None:
                 self._resume(self._conversation.send, command.known)

@@ -34,6 +34,12 @@ def test_a_request_as_json():
     }  # fmt: skip
 
 
+def test_a_refused_request_says_why():
+    """Its reason stands beside the status."""
+    line = json.loads(json_request(WHO, HEAD, DONE._replace(status=403, reason="access"), query=True))
+    assert (line["status"], line["reason"]) == (403, "access")
+
+
 def test_queries_are_left_out_where_asked():
     """Neither that of the path nor that of the referer is told, in either format."""
     line = json.loads(json_request(WHO, HEAD, DONE, query=False))

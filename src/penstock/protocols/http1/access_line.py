@@ -75,6 +75,7 @@ class Answered(NamedTuple):
         status: That the client got; 0 for none.
         bytes_in, bytes_out: On the client's side.
         duration_ns: How long it took; 0 if unknown.
+        reason: Why a request was refused; empty if it was not.
     """
 
     wall_ns: int
@@ -85,6 +86,7 @@ class Answered(NamedTuple):
     bytes_in: int
     bytes_out: int
     duration_ns: int
+    reason: str = ""
 
 
 def escape(data: bytes) -> bytes:
@@ -122,9 +124,12 @@ def json_request(who: Who, head: bytes, answered: Answered, *, query: bool) -> b
     if len(line) > VALUE_BYTES or _UNQUOTABLE.search(line) is not None:
         method, path = quote(method)[1:-1], quote(path)[1:-1]
     wall, took = answered.wall_ns, answered.duration_ns
+    said = _fields_of(lines, query)
+    if answered.reason:
+        said += b',"reason":"%b"' % answered.reason.encode()
     return _REQUEST % (
         _second(wall // NS), wall // MS % 1_000, who.members,
-        _where(answered.user, answered.route, answered.target), method, path, _fields_of(lines, query), answered.status,
+        _where(answered.user, answered.route, answered.target), method, path, said, answered.status,
         answered.bytes_in, answered.bytes_out, took // NS, took % NS // 1_000,
     )  # fmt: skip
 
