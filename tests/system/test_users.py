@@ -147,11 +147,11 @@ def test_a_file_that_breaks(users):
         assert socks(node, "ann", "pw-ann")
         write(users, line("bob"), "ann:broken\n")
         wait_for(lambda: node.logged("users file has wrong lines, their users are refused"))
-        assert not socks(node, "ann", "pw-ann", "127.0.0.2")
+        wait_for(lambda: not socks(node, "ann", "pw-ann", "127.0.0.2"), "a worker that has heard of it")
         assert socks(node, "bob", "pw-bob", "127.0.0.3")
         users.unlink()
         wait_for(lambda: node.logged("users file not read, its users are refused"))
-        assert not socks(node, "bob", "pw-bob", "127.0.0.4")
+        wait_for(lambda: not socks(node, "bob", "pw-bob", "127.0.0.4"), "a worker that has heard of it")
         wait_for(lambda: b"penstock_users_file_errors_total 1\n" in node.fetch("/metrics"))
         with client(node, "web") as wire:
             assert ask(wire, site, "inline", "pw-inline") == 200
