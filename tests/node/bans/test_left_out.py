@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.node.bans.left_out import TOLD, in_words, left_out
-from penstock.node.bans.lists import BlockList, parse_list
+from penstock.node.bans.lists import BlockList
+from penstock.node.bans.parsing import parse_list
 from penstock.policy.protection import LOOPBACK, Guarded, Protection
 
 

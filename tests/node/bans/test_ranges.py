@@ -1,6 +1,7 @@
 """Tests of `penstock.node.bans.ranges`."""
 
 import os
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -91,3 +92,27 @@ def test_nothing_is_no_table():
     """Where nothing is banned there is no memory to hand over."""
     assert write(columns_of([])) == -1
     assert write(merged(as_ranges([]))) == -1
+
+
+NUMBERS = st.builds(
+    lambda high, low: (0x2001 << 112) + (high << 64) + low,
+    st.integers(0, 3),
+    st.sampled_from([0, 1, 2, 5, (1 << 64) - 3, (1 << 64) - 2, (1 << 64) - 1]),
+) | st.sampled_from([1, (1 << 128) - 2, (1 << 128) - 1])
+RANGES = st.tuples(NUMBERS, NUMBERS).map(sorted).map(tuple)
+
+
+@given(st.lists(RANGES, min_size=1, max_size=12), st.lists(RANGES, max_size=4))
+def test_ranges_of_ipv6_are_joined_and_cut_as_their_numbers_are(listed, spared):
+    """Ends that share 64 bits or not, in any order: what is left is sorted, apart, and holds what it should."""
+    columns = merged(as_ranges([Span(first, last, 7) for first, last in listed]), spared).ipv6
+    first, low_first, last, low_last, _ = (each.tolist() for each in columns)
+    found = [(a << 64 | b, c << 64 | d) for a, b, c, d in zip(first, low_first, last, low_last, strict=True)]
+    assert all(low <= high for low, high in found)
+    assert all(high + 1 < low for (_, high), (low, _) in pairwise(found)) or spared
+    assert found == sorted(found)
+    edges = {number + step for pair in listed + spared for number in pair for step in (-1, 0, 1)}
+    for number in edges:
+        wanted = any(low <= number <= high for low, high in listed)
+        kept = any(low <= number <= high for low, high in spared)
+        assert any(low <= number <= high for low, high in found) == (wanted and not kept), hex(number)

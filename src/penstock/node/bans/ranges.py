@@ -6,7 +6,7 @@ Where networks lie within each other an address is banned as long as the longest
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ IPV4 = 0xFFFF << 32
 """The first IPv4 address as a number."""
 
 _LOW = (1 << 64) - 1
-_LAST = (1 << 128) - 1
 
 _BORDERS = IPV4, IPV4 + (1 << 32)
 """Where IPv4 begins and where it is over: no span reaches over these."""
@@ -127,8 +126,12 @@ def merged(ranges: Ranges, spared: Sequence[Range] = ()) -> Columns:
     ipv6 = [(first, last) for first, last in spared if first >> 32 != 0xFFFF]
     first, last = _union(ranges.first4.astype(np.int64), ranges.last4.astype(np.int64))
     first, last = _without(first, last, ipv4)
-    forever = np.full(len(first), FOREVER, np.uint64)
-    return Columns((first.astype(np.uint32), last.astype(np.uint32), forever), _union6(ranges, ipv6))
+    first6, last6 = _without6(*_union6(ranges.first6, ranges.last6), ipv6)
+    forever, forever6 = (np.full(len(each), FOREVER, np.uint64) for each in (first, first6))
+    return Columns(
+        (first.astype(np.uint32), last.astype(np.uint32), forever),
+        (first6[:, 0], first6[:, 1], last6[:, 0], last6[:, 1], forever6),
+    )
 
 
 def _union(first: NDArray[np.int64], last: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -146,50 +149,88 @@ def _without(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return sorted, disjoint ranges without some numbers."""
     for low, high in spared:
-        hit = (first <= high) & (last >= low)
-        if not hit.any():
+        begin, end = np.searchsorted(last, low), np.searchsorted(first, high, side="right")
+        if begin >= end:
             continue
-        left, right = hit & (first < low), hit & (last > high)
-        firsts = np.concatenate((first[~hit], first[left], np.full(right.sum(), high + 1, np.int64)))
-        lasts = np.concatenate((last[~hit], np.full(left.sum(), low - 1, np.int64), last[right]))
-        order = np.argsort(firsts)
-        first, last = firsts[order], lasts[order]
+        left = [(first[begin], low - 1)] if first[begin] < low else []
+        right = [(high + 1, last[end - 1])] if last[end - 1] > high else []
+        rest = np.array(left + right, np.int64).reshape(-1, 2)
+        first = np.concatenate((first[:begin], rest[:, 0], first[end:]))
+        last = np.concatenate((last[:begin], rest[:, 1], last[end:]))
     return first, last
 
 
-def _union6(ranges: Ranges, spared: Sequence[Range]) -> tuple[Numbers, Numbers, Numbers, Numbers, Numbers]:
-    """As `_union` and `_without` for numbers of 128 bits: each boundary is told by its rank among all of them."""
-    first, last = ranges.first6, ranges.last6
-    cuts = np.array([[low >> 64, low & _LOW] for low, _ in spared], np.uint64).reshape(-1, 2)
-    behind = [min(high + 1, _LAST) for _, high in spared]
-    highs = np.array([[each >> 64, each & _LOW] for each in behind], np.uint64).reshape(-1, 2)
-    points = np.concatenate((first, _next(last), cuts, highs))
-    order = np.lexsort((points[:, 1], points[:, 0]))
-    ordered = points[order]
-    new = np.ones(len(points), np.bool_)
-    other = ordered[1:] != ordered[:-1]
-    new[1:] = other[:, 0] | other[:, 1]
-    rank = np.empty(len(points), np.int64)
-    rank[order] = np.cumsum(new) - 1
-    edges = ordered[new]
-    n, m = len(first), len(cuts)
-    begin, end = _union(rank[:n], rank[n : 2 * n] - 1)
-    holes = zip(rank[2 * n : 2 * n + m].tolist(), (rank[2 * n + m :] - 1).tolist(), strict=True)
-    begin, end = _without(begin, end, holes)
-    firsts, lasts = edges[begin], _previous(edges[end + 1])
-    return firsts[:, 0], firsts[:, 1], lasts[:, 0], lasts[:, 1], np.full(len(firsts), FOREVER, np.uint64)
+def _union6(first: Numbers, last: Numbers) -> tuple[Numbers, Numbers]:
+    """As `_union`, of numbers of 128 bits in two halves."""
+    order = _order6(first)
+    first, last = first[order], last[order]
+    reach = _reach6(last)
+    low = reach[:, 1] + np.uint64(1)
+    high = reach[:, 0] + (low == 0)
+    over = (low == 0) & (high == 0)  # nothing is behind the last number of all
+    begins = np.ones(len(first), np.bool_)
+    begins[1:] = (first[1:, 0] > high[:-1]) | ((first[1:, 0] == high[:-1]) & (first[1:, 1] > low[:-1]))
+    begins[1:] &= ~over[:-1]
+    return first[begins], reach[np.roll(begins, -1)]
 
 
-def _next(points: Numbers) -> Numbers:
-    """Return points of 128 bits, each one further; the last address of all has none behind it, and is cut off."""
-    low = points[:, 1] + np.uint64(1)
-    high = points[:, 0] + (low == 0)
-    over = (low == 0) & (high == 0)
-    return np.stack((np.where(over, np.uint64(_LOW), high), np.where(over, np.uint64(_LOW), low)), axis=1)
+def _order6(points: Numbers) -> NDArray[np.int64]:
+    """Return the order of numbers of 128 bits; low halves are looked at only where high ones are the same."""
+    order = np.argsort(points[:, 0])
+    high = points[order, 0]
+    same = np.zeros(len(points) + 1, np.bool_)
+    same[1:-1] = high[1:] == high[:-1]
+    rows = np.flatnonzero(same[1:] | same[:-1])
+    among = order[rows]
+    order[rows] = among[np.lexsort((points[among, 1], points[among, 0]))]
+    return order
 
 
-def _previous(points: Numbers) -> Numbers:
-    return np.stack((points[:, 0] - (points[:, 1] == 0), points[:, 1] - np.uint64(1)), axis=1)
+def _reach6(last: Numbers) -> Numbers:
+    """Return of each place the largest number of 128 bits up to it."""
+    high = np.maximum.accumulate(last[:, 0])
+    low = np.where(last[:, 0] == high, last[:, 1], np.uint64(0))
+    new = np.ones(len(high), np.bool_)
+    new[1:] = high[1:] != high[:-1]
+    run = np.cumsum(new) - 1
+    full = (low[new] == _LOW)[run]  # nearly all runs: nothing in 64 bits is behind the end of a network of 64 or fewer
+    low[full] = _LOW
+    rows = np.flatnonzero(~full)
+    if len(rows):
+        # ranks make one number of the run and the low half, so that no run reaches into the next
+        lows, rank = np.unique(low[rows], return_inverse=True)
+        low[rows] = lows[np.maximum.accumulate(run[rows] * len(lows) + rank) % len(lows)]
+    return np.stack((high, low), axis=1)
+
+
+def _without6(first: Numbers, last: Numbers, spared: Iterable[Range]) -> tuple[Numbers, Numbers]:
+    """As `_without`, of numbers of 128 bits in two halves."""
+    for low, high in spared:
+        begin, end = _place6(last, low, "left"), _place6(first, high, "right")
+        if begin >= end:
+            continue
+        left = [(*first[begin].tolist(), *_halves(low - 1))] if _number(first[begin]) < low else []
+        right = [(*_halves(high + 1), *last[end - 1].tolist())] if _number(last[end - 1]) > high else []
+        rest = np.array(left + right, np.uint64).reshape(-1, 4)
+        first = np.concatenate((first[:begin], rest[:, :2], first[end:]))
+        last = np.concatenate((last[:begin], rest[:, 2:], last[end:]))
+    return first, last
+
+
+def _place6(points: Numbers, number: int, side: Literal["left", "right"]) -> int:
+    """Return how many of sorted numbers are below one of 128 bits, or, at the right side, not above it."""
+    high, low = (np.uint64(half) for half in _halves(number))
+    begin, end = (int(np.searchsorted(points[:, 0], high, each)) for each in ("left", "right"))
+    return begin + int(np.searchsorted(points[begin:end, 1], low, side))
+
+
+def _halves(number: int) -> tuple[int, int]:
+    return number >> 64, number & _LOW
+
+
+def _number(halves: Numbers) -> int:
+    high, low = halves.tolist()
+    return int(high) << 64 | int(low)
 
 
 def together(several: Sequence[Ranges]) -> Ranges:
