@@ -62,9 +62,9 @@ def urgent() -> Iterator[None]:
 
 
 def capacity(there: dict[str, Place], run: Run) -> float:
-    """Warm each proxy up, and return what Penstock serves when it is full; unit connections/s."""
+    """Warm each proxy up, Penstock last, and return what that serves when it is full; unit connections/s."""
     warm, found = replace(run.effort, seconds=1.0, handshakes=100_000), {}
-    for name, place in there.items():
+    for name, place in reversed(there.items()):
         done = loads.run(FULL, warm, place.port, place.target)
         found[name] = done.units / max(done.seconds, 1e-9)
     if not found.get(PENSTOCK):

@@ -76,6 +76,17 @@ def test_header_and_first_words_are_one_piece():
     assert (row.client_rx, row.target_tx, row.target_rx, row.client_tx) == (5, len(V2) + 5, 5, 5)
 
 
+def test_a_listener_of_all_addresses_tells_which_one_it_was():
+    """Where clients can come to many addresses, the header names the one that this client came to."""
+    heard: list[bytes] = []
+    with serving(lambda sock: heard.append(sock.recv(1_000))) as target, bench(front(target.port, "v2")) as plane:
+        plane.worker.listeners[0].address = None  # as of a socket on 0.0.0.0
+        with plane.connect() as client:
+            came_to = client.getpeername()
+            assert read_all(client) == b""
+    assert parse(heard[0]).header.destination == came_to
+
+
 def test_a_target_that_speaks_first_gets_the_header_first():
     """The header waits for no word of the client."""
 

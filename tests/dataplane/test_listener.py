@@ -10,7 +10,7 @@ from penstock.base.addresses import unpack_ip
 from penstock.base.bounds import ACCEPT_NS
 from penstock.config.plan import TargetPlan, WorkerPlan
 from penstock.dataplane.equipment import prepare
-from penstock.dataplane.listener import Listener
+from penstock.dataplane.listener import Listener, _only_address
 from penstock.dataplane.reactor import EDGE_IN, Reactor
 from penstock.metrics import ledger
 from penstock.testing.peers import echo, read_all, saying, serving
@@ -24,6 +24,23 @@ def listening(*address, family=socket.AF_INET):
     sock.listen(100)
     sock.setblocking(False)
     return sock
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "only"),
+    [
+        (socket.AF_INET, ("127.0.0.2", 0), "127.0.0.2"), (socket.AF_INET, ("0.0.0.0", 0), None),
+        (socket.AF_INET6, ("::1", 0), "::1"), (socket.AF_INET6, ("::", 0), None),
+        (socket.AF_INET6, ("::ffff:127.0.0.2", 0), "127.0.0.2"), (socket.AF_INET6, ("::ffff:0.0.0.0", 0), None),
+        (socket.AF_UNIX, "here", None),
+    ],
+)  # fmt: skip
+def test_where_all_clients_come_to(tmp_path, monkeypatch, family, address, only):
+    """A listener of one IP address knows where its clients come to; of any other each client is asked."""
+    monkeypatch.chdir(tmp_path)
+    with listening(address, family=family) as sock:
+        found = _only_address(sock)
+        assert found == (None if only is None else (only, sock.getsockname()[1]))
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
 """Membership in networks."""
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from penstock.base.addresses import pack_ip
+from penstock.policy import networks as module
 from penstock.policy.networks import Networks
 
 
@@ -18,3 +21,14 @@ def test_membership():
     assert "10.0.0.1" not in Networks([])
     with pytest.raises(ValueError, match="nonsense"):
         Networks(["nonsense"])
+
+
+def test_few_answers_are_remembered(monkeypatch):
+    """However many addresses ask, and however often, each gets its answer, and memory is bounded."""
+    monkeypatch.setattr(module, "KNOWN", 3)
+    networks = Networks(["0.0.0.4/30"])
+    for _ in range(2):
+        for number in range(16):
+            packed = pack_ip(str(IPv4Address(number)))
+            assert networks.holds(packed) == networks.holds(packed) == (4 <= number < 8)
+            assert len(networks._known) <= 3

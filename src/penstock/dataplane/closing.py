@@ -60,7 +60,7 @@ def end(connection: "Connection", outcome: int) -> None:
     if connection.detail:
         described = connection.described or Describe()
         worker.ledger.describe(row, described.destination, described.user, connection.detail)
-    if not connection.route.direct:
+    if connection.route.secured:
         _part_from_target(connection, outcome)
     reactor, fd = worker.reactor, client.fd
     worker.ledger.end(row, reactor.now, outcome)

@@ -431,7 +431,7 @@ class Connection(Deadlines):
         assert target is not None  # noqa: S101 - there are two ends
         if self.secure is not None and not self.secure.say_goodbye():
             self.client.hold(b"")
-        elif not self.route.direct and isinstance(target.sock, TlsSocket) and not target.sock.say_goodbye():
+        elif self.route.secured and isinstance(target.sock, TlsSocket) and not target.sock.say_goodbye():
             target.hold(b"")
         else:
             self.end(COMPLETED)

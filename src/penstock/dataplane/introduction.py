@@ -38,12 +38,15 @@ def header_of(connection: "Connection") -> bytes:
     version = VERSIONS.get(connection.route.plan.header_for(None if aimed is None else aimed.plan))
     if version is None:
         return b""
-    source = Endpoint(connection.host, connection.worker.words[connection.row + PORT] & 0xFFFF)
-    destination = _came_to(connection)
-    tlvs = _known(connection) if version == 2 else ()
-    if tlvs:
-        return _with_tlvs(source, destination, tlvs)
-    return _sender(destination, version).serialize(source)
+    port, proxied = connection.worker.words[connection.row + PORT] & 0xFFFF, connection.proxied
+    destination = connection.listener.address if proxied is None else proxied.destination
+    if destination is None:
+        destination = _came_to(connection)
+    if version == 2 and (proxied is not None or connection.secure is not None):
+        tlvs = _known(connection)
+        if tlvs:
+            return _with_tlvs(Endpoint(connection.host, port), destination, tlvs)
+    return _sender(destination, version).serialize(connection.host, port)
 
 
 def greet(connection: "Connection") -> None:
@@ -67,10 +70,7 @@ def greet(connection: "Connection") -> None:
 
 
 def _came_to(connection: "Connection") -> Endpoint:
-    """Return where the client connected to, as far as anybody has told."""
-    proxied = connection.proxied
-    if proxied is not None and proxied.destination is not None:
-        return proxied.destination
+    """Return where the client's socket is, at a listener of many addresses."""
     address = connection.client.sock.getsockname()
     return Endpoint(unmap(address[0]), address[1]) if type(address) is tuple else Endpoint("-", 0)
 

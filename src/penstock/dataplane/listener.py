@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from penstock.base.addresses import pack_ip, unmap
+from penstock.base.addresses import Endpoint, pack_ip, unmap
 from penstock.base.bounds import ACCEPT_BATCH, ACCEPT_NS, LISTEN_BACKLOG
 from penstock.config.plan import ListenerPlan
 from penstock.connection.commands import Conversation, Describe, Facts, NewPlan
@@ -51,6 +51,8 @@ PEERS = 16_384
 MANY = 16
 """Connections accepted in one turn from which on it is worth looking how many more wait."""
 
+ALL_ADDRESSES = ("0.0.0.0", "::", "::ffff:0.0.0.0")
+
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -59,6 +61,14 @@ def _of_peer(address: str) -> tuple[str, bytes]:
     """Return a client's address as text and packed."""
     host = unmap(address)
     return host, pack_ip(host)
+
+
+def _only_address(sock: RawSocket) -> Endpoint | None:
+    """Return where a socket listens; None where that is all addresses, or none of IP."""
+    name = sock.getsockname()
+    if type(name) is not tuple or name[0] in ALL_ADDRESSES:
+        return None
+    return Endpoint(unmap(name[0]), name[1])
 
 
 class Listener:
@@ -74,6 +84,7 @@ class Listener:
         plan: What it serves.
         route: What its connections take.
         contexts: Its certificates; None where it has none.
+        address: Where all its clients come to; None where it listens on more than one IP address.
     """
 
     def __init__(self, worker: "Worker", equipment: Equipment, fd: int) -> None:
@@ -81,6 +92,7 @@ class Listener:
         self.sock = RawSocket(fileno=fd)
         self.sock.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)  # inherited: urgent bytes travel in their place
         self._family = self.sock.family
+        self.address = _only_address(self.sock)
         self._batch, self._turn_ns = 1, ACCEPT_NS
         self._ways: dict[str, tuple[Route, Describe]] = {}
         self._entrance = worker.entrance

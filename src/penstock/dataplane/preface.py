@@ -113,7 +113,9 @@ class Preface:
     def _begin(self, header: ProxyHeader | None) -> None:
         connection = self._connection
         connection.extra = None
-        connection.arm(connection.worker.reactor.now + connection.worker.handshake)
+        deadline = connection.worker.reactor.now + connection.worker.handshake
+        if deadline != connection.deadline:
+            connection.arm(deadline)
         self._then(header)
 
     def _refuse(self, why: str) -> None:

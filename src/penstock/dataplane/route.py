@@ -57,6 +57,7 @@ class Route:
         parent_context: The same with the parent.
         pooled: Whether a connection to a target may serve one client after the other.
         direct: Whether a TCP connection to a target is all that it needs.
+        secured: Whether what leads to a target may speak TLS, or goes through a parent.
         greets: Whether it needs one that may have to begin with a PROXY header, and nothing else.
         key: Under which connections to its targets wait for another request: 0 where they are as good for any other
             route; else its own, not shared with the same route of another plan, whose way may have changed.
@@ -77,7 +78,7 @@ class Route:
     __slots__ = (
         "_balancer", "_only", "_patience", "_pick", "_seen", "_standings", "_weights", "_words", "_worker", "answers",
         "connect", "direct", "greets", "handler", "idle", "key", "limited", "parent_context", "plan", "pooled",
-        "reader", "response", "routes", "shaped", "share", "target_context", "users",
+        "reader", "response", "routes", "secured", "shaped", "share", "target_context", "users",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +94,8 @@ class Route:
         wrapped = parent is not None and parent.kind == "https"
         self.parent_context = make_target_context(parent.tls) if parent is not None and wrapped else None
         self.greets = target_tls is None and parent is None and plan.sends_headers
-        self.direct = target_tls is None and parent is None and not self.greets
+        self.secured = target_tls is not None or parent is not None
+        self.direct = not self.secured and not self.greets
         self.key = 0 if self.direct else next(_KEYS)
         self.routes: Routes
         self.pooled = not plan.sends_headers
