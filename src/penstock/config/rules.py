@@ -8,10 +8,10 @@ from penstock.base.clock import NS
 from penstock.config.access_rules import access_mistakes
 from penstock.config.acme import own_endpoint
 from penstock.config.acme_rules import acme_mistakes
-from penstock.config.limits import Limits, QuotaLimit
+from penstock.config.limit_rules import limit_mistakes
 from penstock.config.listener import Listener
 from penstock.config.listener_rules import listener_mistakes, served_mistakes
-from penstock.config.mistakes import Assign, Key, Mistake
+from penstock.config.mistakes import Assign, Mistake
 from penstock.config.model import Config, Metrics
 from penstock.config.route import Route, is_own
 from penstock.config.route_rules import route_mistakes
@@ -33,7 +33,10 @@ def check(config: Config) -> list[Mistake]:
     Args:
         config: May have holes where mistakes were found: what depends on them is not judged.
     """
-    mistakes, crowded = [*_admin(config), *_limits(config), *_metrics(config.metrics)], list(_counts(config))
+    mistakes, crowded = (
+        [*_admin(config), *_limits(config), *limit_mistakes(config), *_metrics(config.metrics)],
+        list(_counts(config)),
+    )
     if known(config.listener) and not crowded:
         served = services(config)
         mistakes += [*_same_names(served), *_same_addresses(config), *_user_limits(config)]
@@ -63,25 +66,6 @@ def _limits(config: Config) -> Iterator[Mistake]:
         most = max(workers, 1) * bounds.LEDGER_ROWS
         if connections > most:
             yield Mistake(("limits", "connections"), f"{max(workers, 1)} workers hold at most {most}", str(most))
-    yield from _quotas(config)
-    per_ip = config.limits.connections_per_ip
-    written = "connections_per_ip" in config.limits.model_fields_set
-    if written and known(per_ip, connections) and isinstance(per_ip, int) and per_ip > connections:
-        what = f"is never reached: the whole node takes {connections} connections"
-        yield Mistake(("limits", "connections_per_ip"), what, str(connections))
-
-
-def _quotas(config: Config) -> Iterator[Mistake]:
-    """Yield quotas that would slow down to nothing that was said."""
-    tables: list[tuple[Key, Limits | QuotaLimit]] = [(("limits",), config.limits)]
-    if known(config.limits.users):
-        tables += [(("limits", "users", place), each) for place, each in enumerate(config.limits.users)]
-    if known(config.route):
-        limits = ((place, each.limits) for place, each in enumerate(config.route))
-        tables += [(("route", place, "limits"), each) for place, each in limits if each is not None and known(each)]
-    for key, each in tables:
-        if each.quota_action == "throttle" and each.quota_throttle is None:
-            yield Mistake((*key, "quota_throttle"), 'there is none to throttle to; "stop" would stop', '"64KiB/s"')
 
 
 USER_LIMITS = ("connections_per_user", "rate_per_user", "bandwidth_per_user", "quota_per_user")
