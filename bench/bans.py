@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from socket import AF_INET6, inet_ntop
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from bench import blocklist
 from bench.blocklist import ipv6_of, list_of
 from penstock.base.addresses import pack_ip
 from penstock.base.clock import SystemClock
@@ -23,6 +24,7 @@ from penstock.config.ban_plan import BanPlan
 from penstock.dataplane.bans import LISTED, Bans
 from penstock.node.bans.desk import Desk
 from penstock.node.bans.drawer import BAN
+from penstock.node.bans.ranges import IPV4
 from penstock.node.log import make_log
 from penstock.policy.ban import Ban, parse_network
 from penstock.store.tables import Entry
@@ -54,9 +56,9 @@ def read(text: str) -> Desk:
     return desk
 
 
-class Six(NamedTuple):
+class Listed(NamedTuple):
     """
-    What a list of IPv6 networks costs.
+    What a list of networks costs.
 
     Args:
         load: Until it was read and laid out; unit s.
@@ -69,19 +71,50 @@ class Six(NamedTuple):
     bytes: float
 
 
-def ipv6(networks: int, chance: random.Random) -> Six:
-    """Measure a list of so many networks of IPv6."""
-    some = [ipv6_of(chance) for _ in range(networks)]
-    text = "".join(f"{inet_ntop(AF_INET6, number.to_bytes(16))}/{bits}\n" for number, bits in some)
+Network = tuple[int, int]
+"""Its first address as a number of 128 bits, and its length within its family."""
+
+
+def ipv4_of(chance: random.Random) -> Network:
+    """Return a network of IPv4."""
+    number, bits = blocklist.ipv4_of(chance)
+    return IPV4 + number, bits
+
+
+def line_of(network: Network) -> str:
+    """Return a network as a list writes it."""
+    number, bits = network
+    packed = number.to_bytes(16)
+    return f"{inet_ntop(AF_INET, packed[12:]) if number >> 32 == 0xFFFF else inet_ntop(AF_INET6, packed)}/{bits}"
+
+
+def listed(some: list[Network], others: list[Network], *, comments: bool, chance: random.Random) -> Listed:
+    """Measure a list of networks, every fourth line with a comment if asked for; others lend their addresses."""
+    lines = [
+        f"{line_of(each)} ; {place}" if comments and not place % 4 else line_of(each) for place, each in enumerate(some)
+    ]
     began = time.process_time()
-    desk = read(text)
+    desk = read("\n".join(lines))
     load = time.process_time() - began
     desk.drawer.restore({BAN: banned(desk)})
-    addresses = [number for number, _ in chance.choices(some, k=LOOKUPS // 2)]
-    addresses += [ipv6_of(chance)[0] for _ in addresses]
+    addresses = [number.to_bytes(16) for number, _ in chance.choices(some, k=len(others)) + others]
     chance.shuffle(addresses)
-    took = lookup_us(Bans(desk.fds), [number.to_bytes(16) for number in addresses])
-    return Six(load, took, os.fstat(desk.fds[1 + LISTED]).st_size / networks)
+    took = lookup_us(Bans(desk.fds), addresses)
+    size = os.fstat(desk.fds[1 + LISTED]).st_size
+    desk.close()
+    return Listed(load, took, size / len(some))
+
+
+def lists(networks: int, chance: random.Random) -> dict[str, float]:
+    """Measure a list of IPv4 networks that stay apart, one of IPv6, and one of both in turn, with comments."""
+    found: dict[str, float] = {}
+    for name, kinds in (("apart", (ipv4_of,)), ("6", (ipv6_of,)), ("both", (ipv4_of, ipv6_of))):
+        some, others = (
+            [kinds[place % len(kinds)](chance) for place in range(count)] for count in (networks, LOOKUPS // 2)
+        )
+        costs = listed(some, others, comments=name == "both", chance=chance)
+        found |= {f"load{name}": costs.load, f"lookup{name}": costs.lookup, f"bytes{name}": costs.bytes}
+    return found
 
 
 def best(work: Callable[[], object]) -> float:
@@ -128,7 +161,7 @@ def banned(desk: Desk) -> list[Entry]:
 
 
 def main(argv: list[str]) -> None:
-    """Measure, and print `{"load", "networks", "lookup", "pause", "restore", "load6", "lookup6", "bytes6"}`."""
+    """Measure, and print `{"load", "networks", "lookup", "pause", "restore"}` and what `lists` finds."""
     parser = argparse.ArgumentParser(prog="bench.bans", description=__doc__)
     parser.add_argument("--rows", type=int, required=True)
     asked = parser.parse_args(argv)
@@ -146,9 +179,8 @@ def main(argv: list[str]) -> None:
     bans = Bans(desk.fds)
     lookup = lookup_us(bans, addresses)
     pause = pause_ms(bans, desk.fds[1 + LISTED], addresses)
-    six = ipv6(asked.rows, chance)
     found = {"load": load, "networks": networks, "lookup": lookup, "pause": pause, "restore": restore}
-    print(json.dumps(found | {"load6": six.load, "lookup6": six.lookup, "bytes6": six.bytes}))
+    print(json.dumps(found | lists(asked.rows, chance)))
 
 
 if __name__ == "__main__":

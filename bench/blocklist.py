@@ -13,6 +13,12 @@ def list_of(networks: int, chance: random.Random) -> str:
     return "".join(lines)
 
 
+def ipv4_of(chance: random.Random) -> tuple[int, int]:
+    """Return a network of IPv4: its number and its length, from 24 to 32, so that most of a million stay apart."""
+    bits = chance.choice((24, 28, 30, 32, 32, 32))
+    return chance.randrange(1 << 24, 223 << 24) >> 32 - bits << 32 - bits, bits
+
+
 TOPS = (0x2001, *range(0x2400, 0x2410), *range(0x2600, 0x2620), *range(0x2A00, 0x2A10), 0x2C0F)
 """First 16 bits of IPv6 addresses that registries give to networks."""
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from penstock.dataplane.ban_ranges import (
 from penstock.node.bans.ranges import Columns, Numbers
 
 Values = NDArray[np.uint32]
+
+Column = TypeVar("Column", Numbers, Values)
 
 _LOW = np.uint64((1 << 64) - 1)
 _LAST4 = np.uint64((1 << 32) - 1)
@@ -152,12 +154,47 @@ def halves(columns: tuple[Numbers, Numbers, Numbers, Numbers], values: Values, t
     Returns:
         Ranges; those of 64 bits that hold in part have, behind the times, the number of an inside as their value.
     """
+    plain = (columns[1] == 0) & (columns[3] == _LOW)
+    cut, many = _cut([each[~plain] for each in columns], values[~plain], times)
+    counts = np.ones(len(plain), np.int64)
+    counts[~plain] = many
+    of_plain = np.repeat(plain, counts)
+    pieces = Pieces(
+        _woven(of_plain, columns[0][plain], cut.pieces.first),
+        _woven(of_plain, columns[2][plain], cut.pieces.last),
+        _woven(of_plain, values[plain], cut.pieces.values),
+    )
+    return pieces, cut.inner
+
+
+def _woven(choice: NDArray[np.bool_], some: Column, others: Column) -> Column:
+    """Return some and others in the order that is chosen for them."""
+    found = np.empty_like(some, shape=len(choice))
+    found[choice], found[~choice] = some, others
+    return found
+
+
+class Cut(NamedTuple):
+    """
+    Ranges that begin or end within 64 bits, as `halves` returns all.
+
+    Args:
+        pieces, inner: See there.
+    """
+
+    pieces: Pieces
+    inner: Inner
+
+
+def _cut(columns: list[Numbers], values: Values, times: int) -> tuple[Cut, NDArray[np.int64]]:
+    """Return ranges that begin or end within 64 bits, and how many pieces each has become."""
     first, low_first, last, low_last = columns
     cut, cut_last = low_first != 0, low_last != _LOW
     # a range is a part of 64 bits, then whole ones, then a part of 64 bits: none, some or all of these
     whole = last - first >= cut.astype(np.uint64) + cut_last
     alone = (first == last) & ~whole
-    there = np.stack((cut & ~alone | alone, whole, cut_last & ~alone), axis=1).ravel()
+    table = np.stack((cut & ~alone | alone, whole, cut_last & ~alone), axis=1)
+    there = table.ravel()
     part = np.tile(np.array([True, False, True]), len(first))[there]
     firsts = np.stack((first, first + cut, last), axis=1).ravel()[there]
     lasts = np.stack((first, last - cut_last, last), axis=1).ravel()[there]
@@ -168,7 +205,8 @@ def halves(columns: tuple[Numbers, Numbers, Numbers, Numbers], values: Values, t
     kept = np.ones(len(part), np.bool_)
     kept[part] = new
     held[part] = (times + np.cumsum(new) - 1).astype(np.uint32)
-    return Pieces(firsts[kept], lasts[kept], held[kept]), inner
+    table[table] = kept
+    return Cut(Pieces(firsts[kept], lasts[kept], held[kept]), inner), table.sum(axis=1)
 
 
 def _inner(high: Numbers, pieces: Pieces) -> tuple[Inner, NDArray[np.bool_]]:
