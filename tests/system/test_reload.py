@@ -197,7 +197,7 @@ def test_a_mistake_changes_nothing(configured):
                 assert say(node.address("main"), b"still") == b"still"
             two = it.reload(good + "colour = 1\nshape = 2\n")[1]["mistakes"]
             assert len(two) == 2
-            assert len(node.logged("not reloaded, all goes on as before")) == 5
+            wait_for(lambda: len(node.logged("not reloaded, all goes on as before")) == 5, "a line for each")
             assert [each["name"] for each in node.stats()["listeners"]] == ["main"]
             assert it.reload(good) == (
                 200,
