@@ -32,6 +32,7 @@ def test_a_file_is_read():
 @pytest.mark.parametrize(
     ("line", "what"),
     [
+        (b"\xef\xbb\xbfann:" + HASH.encode(), "a byte order mark"),
         (b"ann", "no colon"), (b":" + HASH.encode(), "a user's name is 1 to 255 bytes"),
         (b"a" * 256 + b":" + HASH.encode(), "1 to 255 bytes"), (b"a\x07b:" + HASH.encode(), "control characters"),
         (b"a\xffb:" + HASH.encode(), "not UTF-8: a byte 0xff"), (b"ann:secret-word", "no hash of argon2id"),

@@ -115,6 +115,8 @@ def check_name(name: str) -> None:
         size = 0
     if not 0 < size <= LOGIN_BYTES or ":" in name or _CONTROL.search(name):
         raise Wrong(f"a user's name is 1 to {LOGIN_BYTES} bytes without colons or control characters")
+    if name.startswith("\ufeff"):
+        raise Wrong("a byte order mark stands before the name: save the file as UTF-8 without one")
     if name.lstrip()[:1] in ("", "#"):
         raise Wrong("a line that begins with # is a comment, and one of spaces nothing: no user has such a name")
 

@@ -108,6 +108,19 @@ def test_a_wrong_line_costs_its_user_alone(files, path, kept):
     assert "secret-word" not in kept.stream.getvalue()
 
 
+def test_a_file_that_anybody_may_write_to_is_told(files, path, kept):
+    """Its users are let in all the same, and the warning ends with its cause."""
+    path.chmod(0o644)
+    files.look([str(path)])
+    assert not kept.events("users file can be changed by anybody")
+    path.chmod(0o666)
+    for _ in range(2):
+        files.look([str(path)])
+    (told,) = kept.events("users file can be changed by anybody")
+    assert told["file"] == str(path)
+    assert files.hash_of(str(path), b"ann") == (HASH, True)
+
+
 def test_a_file_that_nobody_names_is_forgotten(files, path):
     """A plan without it takes it out of memory."""
     files.look([str(path)])

@@ -5,6 +5,7 @@ A file that cannot be read lets nobody in, and neither does a line that is wrong
 """
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -111,6 +112,8 @@ class UserFiles:
         except (OSError, ValueError) as error:
             return self._failed(path, known, why(error))
         self._tell(path, users, anew=known is not None)
+        if status.st_mode & stat.S_IWOTH:
+            self._log.warning("users file can be changed by anybody", file=path, detail=f"chmod o-w {path}")
         return Book(users.hashes, tuple(users.hashes.values()), stamp)
 
     def _failed(self, path: str, known: Book | None, reason: str) -> Book:
