@@ -55,6 +55,7 @@ def test_header_names_the_client_and_is_not_counted(header, mode, split):
         row = plane.ended()[0]
         assert (row.client_rx, row.client_tx, row.outcome) == (5, 5, COMPLETE)
         assert client_of(plane) == ("203.0.113.9", 5_000)
+        assert plane.words[ledger.H_PROXY_HEADERS] == 1
 
 
 @pytest.mark.parametrize("mode", ["required", "optional"])

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import RoutePlan
-from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS
+from penstock.metrics.ledger import H_FAILED_LOGINS, H_LOGINS, H_PROXY_HEADERS
 from penstock.metrics.registry import Registry
 from penstock.metrics.saved import MOST, SavedError, parse, serialize
 from penstock.metrics.totals import SavedTotals
@@ -24,6 +24,7 @@ def node():
     node.pen.end(egress, COMPLETE)
     node.sampler.registry.respawned()
     node.pen.ledger.words[H_LOGINS], node.pen.ledger.words[H_FAILED_LOGINS] = 4, 2
+    node.pen.ledger.words[H_PROXY_HEADERS] = 3
     node.tick()
     yield node
     node.close()
@@ -56,6 +57,7 @@ def test_every_total_continues(node):
     assert after.outcomes == {**before.outcomes, (EndedBy.INTERNAL, Phase.RELAY): 1}
     assert (after.refused, after.respawns) == (before.refused, 1)
     assert (after.logins, after.failed_logins) == (before.logins, before.failed_logins) == (4, 2)
+    assert after.proxy_headers == before.proxy_headers == 3
     assert not any(line.residual for line in after.audited)
 
 

@@ -14,6 +14,7 @@ from penstock.base.bounds import PROXY_OPTIONAL_WAIT_NS, PROXY_V2_BYTES
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.dataplane.reactor import HANGUP, IN, READABLE
 from penstock.dataplane.relay import RESUMED
+from penstock.metrics.ledger import H_PROXY_HEADERS
 from penstock.protocols.proxy_header.header import Parsed, ProxyHeader, ProxyHeaderError
 from penstock.protocols.proxy_header.parse import parse
 
@@ -113,6 +114,8 @@ class Preface:
     def _begin(self, header: ProxyHeader | None) -> None:
         connection = self._connection
         connection.extra = None
+        if header is not None:
+            connection.worker.words[H_PROXY_HEADERS] += 1
         deadline = connection.worker.reactor.now + connection.worker.handshake
         if deadline != connection.deadline:
             connection.arm(deadline)

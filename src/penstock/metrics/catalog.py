@@ -107,6 +107,7 @@ BANS_MADE = Family(
 )
 SHADOWED = Family(PREFIX + "bans_shadowed_total", "counter", "Connections that bans in shadow mode would have refused")
 AUTH = Family(PREFIX + "auth_total", "counter", "Logins by result", ("result",))
+PROXY_HEADERS = Family(PREFIX + "proxy_headers_total", "counter", "PROXY headers that were taken")
 USERS_FILE_ERRORS = Family(PREFIX + "users_file_errors_total", "counter", "Times that a users file could not be read")
 OUTCOMES = Family(
     PREFIX + "outcomes_total",
@@ -179,7 +180,7 @@ BUILD = Family(PREFIX + "build_info", "gauge", "Version of Penstock and of its P
 
 NODE = (
     CONNECTIONS, ACTIVE, DURATION, BYTES, THROUGHPUT, REQUESTS, REQUEST_DURATION, REFUSED, BANS, BANS_MADE,
-    SHADOWED, AUTH, USERS_FILE_ERRORS, OUTCOMES,
+    SHADOWED, AUTH, PROXY_HEADERS, USERS_FILE_ERRORS, OUTCOMES,
     TARGET_CONNECTIONS, TARGET_ACTIVE, TARGET_BYTES, TARGET_UP, TARGET_CHECKS, TARGET_EJECTIONS, DIAL, CERTIFICATES,
     ROUTE_QUOTA, ROUTE_QUOTA_USED, QUOTAS_SPENT, AUDIT, EVICTIONS, WORKERS, RESPAWNS, PAUSES, BUILD,
 )  # fmt: skip

@@ -81,6 +81,7 @@ def picture(
         scopes=registry.scopes,
         series=registry.trackers.series(),
         kinds=registry.kinds.pictures(),
+        proxy_headers=registry.proxy_headers,
         evictions=registry.kinds.evictions(),
         labelled=registry.kinds.labelled(),
         banned=registry.banned,

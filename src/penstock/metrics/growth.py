@@ -105,6 +105,7 @@ class Growth(NamedTuple):
         pauses: How often accepting paused.
         overflows: Connections that found no free row.
         logins: Logins that were right, and that were wrong.
+        proxy_headers: PROXY headers that were taken.
         rows: What was read, for views of live connections.
         fresh: Which of the rows hold a connection that no fold has seen before; shape (n,).
         moved: Growth of the counters of each row; shape (n, COUNTERS), each >= 0; a column lies side by side.
@@ -127,6 +128,7 @@ class Growth(NamedTuple):
     pauses: int
     overflows: int
     logins: tuple[int, int]
+    proxy_headers: int
     rows: Rows
     fresh: Mask
     moved: Numbers

@@ -41,7 +41,7 @@ TALLY_BYTES = SLOTS * SLOT_WORDS * 8
 
 # Words of the header. The supervisor writes TICK, the worker all others.
 H_MAGIC, H_ROWS, H_HIGH, H_TICK, H_PID, H_PAUSES, H_ACCEPTED, H_OVERFLOWS = range(8)
-H_DOUBT, H_TALLIES, H_LOGINS, H_FAILED_LOGINS = range(8, 12)
+H_DOUBT, H_TALLIES, H_LOGINS, H_FAILED_LOGINS, H_PROXY_HEADERS = range(8, 13)
 H_TURNED_AWAY = 16
 """Clients that were refused while rows were scarce, and requests that were refused on connections that went on: all of
 them, then a word for each reason's number."""

@@ -205,6 +205,7 @@ class Registry:
         outcomes: Ended connections by who ended them and in which phase.
         refused: Refusals by reason.
         logins, failed_logins: Right and wrong ones.
+        proxy_headers: Taken ones.
         users_file_errors: How often a users file could not be read; set by who reads them.
         pauses: How often a worker paused accepting.
         respawns: How often a dead worker was replaced.
@@ -234,6 +235,7 @@ class Registry:
         self.outcomes: Counter[tuple[EndedBy, Phase]] = Counter()
         self.refused: Counter[Reason] = Counter()
         self.pauses = self.respawns = self.since_ns = self.logins = self.failed_logins = self.users_file_errors = 0
+        self.proxy_headers = 0
         self._ticked_ns = now_ns
 
     def add(self, growth: Growth, generation: int = 0) -> None:
@@ -255,6 +257,7 @@ class Registry:
         self.pauses += growth.pauses
         self.logins += growth.logins[0]
         self.failed_logins += growth.logins[1]
+        self.proxy_headers += growth.proxy_headers
 
     def _end(self, outcome: Outcome, count: int) -> None:
         self.outcomes[outcome.ended_by, outcome.phase] += count
@@ -343,6 +346,7 @@ class Registry:
             refused=dict(self.refused),
             pauses=self.pauses,
             logins=(self.logins, self.failed_logins),
+            proxy_headers=self.proxy_headers,
             respawns=self.respawns,
             since_ns=self.since_ns,
         )
@@ -374,6 +378,7 @@ class Registry:
         self.pauses += saved.pauses
         self.logins += saved.logins[0]
         self.failed_logins += saved.logins[1]
+        self.proxy_headers += saved.proxy_headers
         self.since_ns = min(filter(None, (saved.since_ns, self.since_ns)), default=0)
         self.respawns += saved.respawns
         self.audited = self._audit()

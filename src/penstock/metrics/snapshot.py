@@ -207,6 +207,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
         series: What the node, listeners, routes and targets did, by the second.
         kinds: The same of client addresses, users and destinations: `client`, `user`, `destination`; without those that
             are switched off.
+        proxy_headers: PROXY headers that were taken.
         evictions: Keys of each kind that lost their place to others.
         labelled: Series of each kind that has labels.
         endings: What ended connections measured.
@@ -236,6 +237,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     scopes: Scopes
     series: Series
     kinds: Mapping[str, Picture]
+    proxy_headers: int
     evictions: Mapping[str, int]
     labelled: Mapping[str, Sequence[KeySeries]]
     endings: EndingsView

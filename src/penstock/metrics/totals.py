@@ -32,6 +32,7 @@ class SavedTotals(Struct, frozen=True, kw_only=True):
         refused: Refusals by reason.
         pauses: How often a worker paused accepting.
         logins: Right and wrong ones.
+        proxy_headers: Taken ones.
         respawns: How often a dead worker was replaced.
         since_ns: When they were zero; unit ns since the epoch, 0 for nobody knows.
     """
@@ -46,6 +47,7 @@ class SavedTotals(Struct, frozen=True, kw_only=True):
     refused: dict[Reason, Whole]
     pauses: Whole
     logins: tuple[Whole, Whole] = (0, 0)
+    proxy_headers: Whole = 0
     respawns: Whole
     since_ns: Whole = 0
 

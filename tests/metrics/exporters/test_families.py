@@ -12,6 +12,7 @@ from penstock.metrics.catalog import FAMILIES, Family
 from penstock.metrics.conditions import Condition
 from penstock.metrics.exporters.families import Reading, Sample, chosen, names_of, number, readings
 from penstock.metrics.histogram import Distribution
+from penstock.metrics.ledger import H_PROXY_HEADERS
 from penstock.metrics.quotas import QuotaFigures, QuotasView
 from penstock.metrics.snapshot import Usage
 from penstock.testing.standin import PLAN, SITE, WEB, StandIn
@@ -30,6 +31,7 @@ def node():
     row = node.pen.open(listener=1)
     node.pen.aim(row, 1, 2)
     node.pen.move(row, 1_000, 2_000, 2_000, 1_000, 1)
+    node.pen.ledger.words[H_PROXY_HEADERS] += 3
     node.tick()
     yield node
     node.close()
@@ -44,6 +46,7 @@ def test_the_catalogue_is_read_in_its_order(node):
 def test_numbers_are_those_of_the_snapshot(node):
     """A family holds one number for each set of label values."""
     found = {reading.family.name: reading for reading in readings(node.snapshot(), USAGE)}
+    assert found["penstock_proxy_headers_total"].numbers == {(): 3}
     assert found["penstock_bytes_total"].numbers == {
         ("in", "web", "default"): 1_000, ("out", "web", "default"): 2_000,
         ("in", "egress", "out"): 0, ("out", "egress", "out"): 0,

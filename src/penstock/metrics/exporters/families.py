@@ -232,6 +232,7 @@ _SAMPLES: dict[str, Callable[[Snapshot], Samples]] = {
     catalog.BANS.name: lambda snapshot: (((each,), snapshot.banned.active.get(each, 0)) for each in ORIGINS),
     catalog.BANS_MADE.name: lambda snapshot: (((each,), snapshot.banned.made.get(each, 0)) for each in REASONS),
     catalog.SHADOWED.name: lambda snapshot: [((), snapshot.banned.shadowed)],
+    catalog.PROXY_HEADERS.name: lambda snapshot: [((), snapshot.proxy_headers)],
     catalog.USERS_FILE_ERRORS.name: lambda snapshot: [((), snapshot.auth.users_file_errors)],
     catalog.AUTH.name: lambda snapshot: [(("success",), snapshot.auth.success), (("failure",), snapshot.auth.failure)],
     catalog.OUTCOMES.name: lambda snapshot: (((o.ended_by, o.phase), o.count) for o in snapshot.outcomes),
