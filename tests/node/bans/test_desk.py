@@ -216,6 +216,35 @@ def test_failed_logins_become_a_ban(kept, pen):
     assert not refuses(kept, "192.0.2.7")
 
 
+def test_bans_are_counted_by_who_made_them_whatever_becomes_of_them(kept, pen):
+    """A ban counts once, as what it is now: made by hand, found, in shadow, made anew as another, lifted, over."""
+
+    def counted():
+        bans = [each.ban for each in kept.desk.held]
+        shadow = sum(each.shadow for each in bans)
+        auto = sum(each.origin == "auto" and not each.shadow for each in bans)
+        active = kept.desk.numbers().active
+        assert active == {"manual": len(bans) - auto - shadow, "auto": auto, "shadow": shadow, "listed": 0}
+        return active["manual"], active["auto"], active["shadow"]
+
+    ban(kept, "198.51.100.0/24")
+    ban(kept, "198.51.100.7", length="10s")
+    ban(kept, "198.51.100.8", shadow=True)
+    fail(kept, pen, "192.0.2.7")
+    assert counted() == (2, 1, 1)
+    ban(kept, "192.0.2.7", length="10s")  # an operator takes it over
+    ban(kept, "198.51.100.8")
+    assert counted() == (4, 0, 0)
+    ban(kept, "198.51.100.0/24", shadow=True)
+    assert counted() == (3, 0, 1)
+    kept.desk.unban("198.51.100.8")
+    assert counted() == (2, 0, 1)
+    kept.tick(11)
+    assert counted() == (0, 0, 1)
+    kept.desk.unban("198.51.100.0/24")
+    assert counted() == (0, 0, 0)
+
+
 def test_each_offence_lasts_twice_as_long(kept, pen):
     """Until an operator forgives."""
     for length in (60.0, 120.0, 240.0):

@@ -84,6 +84,7 @@ class Desk:
         self._singles: dict[int, str] = {}
         self._wides: dict[int, str] = {}
         self._shadows: dict[str, Network] = {}
+        self._manual: set[str] = set()
         self._numbers: BannedView | None = None
         self._made = dict.fromkeys(REASONS, 0)
         self._shadowed = 0
@@ -257,9 +258,8 @@ class Desk:
     def numbers(self) -> BannedView:
         """Return how many are banned; the same object as long as nothing changes."""
         if self._numbers is None:
-            shadow = len(self._shadows)
-            auto = sum(each.ban.origin == "auto" and not each.ban.shadow for each in self._book)
-            active = {"manual": len(self._book) - shadow - auto, "auto": auto, "shadow": shadow}
+            manual, shadow = len(self._manual), len(self._shadows)  # and not one by one: there may be 65,536
+            active = {"manual": manual, "auto": len(self._book) - manual - shadow, "shadow": shadow}
             active["listed"] = sum(map(len, self._lists))
             self._numbers = BannedView(active=active, made=dict(self._made), shadowed=self._shadowed)
         return self._numbers
@@ -449,10 +449,12 @@ class Desk:
         self._networks += old is None and not single
         self._numbers = None
         self.drawer.changed(ban.network)
+        self._shadows.pop(ban.network, None)
+        self._manual.discard(ban.network)
         if ban.shadow:
             self._shadows[ban.network] = network
-        else:
-            self._shadows.pop(ban.network, None)
+        elif ban.origin == "manual":
+            self._manual.add(ban.network)
         if single:
             self._enforce(ban, network)
         else:
@@ -476,6 +478,7 @@ class Desk:
         self.drawer.changed(held.ban.network)
         self._refused.pop(held.ban.network, None)
         self._shadows.pop(held.ban.network, None)
+        self._manual.discard(held.ban.network)
         self._numbers = None
         if network.single or network.wide:
             (self._wides if network.wide else self._singles).pop(network.ranges[0][0], None)
