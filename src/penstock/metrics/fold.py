@@ -95,6 +95,8 @@ from penstock.metrics.wording import LOST, Texts, client_of, outcome_of, parse_t
 TROUBLES = 100
 """Ended connections that one fold describes for the log; the rest is counted. A terminal shows about fifty."""
 
+_NO_TEXT = Texts()
+
 _KIND, _SERIAL = np.uint64(3), np.uint64(2)
 """In a state word: which bits are the kind, and how far the serial number is shifted."""
 
@@ -325,12 +327,14 @@ class LedgerReader:
             outcomes[outcome] = outcomes.get(outcome, 0) + count
         bad = np.isin(packed, [word for word in words if went_wrong(outcome_of(int(word)))])
         chosen = position[bad]
-        troubles = [
-            self._trouble(rows, int(i), int(word)) for i, word in zip(chosen[:TROUBLES], packed[bad], strict=False)
-        ]
+        first = chosen[:TROUBLES]
+        raws, whole = self.raw_texts(rows.position[first], rows.serial[first])  # of all at once: most have none
+        texts = [parse_texts(raw) if there else _NO_TEXT for raw, there in zip(raws, whole.tolist(), strict=True)]
+        told = zip(first.tolist(), packed[bad][:TROUBLES].tolist(), texts, strict=True)
+        troubles = [self._trouble(rows, *each) for each in told]
         return outcomes, troubles, troubled(rows.words[chosen, IP_HIGH], rows.words[chosen, IP_LOW], packed[bad])
 
-    def _trouble(self, rows: Rows, index: int, packed: int) -> Trouble:
+    def _trouble(self, rows: Rows, index: int, packed: int, texts: Texts) -> Trouble:
         words, serial = rows.words[index], int(rows.serial[index])
         scope = int(words[SCOPE])
         return Trouble(
@@ -340,7 +344,7 @@ class LedgerReader:
             target=scope >> TARGET_SHIFT & _ID,
             client=client_of(words),
             age_ns=max(0, int(words[ENDED]) - int(words[STARTED])),
-            texts=self.texts(int(rows.position[index]), serial),
+            texts=texts,
         )
 
     def texts(self, position: int, serial: int) -> Texts:
