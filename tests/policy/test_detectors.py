@@ -31,6 +31,21 @@ def test_nobody_is_found_who_did_less_in_two_windows(events):
             done = []
 
 
+@given(st.lists(st.tuples(st.integers(0, 250), st.integers(1, 4)), max_size=40))
+def test_whoever_is_found_is_found_by_its_count(events):
+    """A client is found exactly when what counts of it, by whichever way it is added up, has come to the threshold."""
+    counter, now = Counter(RULE), 0
+    patient = Counter(RULE._replace(threshold=1_000))
+    for pause, count in events:
+        now += pause
+        patient.add([(7, count)], now)
+        done = patient.count(7, now)
+        found = counter.add([(7, count)], now)
+        assert found == ([(7, done)] if done >= RULE.threshold else [])
+        if found:
+            patient.drop(7)
+
+
 @given(st.integers(0, 99), st.integers(5, 9))
 def test_who_does_too_much_within_a_window_from_rest_is_found(spread, count):
     """However its events lie in the window."""

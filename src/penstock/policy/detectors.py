@@ -86,20 +86,23 @@ class Counter:
         Returns:
             Clients that have done too much, and how much; they begin anew.
         """
-        window, found = self.rule.window, []
+        window, threshold, known = self.rule.window, self.rule.threshold, self._seen
+        found = []
         for client, count in events:
-            seen = self._seen.get(client)
-            if seen is None or now - seen.begun >= 2 * window:
-                seen = Seen(now, 0, count)
+            seen = known.get(client)
+            if seen is None or now - seen.begun >= 2 * window:  # most of a flood: nothing is left of a window before
+                total, grown = count, Seen(now, 0, count)
             elif now - seen.begun >= window:
-                seen = Seen(seen.begun + window, seen.now, count)
+                grown = Seen(seen.begun + window, seen.now, count)
+                total = grown.within(window, now)
             else:
-                seen = Seen(seen.begun, seen.before, seen.now + count)
-            if (total := seen.within(window, now)) >= self.rule.threshold:
+                grown = Seen(seen.begun, seen.before, seen.now + count)
+                total = grown.within(window, now) if seen.before else grown.now
+            if total >= threshold:
                 found.append((client, total))
-                self._seen.pop(client, None)
+                known.pop(client, None)
             else:
-                self._seen[client] = seen
+                known[client] = grown
         if len(self._seen) > CLIENTS:
             self._forget(now)
         return found
