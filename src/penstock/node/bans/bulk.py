@@ -49,6 +49,9 @@ def parse_bulk(chunk: bytes) -> tuple[list[Ipv4], list[Ipv6]] | None:
     plain = parse_plain(chunk)
     if plain is not None:
         return [plain], []
+    alone = _networks6(chunk)
+    if alone is not None:
+        return [], [alone]
     text = chunk.decode("utf-8", "replace")
     lines = text.split("\n")
     if any(each in text for each in _BESIDES):
@@ -75,6 +78,20 @@ def _apart(lines: list[str]) -> list[list[str]]:
     return [some, [each for each in lines if "/" not in each]]
 
 
+def _networks6(chunk: bytes) -> Ipv6 | None:
+    """Return the networks of a text, if each of its lines is one of IPv6 with its length; None if not."""
+    if not chunk.endswith(b"\n"):
+        chunk += b"\n"
+    raw = np.frombuffer(chunk, np.uint8)
+    if not _is_shaped(raw[(raw == ord("/")) | (raw == ord("\n"))], b"/\n"):
+        return None
+    try:
+        words = chunk.replace(b"/", b"\n").decode("ascii").split("\n")
+        return _read(words[:-1:2], words[1::2])
+    except (KeyError, ValueError, OSError):
+        return None
+
+
 def _ipv6_of(lines: Sequence[str], *, sliced: bool) -> Ipv6:
     """
     Return networks of IPv6.
@@ -86,14 +103,18 @@ def _ipv6_of(lines: Sequence[str], *, sliced: bool) -> Ipv6:
     Raises:
         KeyError, ValueError, OSError: If a line is none.
     """
-    words = "/".join(lines).split("/") if sliced else lines
-    if len(words) != len(lines) * (2 if sliced else 1):
-        raise ValueError("a line with more than one length")
-    packed = b"".join(map(inet_pton, repeat(AF_INET6), words[::2] if sliced else words))
-    addresses = np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 2)
     if not sliced:
-        return Ipv6(addresses, np.full(len(addresses), 128))
-    return Ipv6(addresses, np.fromiter(map(_LENGTHS6.__getitem__, words[1::2]), np.int64, len(addresses)))
+        return _read(lines, ["128"] * len(lines))
+    words = "/".join(lines).split("/")
+    if len(words) != len(lines) * 2:
+        raise ValueError("a line with more than one length")
+    return _read(words[::2], words[1::2])
+
+
+def _read(addresses: Sequence[str], lengths: Sequence[str]) -> Ipv6:
+    packed = b"".join(map(inet_pton, repeat(AF_INET6), addresses))
+    halves = np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 2)
+    return Ipv6(halves, np.fromiter(map(_LENGTHS6.__getitem__, lengths), np.int64, len(halves)))
 
 
 def parse_plain(chunk: bytes) -> Ipv4 | None:
