@@ -48,11 +48,14 @@ def _row(listener: "ListenerPlan") -> dict[str, Any]:
 
 
 def _never_taken(plan: "NodePlan") -> Iterator[str]:
+    from penstock.policy.evaded import evaded  # noqa: PLC0415
     from penstock.policy.pointless import pointless  # noqa: PLC0415
     from penstock.policy.unreachable import unreachable  # noqa: PLC0415
 
     for route, why in unreachable(plan.worker.routes):
         yield f"route[{route.name}]: is never taken: {why}"
+    for route, why in evaded(plan.worker):
+        yield f"route[{route.name}]: blocks {why}"
     for rule, why in pointless(plan.worker.rules, plan.worker):
         yield f"access[{rule.name}]: never counts: {why}"
 
