@@ -1,6 +1,7 @@
 """How clients are let go when a worker drains."""
 
 import contextlib
+import socket
 import threading
 import time
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE
 from penstock.dataplane.orders import Drain
-from penstock.dataplane.parting import Parting, told_to_leave
+from penstock.dataplane.parting import QUIET_NS, Parting, told_to_leave
 from penstock.protocols.http1.answers import redirect, refusal
 from penstock.testing.http_peers import Wire, ok, origin, request, slowly
 from penstock.testing.workbench import bench, listener, wait_for
@@ -114,6 +115,26 @@ class Timers:
     def at(self, deadline, timer):
         """Keep it."""
         self.at_ns.append(deadline)
+
+
+def test_who_was_just_answered_is_not_closed_yet():
+    """A client that moved a byte a moment ago may be asking again: it is left alone until it has been quiet."""
+    timers, ended, (ours, theirs) = Timers(), [], socket.socketpair()
+    with ours, theirs:
+        connection = SimpleNamespace(
+            worker=SimpleNamespace(reactor=timers), row=1, between_requests=True, seen=timers.now, end=ended.append,
+            client=SimpleNamespace(fd=ours.fileno()),
+        )  # fmt: skip
+        parting = Parting(connection, 1)
+        parting.wake(timers.now + QUIET_NS - 1)
+        assert (ended, timers.at_ns[-1]) == ([], timers.now + QUIET_NS)
+        theirs.send(b"G")
+        parting.wake(timers.now + QUIET_NS)
+        assert ended == []
+        assert timers.at_ns[-1] > timers.now + QUIET_NS
+        connection.client.fd = theirs.fileno()  # where nothing waits
+        parting.wake(timers.now + QUIET_NS)
+        assert ended == [COMPLETE.pack()]
 
 
 def test_each_has_a_moment_of_its_own():

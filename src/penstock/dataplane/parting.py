@@ -23,6 +23,10 @@ SHARE = 10
 AGAIN_NS = NS
 """Until one that was busy is looked at again: its answer may have promised to keep the connection."""
 
+QUIET_NS = NS // 4
+"""Who has moved a byte so lately may be about to ask again, and is told in the next answer; a close would meet the
+request half way. A quarter of a second is a long way there and back."""
+
 KEPT = 1
 """A client that has had an answer: it may ask again within the time that is kept for it."""
 
@@ -55,10 +59,12 @@ class Parting:
         connection = self._connection
         if not connection.row:
             return
-        if connection.between_requests and not _has_spoken(connection.client.fd):
-            connection.end(_COMPLETED)
-        else:
+        if not connection.between_requests or _has_spoken(connection.client.fd):
             connection.worker.reactor.at(now + AGAIN_NS, self)
+        elif now - connection.seen < QUIET_NS:
+            connection.worker.reactor.at(connection.seen + QUIET_NS, self)
+        else:
+            connection.end(_COMPLETED)
 
 
 def told_to_leave(answer: bytes) -> bytes:
