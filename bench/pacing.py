@@ -1,4 +1,9 @@
-"""Rounds of a paced load: all proxies in short turns, at half the rate of new connections that Penstock can serve."""
+"""
+Rounds of a paced load: all proxies in short turns, at a part of the rate of new connections that Penstock can serve.
+
+Where others use the machine, too, a half would be too much: at half its speed it is full, and its queue is all that is
+seen.
+"""
 
 import json
 import os

@@ -472,12 +472,14 @@ SCENARIOS = (
         "proxy-header",
         "PROXY header, latency of a new connection",
         _CHAINED + "From when a connection is due to the end of its answer, under a load that waits for nobody: "
-        "connections are due at random times, at half the rate that Penstock with headers can serve, the same for all. "
+        "connections are due at random times, at a third of the rate that Penstock with headers can serve when it is "
+        "full, the same for all. "
         "Each has turns of 0.3 s, one after the other and back, between the ticks of the supervisors, so that what "
-        "disturbs the machine disturbs all alike; a round's percentiles are those of all its turns. As root everybody "
-        "has real-time priority: other work of the machine is no matter of a header's.",
+        "disturbs the machine disturbs all alike; a percentile is the median of those of its turns, because a machine "
+        "that stands still for a moment hits a few of them. As root everybody has real-time priority: other work of "
+        "the machine is no matter of a header's.",
         CHAIN,
-        Paced(share=0.5, times=2.0),
+        Paced(share=1 / 3, times=2.0),
         (PENSTOCK, PLAIN, "haproxy", HAPROXY_PLAIN),
         (Metric("p50", "p50 us", 0), Metric("p99", "p99 us", 0), RATE),
         (PLAIN,),
