@@ -84,15 +84,17 @@ class Summaries:
         words, places = np.unique(troubled.outcomes, return_inverse=True)
         counts = np.zeros(len(words), np.int64)
         np.add.at(counts, places, troubled.counts)
+        sums: dict[int, _Sum] = {}
         for word, count in zip(words.tolist(), counts.tolist(), strict=True):
             outcome = outcome_of(word)
             refused = outcome.reason is not None
+            sums[word] = self._sums[refused]
             self._sums[refused].whys[outcome.reason or outcome.ended_by.name.lower()] += count
             grown[refused] += count
         most = np.argsort(-troubled.counts, kind="stable")[:CLIENTS]
-        for i in most.tolist():
-            each = self._sums[outcome_of(int(troubled.outcomes[i])).reason is not None]
-            each.blame((int(troubled.high[i]), int(troubled.low[i])), int(troubled.counts[i]))
+        columns = (each[most].tolist() for each in (troubled.outcomes, troubled.high, troubled.low, troubled.counts))
+        for word, high, low, count in zip(*columns, strict=True):
+            sums[word].blame((high, low), count)
         return grown
 
     def _say_some(self, troubles: Sequence[EndedView]) -> None:
@@ -131,7 +133,7 @@ class _Sum:
 
     def __init__(self) -> None:
         self.whys: Counter[str] = Counter()
-        self._clients: Counter[tuple[int, int]] = Counter()
+        self._clients: dict[tuple[int, int], int] = {}
 
     @property
     def count(self) -> int:
@@ -140,12 +142,13 @@ class _Sum:
 
     def blame(self, client: tuple[int, int], count: int) -> None:
         """Count a client by name, as long as there is room; who did more in one tick than before took room first."""
-        if client in self._clients or len(self._clients) < CLIENTS:
-            self._clients[client] += count
+        before = self._clients.get(client, 0)
+        if before or len(self._clients) < CLIENTS:
+            self._clients[client] = before + count
 
     def top(self) -> str:
         """Return the clients that did it most, those told in full included, as `192.0.2.7 (12), 192.0.2.9 (3)`."""
-        return ", ".join(f"{_text(client)} ({count})" for client, count in self._clients.most_common(NAMED))
+        return ", ".join(f"{_text(client)} ({count})" for client, count in Counter(self._clients).most_common(NAMED))
 
 
 def _text(client: tuple[int, int]) -> str:
