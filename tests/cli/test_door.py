@@ -11,14 +11,14 @@ from penstock.cli.door import ask
 
 
 @contextlib.contextmanager
-def speaking(path, answer):
-    """Take one client that is told this once it has asked; yields what it has said."""
+def speaking(path, answer, most=65_536):
+    """Take one client that is told this once it has asked, or so much of it; yields what it has said."""
     heard = []
 
     def serve():
         client, _ = door.accept()
         with client:
-            heard.append(client.recv(65_536))
+            heard.append(client.recv(most))
             client.sendall(answer)
 
     with socket.socket(socket.AF_UNIX) as door:
@@ -40,6 +40,13 @@ def test_a_question_and_its_answer(tmp_path):
     assert head.startswith(b"PUT /x?of=a%26b&n=5 HTTP/1.1\r\nHost: penstock\r\n")
     assert {b"Connection: close", b"Content-Type: application/json"} <= set(head.split(b"\r\n"))
     assert body in (b"", b'{"on": true}')  # it may come behind its head
+
+
+def test_an_answer_before_the_question_is_read(tmp_path):
+    """Whoever answers and leaves before it has read all is heard, and is not called unreachable."""
+    path = tmp_path / "node.sock"
+    with speaking(path, b"HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\n{}", 10):
+        assert ask(str(path), "POST", "/x", {}, "x" * 4_000_000, 10).status == 413
 
 
 @pytest.mark.parametrize("said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])

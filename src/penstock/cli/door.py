@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -57,7 +58,9 @@ def ask(path: str, method: str, target: str, query: Mapping[str, Any], body: Any
     data = None if body is None else json.dumps(body).encode()
     headers = {"Connection": "close"} | ({} if data is None else {"Content-Type": "application/json"})
     try:
-        door.request(method, f"{target}?{urlencode(query)}" if query else target, data, headers)
+        # Whoever answers before it has read all, as to what it does not want, has answered (RFC 9112 section 9.5).
+        with suppress(BrokenPipeError, ConnectionResetError):
+            door.request(method, f"{target}?{urlencode(query)}" if query else target, data, headers)
         answer = door.getresponse()
         return Answer(answer.status, answer.reason, answer.read())
     finally:
