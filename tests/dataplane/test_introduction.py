@@ -110,6 +110,7 @@ def test_a_client_that_left_before_the_header(reset):
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         gone.append(True)
         outcome = plane.ended()[0].outcome
+        wait_for(lambda: heard)
     assert outcome.ended_by == (EndedBy.CLIENT if reset else COMPLETE.ended_by)
     assert [len(each) for each in heard] == [0 if reset else len(V2)]
 
