@@ -1,7 +1,6 @@
 """The two sides of a connection flood: thousands of addresses that connect and hold, and a client that asks on."""
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -14,16 +13,13 @@ from collections import deque
 
 from bench.handshake import address
 from bench.proxies import LOOPBACK
+from bench.urgency import at_once
 
 HELD = 1_024
 """Connections that the flooder holds; the oldest is reset when there is one more."""
 
 NICE = 19
 """Of the flooder where others cannot go before it, since it shares their core: it takes all that they leave."""
-
-PRIORITY = 1
-"""Of clients and origins among real-time processes: by its nice value alone the flooder would keep them waiting for a
-slice of 3 to 4 ms now and then, and what is measured is how long a proxy does."""
 
 THREADS = 8
 """Of a client, so that a late answer holds up few others; lasting connections, too, so workers share them."""
@@ -131,12 +127,6 @@ class Client:
         took = sorted(self.took) or [math.inf]
         p50, p99 = (took[len(took) * part // 100] * 1e6 for part in (50, 99))
         return {"failed": self.failed, "p50": p50, "p99": p99}
-
-
-def at_once(pid: int) -> None:
-    """Let a process run as soon as it has something to do, where we may say so."""
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(PRIORITY))
 
 
 def opened(proxy: tuple[str, int]) -> socket.socket:

@@ -6,18 +6,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from bench import loads, proc
 from bench.figures import Sample
-from bench.flood import at_once
-from bench.origins import origin_for
 from bench.proxies import LOOPBACK, Place
-from bench.running import CONNECTIONS, Run, a_proxy
+from bench.running import Run, a_proxy, an_origin
 from bench.scenarios import PENSTOCK, Flood, Scenario
-from bench.servers import ROOT, living, new_place, serving
+from bench.servers import ROOT
 
 REST_S = 2.0
 """Behind a flood: what it held is closed, and the supervisor has counted it."""
@@ -50,25 +48,13 @@ def flood_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
     load = scenario.load
     assert isinstance(load, Flood)
     with ExitStack() as stack:
-        origin = stack.enter_context(a_ready_origin(scenario, run))
+        origin = stack.enter_context(an_origin(scenario, run, ready=True))
         there = {name: stack.enter_context(a_proxy(name, scenario, run, origin, FLOODED)) for name in scenario.proxies}
         for number in range(run.effort.rounds + 1):
             for name, (place, pid) in there.items():
                 sample = flooded(Sample(scenario.name, name, number, {}), load, run, place, pid)
                 if number:
                     yield sample
-
-
-@contextmanager
-def a_ready_origin(scenario: Scenario, run: Run) -> Iterator[int]:
-    """Run the origin of a scenario, which answers at once whatever its core does, and yield its port."""
-    with (
-        new_place(0, scenario.kind, CONNECTIONS) as place,
-        serving(origin_for(scenario.load, place), place, run.cores.load) as pid,
-    ):
-        for each in living(pid):
-            at_once(each)
-        yield place.port
 
 
 def flooded(blank: Sample, load: Flood, run: Run, place: Place, pid: int) -> Sample:

@@ -6,20 +6,19 @@ seen.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 
-from bench import loads, proc
+from bench import loads
 from bench.figures import Sample
-from bench.flood import at_once
 from bench.proxies import LOOPBACK, Place
 from bench.running import Run, a_proxy, an_origin
 from bench.scenarios import PENSTOCK, Handshakes, Paced, Scenario
 from bench.servers import ROOT, ServerError
+from bench.urgency import urgent
 
 FULL = Handshakes("direct", 4)
 """What fills a proxy, to see how many it can serve."""
@@ -50,20 +49,6 @@ def paced_rounds(scenario: Scenario, run: Run) -> Iterator[Sample]:
             reports = paced(load, list(there.values()), rate, run, number)
             for name, report in zip(there, reports, strict=True):
                 yield sample_of(Sample(scenario.name, name, number, {}), report, rate)
-
-
-@contextmanager
-def urgent() -> Iterator[None]:
-    """Let no other work of the machine come before ours, all servers and clients, as far as we may (as root)."""
-    everything = [path.name for each in proc.family(os.getpid()) for path in (proc.PROC / f"{each.pid}/task").glob("*")]
-    try:
-        for thread in map(int, everything):
-            with suppress(ProcessLookupError):
-                at_once(thread)
-        yield
-    finally:
-        with suppress(PermissionError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def capacity(there: dict[str, Place], run: Run) -> float:

@@ -10,7 +10,8 @@ from bench.machine import Cores
 from bench.origins import origin_for
 from bench.proxies import PROXIES, Place
 from bench.scenarios import Effort, Scenario
-from bench.servers import new_place, serving
+from bench.servers import living, new_place, serving
+from bench.urgency import at_once
 
 SETTLE_S = 0.05
 """After a load, until the last connections have been closed by the proxy too."""
@@ -40,7 +41,7 @@ class Run:
 
 
 @contextmanager
-def an_origin(scenario: Scenario, run: Run, connections: int = CONNECTIONS) -> Iterator[int]:
+def an_origin(scenario: Scenario, run: Run, connections: int = CONNECTIONS, *, ready: bool = False) -> Iterator[int]:
     """
     Run the origin of a scenario.
 
@@ -48,6 +49,7 @@ def an_origin(scenario: Scenario, run: Run, connections: int = CONNECTIONS) -> I
         scenario: Whose.
         run: How.
         connections: The most that it has to hold.
+        ready: Whether it answers at once, whatever its core does.
 
     Yields:
         Its port.
@@ -57,8 +59,10 @@ def an_origin(scenario: Scenario, run: Run, connections: int = CONNECTIONS) -> I
     """
     with (
         new_place(0, scenario.kind, connections) as place,
-        serving(origin_for(scenario.load, place), place, run.cores.load),
+        serving(origin_for(scenario.load, place), place, run.cores.load) as pid,
     ):
+        for each in living(pid) if ready else ():
+            at_once(each)
         yield place.port
 
 

@@ -1,38 +1,23 @@
 """Both sides of the flood, against a server that answers."""
 
-import os
 import socket
-import subprocess
-import sys
-import threading
 
 import pytest
-from bench.flood import THREADS, Client, at_once, flood, source
+from bench.flood import THREADS, Client, flood, source
+
+from penstock.testing.peers import serving
 
 
 @pytest.fixture
 def server():
     """Return the address of a server that answers every request in three bytes, and ends with its clients."""
-    with socket.create_server(("127.0.0.1", 0), backlog=4_096) as listener:
 
-        def serve(client):
-            with client:
-                while client.recv(4_096):
-                    client.sendall(b"...")
+    def answer(client):
+        while client.recv(4_096):
+            client.sendall(b"...")
 
-        def accept():
-            while True:
-                try:
-                    client = listener.accept()[0]
-                except OSError:
-                    return
-                threading.Thread(target=serve, args=(client,), daemon=True).start()
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield listener.getsockname()
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+    with serving(answer) as target:
+        yield "127.0.0.1", target.port
 
 
 def test_sources_differ():
@@ -51,18 +36,6 @@ def test_lasting_connections_are_served_before_they_are_measured(server, monkeyp
     assert not client.took
     Client(server, fresh=True)
     assert len(asked) == THREADS
-
-
-def test_who_is_measured_runs_at_once():
-    """Clients and origins go before the flooder on their core, or as before where we may not say so."""
-    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-    try:
-        at_once(child.pid)
-        assert os.sched_getscheduler(child.pid) in {os.SCHED_RR, os.SCHED_OTHER}
-        assert os.geteuid() or os.sched_getscheduler(child.pid) == os.SCHED_RR
-    finally:
-        child.kill()
-        child.wait()
 
 
 @pytest.mark.parametrize("fresh", [False, True])

@@ -1,34 +1,24 @@
 """Connections that begin when they are due, through several proxies in turn."""
 
 import socket
-import threading
 
 import pytest
 from bench.pace import BEGINNINGS, REACH_S, TURN_S, Arrivals, answered, gaps, until_turn
 
 from bench import pace
+from penstock.testing.peers import serving
 
 
 @pytest.fixture
 def server():
     """Return the address of a server that answers every request, and ends with its clients."""
-    with socket.create_server(("127.0.0.1", 0), backlog=4_096) as listener:
 
-        def accept():
-            while True:
-                try:
-                    client = listener.accept()[0]
-                except OSError:
-                    return
-                with client:
-                    client.recv(4_096)
-                    client.sendall(b"HTTP/1.1 200 OK\r\n\r\nsixteen bytes...")
+    def answer(client):
+        client.recv(4_096)
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\nsixteen bytes...")
 
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield listener.getsockname()
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+    with serving(answer) as target:
+        yield "127.0.0.1", target.port
 
 
 def test_an_answer_is_whole_with_its_last_bytes():

@@ -1,18 +1,16 @@
 """What rounds of a paced load make of what their clients report."""
 
-import os
-
 import pytest
 from bench.figures import Sample
 from bench.loads import Done
 from bench.machine import Cores
-from bench.pacing import capacity, sample_of, urgent
+from bench.pacing import capacity, sample_of
 from bench.proxies import Place
 from bench.running import Run
 from bench.scenarios import CHAIN, PENSTOCK, PLAIN, Effort
 from bench.servers import ServerError
 
-from bench import loads, pacing
+from bench import loads
 
 BLANK = Sample("proxy-header", PENSTOCK, 1, {})
 
@@ -36,19 +34,3 @@ def test_the_rate_is_a_part_of_what_penstock_serves(tmp_path, monkeypatch):
     monkeypatch.setattr(loads, "run", lambda load, effort, proxy, origin: Done(0, 0.0, "failed 5"))
     with pytest.raises(ServerError, match="serves nobody"):
         capacity(there, run)
-
-
-def test_urgency_is_given_to_all_and_taken_back(monkeypatch):
-    """Every thread of every process gets real-time priority, ours loses it again, and who may not goes on without."""
-    asked = []
-    monkeypatch.setattr(pacing.os, "sched_setscheduler", lambda thread, policy, _: asked.append((thread, policy)))
-    with urgent():
-        assert (os.getpid(), os.SCHED_RR) in asked
-    assert asked[-1] == (0, os.SCHED_OTHER)
-
-    def forbidden(*_):
-        raise PermissionError
-
-    monkeypatch.setattr(pacing.os, "sched_setscheduler", forbidden)
-    with urgent():
-        pass

@@ -43,8 +43,8 @@ def test_all_pages_are_read(node, monkeypatch):
     monkeypatch.setattr(module, "PAGE", 10)
     for number in range(1, 26):
         node.add(number)
-    with NodeClient(str(node.path)) as client:
-        found, total = read(client, None, None)
+    client = NodeClient(str(node.path))
+    found, total = read(client, None, None)
     assert [each["id"] for each in found] == list(range(1, 26))
     assert total == 25
     assert [query.get("cursor") for _, _, query in node.asked] == [None, "10", "20"]

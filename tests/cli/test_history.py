@@ -48,11 +48,11 @@ def test_all_pages_are_read(node, monkeypatch):
     monkeypatch.setattr(module, "LARGEST_PAGE", 10)
     for _ in range(25):
         node.end()
-    with NodeClient(str(node.path)) as client:
-        found, total = read(client, {}, None)
-        assert ([each["number"] for each in found], total) == (list(range(25, 0, -1)), 25)
-        found, total = read(client, {}, 14)
-        assert ([each["number"] for each in found], total) == (list(range(25, 11, -1)), 25)
+    client = NodeClient(str(node.path))
+    found, total = read(client, {}, None)
+    assert ([each["number"] for each in found], total) == (list(range(25, 0, -1)), 25)
+    found, total = read(client, {}, 14)
+    assert ([each["number"] for each in found], total) == (list(range(25, 11, -1)), 25)
     assert [query.get("cursor") for _, _, query in node.asked] == [None, "16", "6", None, "16"]
     assert [query["limit"] for _, _, query in node.asked] == ["10", "10", "10", "10", "4"]
 

@@ -29,8 +29,8 @@ def audit(context: click.Context, node: str | None, form: str) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415 - after the command line is known to be right
 
-    with NodeClient(find_node(node)) as client:
-        found = client.audit()
+    client = NodeClient(find_node(node))
+    found = client.audit()
     rows = [line | {"verdict": verdict(line)} for line in found["lines"]]
     emit(form, found, rows, lambda: console().print(sheet(rows)))
     if form == "table":

@@ -99,8 +99,8 @@ def ban(
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
     wanted = {"address": address, "for": length, "reason": reason, "confirm": confirm, "shadow": shadow, "cut": cut}
-    with NodeClient(find_node(node)) as client:
-        found = client.ban(wanted | {"asker": asker(os.environ)})
+    client = NodeClient(find_node(node))
+    found = client.ban(wanted | {"asker": asker(os.environ)})
     emit(form, found, [_flat(found)], lambda: _said(found))
 
 
@@ -120,8 +120,8 @@ def unban(address: str, node: str | None) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        client.unban(address)
+    client = NodeClient(find_node(node))
+    client.unban(address)
 
 
 @click.command()
@@ -137,8 +137,8 @@ def confirm(address: str | None, node: str | None, form: str) -> None:
     from penstock.cli.client import NodeClient  # noqa: PLC0415
     from penstock.cli.exits import CommandError  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.confirm(address)
+    client = NodeClient(find_node(node))
+    found = client.confirm(address)
     if not found:
         raise CommandError("no ban waits for a confirmation; one that it came too late for is undone")
     emit(form, found, map(_flat, found), lambda: console().print(listing(found, console().width)))
@@ -157,8 +157,8 @@ def bans(origin: str | None, reason: str | None, address: str | None, limit: int
     """List the bans of a running node."""
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found, total, lists = client.bans(limit, origin=origin, reason=reason, address=address)
+    client = NodeClient(find_node(node))
+    found, total, lists = client.bans(limit, origin=origin, reason=reason, address=address)
     emit(form, found, map(_flat, found), lambda: console().print(listing(found, console().width)))
     if total > len(found):
         click.echo(f"{number(total - len(found))} more; --limit shows more", err=True)
@@ -181,8 +181,8 @@ def why(ip: str, node: str | None, form: str) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.why(ip)
+    client = NodeClient(find_node(node))
+    found = client.why(ip)
     lines = list(reasons(found))
     emit(form, found, [{"line": line} for line in lines], lambda: click.echo("\n".join(map(printable, lines))))
 

@@ -26,8 +26,8 @@ def certificates(node: str | None, form: str) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.certificates()
+    client = NodeClient(find_node(node))
+    found = client.certificates()
     emit(form, found, map(flat, found), lambda: console().print(listing(found, console().width)))
 
 

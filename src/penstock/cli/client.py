@@ -35,12 +35,6 @@ class NodeClient:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def __enter__(self) -> "NodeClient":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave; nothing is open between two requests."""
-
     def stats(self) -> dict[str, Any]:
         """Return totals, throughput, listeners, targets and outcomes."""
         return self._json("GET", "/api/v1/stats")

@@ -74,13 +74,13 @@ def connections(
         raise click.UsageError("--watch prints a table or, with --json, lines of JSON")
     if limit is None and form == "table":
         limit = LIMIT
-    with NodeClient(find_node(node)) as client:
-        if not watch:
-            _once(client, listener, limit, form)
-        elif form == "json":
-            _stream(client, listener, limit, count)
-        else:
-            _live(client, listener, limit, count)
+    client = NodeClient(find_node(node))
+    if not watch:
+        _once(client, listener, limit, form)
+    elif form == "json":
+        _stream(client, listener, limit, count)
+    else:
+        _live(client, listener, limit, count)
 
 
 def _once(client: NodeClient, listener: str | None, limit: int | None, form: str) -> None:

@@ -32,13 +32,13 @@ def close(ids: tuple[int, ...], node: str | None) -> int:
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
     missing = 0
-    with NodeClient(find_node(node)) as client:
-        for each in ids:
-            if client.close_connection(each):
-                click.echo(f"closed {each}", err=True)
-            else:
-                missing += 1
-                click.echo(f"penstock: no open connection has the id {each}", err=True)
+    client = NodeClient(find_node(node))
+    for each in ids:
+        if client.close_connection(each):
+            click.echo(f"closed {each}", err=True)
+        else:
+            missing += 1
+            click.echo(f"penstock: no open connection has the id {each}", err=True)
     return Exit.FAILURE if missing else Exit.OK
 
 
@@ -55,14 +55,14 @@ def drain(wait: bool, timeout: float | None, node: str | None) -> None:
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
     path = find_node(node)
-    with NodeClient(path) as client:
-        client.drain()
-        if not wait:
-            click.echo("the node drains; it exits when its last connection has ended", err=True)
-            return
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with _progress() as show:
-            gone = _watch(client, path, deadline, show)
+    client = NodeClient(path)
+    client.drain()
+    if not wait:
+        click.echo("the node drains; it exits when its last connection has ended", err=True)
+        return
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with _progress() as show:
+        gone = _watch(client, path, deadline, show)
     if not gone:
         raise CommandError(f"the node still drains after {timeout:g} s")
     click.echo("the node has exited", err=True)

@@ -115,11 +115,11 @@ def history(
     if follow and form in ("yaml", "csv"):
         raise click.UsageError("--follow prints lines of text or, with --json, of JSON")
     limit = 0 if everything else limit
-    with NodeClient(find_node(node)) as client:
-        if follow:
-            _follow(client, asked, limit, count, form)
-        else:
-            _once(client, asked, LIMIT if limit is None else limit, form)
+    client = NodeClient(find_node(node))
+    if follow:
+        _follow(client, asked, limit, count, form)
+    else:
+        _once(client, asked, LIMIT if limit is None else limit, form)
 
 
 def _once(client: NodeClient, asked: dict[str, Any], limit: int, form: str) -> None:

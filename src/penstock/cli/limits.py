@@ -28,8 +28,8 @@ def limits(node: str | None, form: str, full: bool) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.limits()
+    client = NodeClient(find_node(node))
+    found = client.limits()
     if full:
         found["limits"] = [each for each in found["limits"] if each["full"] >= NEARLY]
     emit(form, found, map(flat, found["limits"]), lambda: console().print(listing(found)))

@@ -26,8 +26,8 @@ def metrics(order: str, parts: tuple[str, ...], node: str | None, form: str) -> 
         raise click.UsageError("show takes no parts; it shows all of them")
     if order != "show" and not parts:
         raise click.UsageError(f"{order} wants parts: {', '.join(PARTS)}, or {ALL}")
-    with NodeClient(find_node(node)) as client:
-        found = client.collection() if order == "show" else client.switch(dict.fromkeys(parts, order == "on"))
+    client = NodeClient(find_node(node))
+    found = client.collection() if order == "show" else client.switch(dict.fromkeys(parts, order == "on"))
     emit(form, found, ({"part": part, "on": on} for part, on in found.items()), lambda: _show(found))
 
 

@@ -23,8 +23,8 @@ def reload(dry_run: bool, node: str | None, form: str) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.reload(dry_run=dry_run)
+    client = NodeClient(find_node(node))
+    found = client.reload(dry_run=dry_run)
     tell(found, form)
 
 

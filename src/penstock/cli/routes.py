@@ -96,9 +96,12 @@ def target_values(target: "TargetPlan") -> dict[str, Any]:
 
 def target_words(route: "RoutePlan") -> list[str]:
     """Return where a route sends: address, and weight and PROXY header where it has its own."""
-    weights = (f" x{each.weight}" if each.weight > 1 else "" for each in route.targets)
-    headers = (f" PROXY {each.send_proxy}" if each.send_proxy else "" for each in route.targets)
-    return [f"{each}{weight}{header}" for each, weight, header in zip(route.targets, weights, headers, strict=True)]
+    return [_words_of(each) for each in route.targets]
+
+
+def _words_of(target: "TargetPlan") -> str:
+    weight = f" x{target.weight}" if target.weight > 1 else ""
+    return f"{target}{weight}" + (f" PROXY {target.send_proxy}" if target.send_proxy else "")
 
 
 def _address(parent: "ParentPlan") -> str:

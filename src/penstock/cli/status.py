@@ -30,8 +30,8 @@ def status(node: str | None, form: str) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415 - after the command line is known to be right
 
-    with NodeClient(find_node(node)) as client:
-        stats = client.stats()
+    client = NodeClient(find_node(node))
+    stats = client.stats()
     emit(
         form,
         stats,

@@ -82,9 +82,9 @@ def route(order: str, what: str, check: bool, node: str | None, form: str) -> No
 def _list(section: str, node: str | None, form: str) -> None:
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.tables(section)
-        counts = {each["name"]: each for each in client.stats().get(f"{section}s", [])}
+    client = NodeClient(find_node(node))
+    found = client.tables(section)
+    counts = {each["name"]: each for each in client.stats().get(f"{section}s", [])}
     for each in found:
         each |= {key: counts.get(each["name"], {}).get(key, 0) for key in ("active", "connections")}
         if section == "listener":
@@ -121,14 +121,14 @@ def _order(section: str, order: str, what: str, check: bool, node: str | None, f
     if check and order == "show":
         raise click.UsageError("show changes nothing: it takes no --check")
     wanted = read_tables(section, what) if order == "set" else []
-    with NodeClient(find_node(node)) as client:
-        if order == "show":
-            one = client.table(section, what)
-            emit(form, one, [flat(one)], lambda: click.echo(printable_toml(section, one["table"])))
-        elif order == "remove":
-            tell(client.remove_table(section, what, check=check), form)
-        else:
-            _set(client, section, wanted, form, check=check)
+    client = NodeClient(find_node(node))
+    if order == "show":
+        one = client.table(section, what)
+        emit(form, one, [flat(one)], lambda: click.echo(printable_toml(section, one["table"])))
+    elif order == "remove":
+        tell(client.remove_table(section, what, check=check), form)
+    else:
+        _set(client, section, wanted, form, check=check)
 
 
 def _set(client: "NodeClient", section: str, wanted: list[dict[str, Any]], form: str, *, check: bool) -> None:

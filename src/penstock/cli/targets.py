@@ -30,8 +30,8 @@ def targets(route: str | None, node: str | None, form: str) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.targets(route)
+    client = NodeClient(find_node(node))
+    found = client.targets(route)
     emit(form, found, map(flat, found), lambda: console().print(listing(found, console().width)))
 
 
@@ -53,8 +53,8 @@ def target(route: str, address: str, state: str | None, weight: int | None, node
 
     if state is None and weight is None:
         raise click.UsageError(f"nothing is wanted: say {', '.join(ORDERS)}, or --weight")
-    with NodeClient(find_node(node)) as client:
-        found = client.order_target(route, address, state, weight)
+    client = NodeClient(find_node(node))
+    found = client.order_target(route, address, state, weight)
     emit(form, found, [flat(found)], lambda: console().print(listing([found], console().width)))
 
 

@@ -19,6 +19,6 @@ def upgrade(node: str | None, form: str) -> None:
     """
     from penstock.cli.client import NodeClient  # noqa: PLC0415
 
-    with NodeClient(find_node(node)) as client:
-        found = client.upgrade()
+    client = NodeClient(find_node(node))
+    found = client.upgrade()
     emit(form, found, [found], lambda: click.echo(f"process {found['pid']} serves, {found['draining']} drains"))

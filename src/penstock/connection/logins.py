@@ -37,14 +37,12 @@ def prove(
         TooManyLogins: If the answer would come too late.
     """
     found = verify(users, user, password)
-    if found is not None:
-        if again:
-            return found
-        verified = yield Verify("", user, password, Verified.RIGHT)
-    elif users_file:
+    if found is not None and again:
+        return found
+    if found is None and users_file:
         verified = yield Verify(users_file, user, password)
     else:
-        verified = yield Verify("", user, password, Verified.WRONG)
+        verified = yield Verify("", user, password, Verified.WRONG if found is None else Verified.RIGHT)
     if verified is Verified.BUSY:
         raise TooManyLogins
     if verified is Verified.WRONG:

@@ -19,7 +19,8 @@ _SHAPES = (b".../\n", b"...\n")
 _BESIDES = ("#", ";", " ", "\t")
 """What stands in lines that are to be cut first."""
 
-_LENGTHS6 = {f"{length}": length for length in range(1, 129)}
+LENGTHS6 = {f"{length}": length for length in range(1, 129)}
+"""How many bits a text says that a network of IPv6 fixes."""
 
 
 class Ipv6(NamedTuple):
@@ -114,7 +115,7 @@ def _ipv6_of(lines: Sequence[str], *, sliced: bool) -> Ipv6:
 def _read(addresses: Sequence[str], lengths: Sequence[str]) -> Ipv6:
     packed = b"".join(map(inet_pton, repeat(AF_INET6), addresses))
     halves = np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 2)
-    return Ipv6(halves, np.fromiter(map(_LENGTHS6.__getitem__, lengths), np.int64, len(halves)))
+    return Ipv6(halves, np.fromiter(map(LENGTHS6.__getitem__, lengths), np.int64, len(halves)))
 
 
 def parse_plain(chunk: bytes) -> Ipv4 | None:

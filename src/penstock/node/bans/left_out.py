@@ -27,8 +27,8 @@ def left_out(each: BlockList, protection: Protection) -> list[str]:
         each: The list, which may hold a million networks.
         protection: Who is protected.
     """
-    first = np.sort(each.ranges.first4)
-    last = np.maximum.accumulate(each.ranges.last4[np.argsort(each.ranges.first4, kind="stable")])
+    order = np.argsort(each.ranges.first4)
+    first, last = each.ranges.first4[order], np.maximum.accumulate(each.ranges.last4[order])
     found, six = dict[str, None](), 0
     for (low, high), guarded in protection.guarded:
         if low >> 32 == 0xFFFF:

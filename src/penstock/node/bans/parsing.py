@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from penstock.node.bans.bulk import Ipv4, Ipv6, parse_bulk
+from penstock.node.bans.bulk import LENGTHS6, Ipv4, Ipv6, cut, parse_bulk
 from penstock.node.bans.ranges import IPV4, Numbers, Ranges
 from penstock.policy.ranges import network_ranges
 
@@ -31,7 +31,7 @@ _BEHIND = np.array([_LOW >> length for length in range(65)], np.uint64)
 """Of a half of an address: the bits behind so many."""
 
 _LENGTHS4 = {"": 32, **{f"/{length}": length for length in range(1, 33)}}
-_LENGTHS6 = {"": 128, **{f"/{length}": length for length in range(1, 129)}}
+_LENGTHS6 = {"": 128, **{f"/{bits}": length for bits, length in LENGTHS6.items()}}
 """What stands behind an address, and how many bits it fixes."""
 
 
@@ -83,7 +83,7 @@ def _parse_lines(text: str, line: int, mistakes: list[tuple[int, str]]) -> tuple
     """Return the networks of a text of any lines. Cost: 1.5 us a line, and 15 us for those that are written oddly."""
     four, six, odd = Written(bytearray(), array("Q")), Written(bytearray(), array("Q")), list[IpNetwork]()
     for number, whole in enumerate(text.split("\n"), line):
-        words = whole.partition("#")[0].partition(";")[0].strip()
+        words = cut(whole)
         address, slash, bits = words.partition("/")
         family, lengths, written = (AF_INET6, _LENGTHS6, six) if ":" in address else (AF_INET, _LENGTHS4, four)
         try:
