@@ -36,6 +36,7 @@ def origin(where: tuple[str, int]) -> NoReturn:
                     held[sock.fileno()] = sock
                     epoll.register(sock.fileno(), select.EPOLLIN)
                 elif not echo(held[fd]):
+                    epoll.unregister(fd)  # closing alone leaves it watched while a forked child has a copy
                     held.pop(fd).close()
 
 

@@ -1,11 +1,7 @@
 """What collection costs: one process, switched between measurements."""
 
-import socket
-import threading
-
 import pytest
 from bench.collection import collection_rounds, standing, switch
-from bench.idle import clients, origin, wake
 from bench.machine import Cores
 from bench.running import Run
 from bench.scenarios import OFF, PENSTOCK, SCENARIOS, Effort, Light, Scenario
@@ -25,28 +21,6 @@ def test_rounds_switch_one_process():
         assert {metric.key for metric in light.metrics} <= set(sample.values)
         assert 0 < sample.values["share"] < 100
         assert 0 < sample.values["rate"] < 150  # a busy machine gives less, and nothing may give more
-
-
-@pytest.fixture
-def echo():
-    """The port of an origin that echoes."""
-    (port,) = free_ports(1)
-    threading.Thread(target=origin, args=(("127.0.0.1", port),), daemon=True).start()
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        pass
-    return port
-
-
-def test_clients_wake_up_in_turn(echo):
-    """Each byte goes through the next connection, and a dead one counts as failed."""
-    held = clients(("127.0.0.1", echo), 3)
-    order = [sock.fileno() for sock in held]
-    assert wake(held, 1_000, 0.004) | {"seconds": 0} == {"done": 4, "failed": 0, "seconds": 0}
-    assert [sock.fileno() for sock in held] == [order[1], order[2], order[0]]
-    held[0].shutdown(socket.SHUT_RDWR)
-    assert wake(held, 1_000, 0.001)["failed"] == 1
-    for sock in held:
-        sock.close()
 
 
 def test_connections_that_do_not_stand_are_told():

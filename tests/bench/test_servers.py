@@ -77,10 +77,3 @@ def test_last_words():
         launch = Launch((sys.executable, "-c", "import sys; sys.exit('no such option')"))
         with pytest.raises(ServerError, match="ended with 1: no such option"), serving(launch, place, None):
             pytest.fail("it did not start")
-
-
-def test_no_clients_without_a_proxy():
-    """Where nobody listens no connection is held."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nowhere = listener.getsockname()
-    assert idle.clients(nowhere, 4) == []
