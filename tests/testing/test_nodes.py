@@ -3,11 +3,14 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from penstock.testing.nodes import bytes_of, running, table
+from penstock.testing.nodes import RunningNode, bytes_of, running, table
 from penstock.testing.peers import echo, read_all, serving
+from penstock.testing.workbench import wait_for
 
 pytestmark = pytest.mark.system
 
@@ -56,3 +59,19 @@ def test_descriptors_are_limited():
     """A limit of open files holds for the node, which says that it is low."""
     with running(table("a", "http"), descriptors=300) as node:
         assert node.logged("too few file descriptors")[0]["detail"].startswith("300 ")
+
+
+def test_what_was_written_is_known():
+    """Lines that a process has written are there at once, a last one without its end once it is gone, others apart."""
+    program = 'import os; os.write(2, b\'{"event": "a"}\\nstray\\n{"event"\'); os.read(0, 1); os.write(2, b\': "b"}\')'
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        node = RunningNode(process)
+        wait_for(lambda: node.logged("a"))
+        assert node.strays == ["stray\n"]
+        assert not node.logged("b")
+        process.stdin.write(b"x")
+        process.stdin.close()
+        process.wait()
+        assert node.logged("b")
+        assert len(node.events) == 2

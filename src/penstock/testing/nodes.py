@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from penstock.testing.workbench import wait_for
+from penstock.testing.workbench import PATIENCE_S, wait_for
 
 BEGIN_S = 180.0
 """How long a node may take to begin; its second of CPU took two minutes where ten others shared two cores."""
@@ -29,29 +30,63 @@ class RunningNode:
     """
     A node that serves.
 
+    What it has written is known: who asks what it has logged reads first what waits in the pipe, so that a line that
+    stood there before is never missed. A thread reads meanwhile, because a pipe that is full would stop the node.
+
     Args:
         process: Its supervisor, whose standard error is a pipe of JSON lines.
 
     Attributes:
         process: The same.
-        events: What it has logged so far.
-        strays: What it wrote to standard error besides; a traceback would stand here.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
         self.process = process
-        self.events: list[dict[str, Any]] = []
-        self.strays: list[str] = []
+        self._events: list[dict[str, Any]] = []
+        self._strays: list[str] = []
+        self._pipe, self._begun, self._lock = process.stderr.fileno(), b"", threading.Lock()
+        os.set_blocking(self._pipe, False)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
+        waiting = select.poll()
+        waiting.register(self._pipe, select.POLLIN)
+        while self._take():
+            waiting.poll()
+
+    def _take(self) -> bool:
+        """Read what is in the pipe, and return whether more can come."""
+        with self._lock:
             try:
-                self.events.append(json.loads(line))
+                while data := os.read(self._pipe, 65_536):
+                    *lines, self._begun = (self._begun + data).split(b"\n")
+                    self._keep(lines)
+            except BlockingIOError:
+                return True
+            self._keep([self._begun] if self._begun else [])
+            self._begun = b""
+        return False
+
+    def _keep(self, lines: list[bytes]) -> None:
+        for line in lines:
+            try:
+                self._events.append(json.loads(line))
             except ValueError:
-                self.strays.append(line)
+                self._strays.append(line.decode(errors="replace") + "\n")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Return what it has logged so far."""
+        self._take()
+        return list(self._events)
+
+    @property
+    def strays(self) -> list[str]:
+        """Return what it wrote to standard error besides; a traceback would stand here."""
+        self._take()
+        return self._strays
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the logged events of this name."""
@@ -83,7 +118,7 @@ class RunningNode:
 
     def fetch(self, path: str, **headers: str) -> bytes:
         """Return what the admin door answers with 200."""
-        with contextlib.closing(http.client.HTTPConnection(*self.admin, timeout=10)) as door:
+        with contextlib.closing(http.client.HTTPConnection(*self.admin, timeout=PATIENCE_S)) as door:
             door.request("GET", path, headers=headers)
             answer = door.getresponse()
             body = answer.read()
@@ -204,7 +239,7 @@ def environment(folder: Path | str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], **folders}
 
 
-def _start(path: Path, workers: int, descriptors: int | None, words: tuple[str, ...]) -> "subprocess.Popen[str]":
+def _start(path: Path, workers: int, descriptors: int | None, words: tuple[str, ...]) -> "subprocess.Popen[bytes]":
     command = [
         sys.executable, "-m", "penstock.cli", "run", "--config", str(path), "--workers", str(workers),
         "--admin", "127.0.0.1:0", "--log-format", "json", *words,
@@ -213,7 +248,7 @@ def _start(path: Path, workers: int, descriptors: int | None, words: tuple[str, 
     if descriptors is not None:
         command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]  # util-linux, on every Debian
     return subprocess.Popen(  # noqa: S603 - our own command
-        command, stderr=subprocess.PIPE, text=True, env=environment(path.parent), cwd=path.parent
+        command, stderr=subprocess.PIPE, env=environment(path.parent), cwd=path.parent
     )
 
 
