@@ -56,11 +56,13 @@ def test_silent_client_meets_the_deadline(plan):
     """A client that says nothing, or half a hello, is ended at the handshake's deadline."""
     with (
         serving(echo) as target,
-        bench(listener("main", "tcp", target.port, tls=plan), timeouts=quick(handshake=0.2)) as plane,
+        bench(listener("main", "tcp", target.port, tls=plan), timeouts=quick(handshake=60)) as plane,
         plane.connect() as silent,
         plane.connect() as slow,
     ):
         slow.sendall(b"\x16\x03\x01\x02\x00\x01")
+        plane.await_read(slow)
+        plane.later(61)
         assert read_all(silent) == read_all(slow) == b""
         assert {row.outcome.ended_by for row in plane.ended(2)} == {EndedBy.CLIENT_TIMEOUT}
 

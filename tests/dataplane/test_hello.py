@@ -137,10 +137,11 @@ def test_a_blocked_name_and_a_proof_have_their_conversation(conversations):
 
 def test_a_client_that_says_nothing():
     """It is detected until the deadline, and ended as too slow; one that closes is the client's end."""
-    with bench(door(), routes=routes(1), timeouts=quick(handshake=0.3)) as plane:
+    with bench(door(), routes=routes(1), timeouts=quick(handshake=60)) as plane:
         with plane.connect():
             wait_for(lambda: plane.words[HEADER_WORDS + PHASE] == Phase.DETECT)
             assert plane.connections()[0].row == HEADER_WORDS
+            plane.later(61)
             (row,) = plane.ended()
         assert row.outcome == Outcome(EndedBy.CLIENT_TIMEOUT, Phase.DETECT)
         plane.connect().close()
@@ -190,7 +191,7 @@ def test_a_plan_that_changes_while_the_hello_is_waited_for(late):
     """The client takes the plan of the moment in which it speaks; one that never does is too slow."""
     with (
         serving(saying(b"new")) as new,
-        bench(door(), routes=routes(1), timeouts=quick(handshake=0.5 if late else 30)) as plane,
+        bench(door(), routes=routes(1), timeouts=quick(handshake=60)) as plane,
         plane.connect() as client,
     ):
         wait_for(plane.connections)
@@ -200,6 +201,7 @@ def test_a_plan_that_changes_while_the_hello_is_waited_for(late):
         os.close(fd)
         assert plane.report(Reloaded) == Reloaded(1)
         if late:
+            plane.later(61)
             assert read_all(client) == b""
             assert plane.ended()[0].outcome == Outcome(EndedBy.CLIENT_TIMEOUT, Phase.DETECT)
         else:

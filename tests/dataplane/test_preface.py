@@ -7,10 +7,12 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.base.addresses import unpack_ip
+from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Reason
 from penstock.config.limit_plan import LimitsPlan
 from penstock.config.plan import MatchPlan, RoutePlan, TargetPlan
 from penstock.config.tls_plan import TlsPlan
+from penstock.dataplane import preface
 from penstock.metrics import ledger
 from penstock.testing.certificates import Authority
 from penstock.testing.http_peers import Wire, ok, origin, request
@@ -25,6 +27,12 @@ V1 = b"PROXY TCP4 203.0.113.9 192.0.2.1 5000 443\r\n"
 V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes((203, 0, 113, 9, 192, 0, 2, 1)) + b"\x13\x88\x01\xbb"
 LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 LOOPBACK = ("127.0.0.0/8",)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """Where a header may come it is waited for as long as a test wants: a busy machine is late with it."""
+    monkeypatch.setattr(preface, "PROXY_OPTIONAL_WAIT_NS", 60 * NS)
 
 
 def client_of(plane, place=0):
@@ -122,20 +130,24 @@ def test_what_is_refused(mode, trusted, said):
 
 
 def test_optional_goes_on_without():
-    """Where a header may come, other first bytes, and silence before a target that speaks first, are served at once."""
+    """Where a header may come, other first bytes, and silence before a target that speaks first, are served."""
     with serving(echo) as target, plane_of(target, "optional") as plane, plane.connect() as client:
         client.sendall(b"hello")
         client.shutdown(socket.SHUT_WR)
         assert read_all(client) == b"hello"
     with serving(saying(b"220 ready\r\n")) as target, plane_of(target, "optional") as plane, plane.connect() as client:
+        wait_for(plane.connections)
+        plane.later(61)
         assert client.recv(100) == b"220 ready\r\n"
 
 
 def test_incomplete_headers_meet_the_deadline():
     """Half a header ends at the handshake's deadline, or with the client."""
-    with serving(echo) as target, plane_of(target, timeouts=quick(handshake=0.2)) as plane:
+    with serving(echo) as target, plane_of(target, timeouts=quick(handshake=60)) as plane:
         with plane.connect() as client:
             client.sendall(V2[:14])
+            plane.await_read(client)
+            plane.later(61)
             with contextlib.suppress(ConnectionError):
                 assert read_all(client) == b""
         with plane.connect() as client:

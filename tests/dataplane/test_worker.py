@@ -324,7 +324,7 @@ def test_a_thousand_short_connections_leave_nothing():
         plane.ended(1_000)
         assert plane.worker.ledger.open_rows == 0
         wait_for(lambda: len(plane.worker.reactor.table) == before, "the descriptors to be closed")
-        wait_for(lambda: left() == objects, "the objects to be freed without the collector")
+        wait_for(lambda: left() <= objects, "the objects to be freed without the collector")
 
 
 def _closes_early(plane, target):
@@ -345,12 +345,16 @@ def _is_malformed(plane, target):
 def _is_too_slow(plane, target):
     with Wire(plane.connect("http")) as wire:
         wire.send(b"GET")
+        plane.await_read(wire.sock)
+        plane.later(61)
         wire.read()
 
 
 def _is_too_slow_for_socks(plane, target):
     with Wire(plane.connect("socks5")) as wire:
         wire.send(b"\x05")
+        plane.await_read(wire.sock)
+        plane.later(61)
         wire.read()
 
 
@@ -405,7 +409,7 @@ def test_ended_connection_is_freed_without_the_collector(client):
     """However a connection ends, nothing of it is kept alive by a cycle."""
     with origin(lambda *_: ok(b"done")) as target:
         plans = listener("http", "http"), listener("socks5", "socks5")
-        with bench(*plans, timeouts=quick(handshake=0.2)) as plane, no_collector():
+        with bench(*plans, timeouts=quick(handshake=60)) as plane, no_collector():
             objects, table = left(), len(plane.worker.reactor.table)
             for index in range(3):
                 client(plane, target)

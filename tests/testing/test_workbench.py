@@ -1,5 +1,6 @@
 """The workbench runs a worker, shows its ledger, and stops it."""
 
+import select
 import socket
 
 import pytest
@@ -48,11 +49,24 @@ def test_the_worker_is_gone_after_the_block():
         socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
-def test_what_does_not_happen_fails(monkeypatch):
+def test_what_does_not_happen_fails():
     """Waiting for a condition that never comes true fails, and says for what."""
-    monkeypatch.setattr(workbench, "PATIENCE_S", 0.02)
     with pytest.raises(AssertionError, match="the moon"):
-        workbench.wait_for(lambda: False, "the moon")
+        workbench.wait_for(lambda: False, "the moon", 0.02)
+
+
+def test_deadlines_end_when_the_test_says():
+    """What was sent is read, and then a minute is over at once: who has said half a head has been cut."""
+    with (
+        workbench.bench(workbench.listener("main", "http"), timeouts=workbench.quick(handshake=60)) as plane,
+        plane.connect() as client,
+    ):
+        client.sendall(b"GET")
+        plane.await_read(client)
+        plane.later(30)
+        assert select.select([client], [], [], 0)[0] == []
+        plane.later(31)
+        assert client.recv(100).startswith(b"HTTP/1.1 408")
 
 
 def test_deadlines_are_given_in_seconds():
