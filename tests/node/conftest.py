@@ -25,7 +25,7 @@ FAKE = str(Path(__file__).with_name("fake_worker.py"))
 
 FAKE_COMMAND = ("-P", FAKE, "none")
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds until a condition that should hold soon is given up, on a machine that is busy with other tests."""
 
 

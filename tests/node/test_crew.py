@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from contextlib import ExitStack, closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from penstock.dataplane.bans import BY_HAND, LISTED
 from penstock.node import crew
 from penstock.node.crew import SPENT_NAMES
 
-from .conftest import Stage, refuses, until
+from .conftest import PATIENCE, Stage, refuses, until
 
 
 def connect_all(it, stack, count):
@@ -37,19 +38,17 @@ def test_every_seat_serves(stage):
 
 
 def test_a_killed_worker_is_replaced_and_the_others_go_on(stage):
-    """After kill -9 of one worker the other's connections stand, and a new one serves within a second."""
+    """After kill -9 of one worker the other's connections stand, and a new one is started at once and serves."""
 
     async def go():
         async with stage(2) as it:
             with ExitStack() as stack:
                 clients = {client: await it.greet(client) for client in connect_all(it, stack, 64)}
                 victim, other = it.crew.lives
-                died_at = it.clock.monotonic_ns()
                 os.kill(victim.pid, signal.SIGKILL)
                 await until(lambda: len(it.crew.lives) == 2 and victim not in it.crew.lives)
                 heir = it.crew.lives[-1]
-                await asyncio.wait_for(heir.ready, 10)
-                assert it.clock.monotonic_ns() - died_at < NS
+                await asyncio.wait_for(heir.ready, PATIENCE)
                 assert (heir.number, heir.generation) == (victim.number, 3)
                 for client in (c for c, pid in clients.items() if pid == other.pid):
                     client.setblocking(False)
@@ -59,6 +58,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(stage):
             assert (it.folds.detached, it.respawns) == ([1], 1)
             (event,) = it.kept.events("worker died")
             assert (event["worker_pid"], event["how"]) == (victim.pid, "killed by SIGKILL")
+            assert event["next_start_in"] == "0s"
             await until(lambda: it.kept.events("worker ready"))
 
     asyncio.run(go())
@@ -96,19 +96,32 @@ def test_a_crash_loop_slows_down_and_ends_with_the_node(stage):
             assert delays == ["0s", "0.1s"]
             (event,) = it.kept.events("worker keeps dying")
             assert (event["deaths"], event["next_start_in"]) == (3, "0.2s")
-            await asyncio.wait_for(it.crew.stop(), 5)
+            await asyncio.wait_for(it.crew.stop(), PATIENCE)
             assert it.crew.lives == ()
 
     asyncio.run(go())
 
 
+def ends_pauses(crew):
+    """Return what ends the time that a seat stays empty."""
+    over, ending = asyncio.Event(), crew._ending
+
+    async def wait():
+        await over.wait()
+        raise TimeoutError
+
+    crew._ending = SimpleNamespace(is_set=ending.is_set, set=ending.set, wait=wait)
+    return over
+
+
 def test_a_parked_seat_sends_clients_to_the_others(stage, monkeypatch):
     """While a worker is away for long every client is served by the others, and its seat is taken again later."""
     monkeypatch.setattr(crew, "PARK_NS", 0)
-    monkeypatch.setattr("penstock.node.backoff.FIRST_NS", NS // 2)
+    monkeypatch.setattr("penstock.node.backoff.FIRST_NS", 3_600 * NS)
 
     async def go():
         async with stage(2) as it:
+            over = ends_pauses(it.crew)
             for _ in range(2):
                 life = next(life for life in it.crew.lives if life.number == 0 and life.serves)
                 os.kill(life.pid, signal.SIGKILL)
@@ -118,6 +131,7 @@ def test_a_parked_seat_sends_clients_to_the_others(stage, monkeypatch):
             with ExitStack() as stack:
                 pids = {await it.greet(client) for client in connect_all(it, stack, 32)}
                 assert len(pids) == 1
+                over.set()
                 await until(lambda: sum(life.serves for life in it.crew.lives) == 2)
                 pids = {await it.greet(client) for client in connect_all(it, stack, 64)}
                 assert len(pids) == 2
@@ -196,7 +210,7 @@ def test_drain_lets_connections_finish(stage):
                 client.setblocking(False)
                 with pytest.raises(BlockingIOError):
                     client.recv(1)
-            await asyncio.wait_for(drain, 10)
+            await asyncio.wait_for(drain, PATIENCE)
             assert it.crew.lives == ()
             assert it.kept.events("worker died") == []
 
@@ -210,7 +224,7 @@ def test_drain_ends_at_its_deadline(stage):
         async with stage(1) as it:
             with closing(it.connect()) as client:
                 await it.greet(client)
-                await asyncio.wait_for(it.crew.drain(it.clock.monotonic_ns() + NS // 10), 10)
+                await asyncio.wait_for(it.crew.drain(it.clock.monotonic_ns() + NS // 10), PATIENCE)
                 assert client.recv(1) == b""
 
     asyncio.run(go())

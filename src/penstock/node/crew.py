@@ -18,8 +18,9 @@ from penstock.node.processes import Life, NoticeSink, Outfit, ProcessLife, in_me
 from penstock.node.sockets import OpenListener
 from penstock.node.threads import ThreadLife
 
-READY_SECONDS = 10.0
-"""From spawn until a worker accepts. It takes 0.1 s; a machine that swaps may need seconds. nginx waits for ever."""
+READY_SECONDS = 30.0
+"""From spawn until a worker accepts. It takes 0.1 s; on a machine with a load of seven a core it has taken over ten.
+nginx waits for ever."""
 
 STOP_SECONDS = 2.0
 """From an order that a worker must obey at once until it is killed."""
