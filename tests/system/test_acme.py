@@ -242,7 +242,7 @@ def test_renewal_loses_nothing(pebble, tmp_path):
         with contextlib.closing(client(pebble)) as stays:
             first = stays.getpeercert(binary_form=True)
             deadline = time.monotonic() + ACME_SECONDS
-            while len(node.logged("certificate issued")) < 3 and time.monotonic() < deadline:
+            while (len(node.logged("certificate issued")) < 3 or len(seen) < 2) and time.monotonic() < deadline:
                 says(stays, b"still here")
                 with contextlib.closing(client(pebble)) as comes:
                     seen.add(comes.getpeercert(binary_form=True))

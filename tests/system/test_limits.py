@@ -258,26 +258,28 @@ def test_descriptors_run_out():
 
 # Time ----------------------------------------------------------------------------------------------------------------
 
-QUICK = '[timeouts]\nhandshake = "300ms"\nhttp_keep_alive = "300ms"\n'
+QUICK = '[timeouts]\nhandshake = "1s"\nhttp_keep_alive = "300ms"\n'
 
 
 @pytest.fixture(scope="module")
 def hasty():
-    """A node that gives clients three tenths of a second, and an origin."""
+    """A node that gives clients a second for a head, and three tenths of one between two requests, and an origin."""
     tables = [table(each, each) for each in ("http", "socks5", "auto")]
     with http_peers.origin(lambda *_: http_peers.ok(b"fine")) as origin, running(QUICK, *tables) as node:
         yield node, origin
 
 
 def drip(client, data):
-    """Send a byte, then another, as long as nothing comes; returns what comes, and how long it took."""
-    began = time.monotonic()
-    for at in range(len(data)):
-        if select.select([client], [], [], 0.02)[0]:
-            break
-        client.sendall(data[at : at + 1])
-    client.settimeout(SECONDS)
-    return read_all(client), time.monotonic() - began
+    """Send a byte, then another, as long as nothing comes; returns what comes."""
+    heard = b""
+    with contextlib.suppress(ConnectionError):  # a byte may cross the end, which is a reset then
+        for at in range(len(data)):
+            if select.select([client], [], [], 0.02)[0]:
+                break
+            client.sendall(data[at : at + 1])
+        while piece := client.recv(1_000):
+            heard += piece
+    return heard
 
 
 SLOW = {
@@ -292,12 +294,13 @@ def test_slowloris(hasty, name):
     """A client that drips is told 408, where its protocol has a word for it, and closed at the deadline of its head."""
     node, _ = hasty
     words, answer = SLOW[name]
+    began = time.monotonic()
     with socket.create_connection(node.address(name), SECONDS) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        heard, took = drip(client, words)
+        heard = drip(client, words)
     assert heard.startswith(answer)
     assert heard or not answer
-    assert took > 0.2
+    assert time.monotonic() - began >= 1  # never early; how late, a busy machine decides
     said = wait_for(lambda: [each for each in node.logged("connection failed") if each["listener"] == name])
     assert [each["why"] for each in said] == ["client_timeout"]
 
@@ -308,9 +311,8 @@ def test_slow_after_a_first_request(hasty):
     request = http_peers.request("GET", origin.url())
     for rest, answer in ((request[:20], 408), (b"", None)):
         with http_peers.Wire(socket.create_connection(node.address("http"), SECONDS)) as wire:
-            wire.send(request)
+            wire.send(request + rest)  # at once: who is late with the rest between requests is gone without a word
             assert wire.read_message().body == b"fine"
-            wire.send(rest)
             found = wire.read_message()
             assert (found and found.status) == answer
             assert wire.read() == b""
