@@ -79,7 +79,7 @@ async def test_two_proxies_are_strangers(echo):
             assert first.metrics.connections.total == 0
         assert await ask(first.addresses["web"]) == b"hello"
         assert refuses(second.addresses["web"])
-    assert threads() == []
+    await until(lambda: not threads())
 
 
 @in_a_loop
@@ -90,7 +90,7 @@ async def test_an_exception_in_the_body_ends_the_proxy(echo):
         async with proxy:
             raise ZeroDivisionError
     assert refuses(proxy.addresses["web"])
-    assert threads() == []
+    await until(lambda: not threads())
 
 
 @in_a_loop
@@ -111,7 +111,7 @@ async def test_a_cancelled_body_ends_the_proxy(echo):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert refuses(address)
-    assert threads() == []
+    await until(lambda: not threads())
 
 
 @in_a_loop
@@ -133,7 +133,7 @@ async def test_a_port_in_use_is_told(echo):
         with pytest.raises(StartError, match="in use"):
             async with Penstock(listeners=[Listener(f"{host}:{port}", targets=[f"127.0.0.1:{echo}"])]):
                 pass
-        assert len(threads()) == 1
+        await until(lambda: len(threads()) == 1)
 
 
 @in_a_loop

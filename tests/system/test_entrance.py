@@ -96,8 +96,8 @@ def test_a_burst_over_four_workers_is_exact():
 
 
 def test_a_rate_lets_pass_again_when_its_window_is_over():
-    """Who was refused by a rate of 50 in two seconds is let in again, and then again."""
-    rate = limits(rate_per_ip='"50/2s"')
+    """Who was refused by a rate of ten in two seconds is let in again, and then again."""
+    rate = limits(rate_per_ip='"10/2s"')
     with serving(echo) as target, running(table("main", "tcp", target.port), rate, workers=4) as node:
         for _ in range(2):
             wait_for(lambda: let_in(node.address("main")) is None)
