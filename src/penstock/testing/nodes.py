@@ -172,8 +172,10 @@ class RunningNode:
     # Its end ---------------------------------------------------------------------------------------------------------
 
     def stop(self) -> int:
-        """Let it drain, and return its exit code."""
-        self.process.terminate()
+        """Let it drain, unless it has said that it ends, and return its exit code: a signal then would be its end."""
+        succeeded = self.logged("upgraded: the new process serves, this one drains")
+        if not self.logged("the old process ends" if succeeded else "node ended"):
+            self.process.terminate()
         code = self.process.wait(STOP_S)
         self._reader.join(STOP_S)
         return code
