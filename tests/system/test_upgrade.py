@@ -159,11 +159,11 @@ def test_a_quota_that_is_used_up_ends_what_the_old_process_has_open(tmp_path):
                 each.sendall(b"x")
                 assert each.recv(1) == b"x"
             upgraded(node)
-            client.sendall(bytes(40_000))
-            assert client.recv(40_000, socket.MSG_WAITALL) == bytes(40_000)
+            client.sendall(bytes(40_000))  # and back: the end may come in the middle of that
             for each in (client, quiet):
                 with contextlib.suppress(ConnectionResetError):
-                    assert each.recv(1) == b""
+                    while each.recv(40_000):
+                        pass
             found = node.until(lambda stats: not stats["totals"]["active"])
             assert found["refused"]["quota"] == 2
 
