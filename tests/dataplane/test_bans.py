@@ -64,6 +64,30 @@ def test_a_wide_ban_holds_for_64_bits_and_no_further(fd):
     assert not holds(bans, "2001:db8:0:3::1")
 
 
+@pytest.mark.parametrize(
+    ("host", "address", "kind"),
+    [
+        ("192.0.2.1", address_number("192.0.2.1"), USED),
+        ("2001:db8:1:2::3", int.from_bytes(pack_ip("2001:db8:1:2::")), KIND),
+        ("2001:db8:1:2::3", int.from_bytes(pack_ip("2001:db8:1:2::3")), USED),
+        ("::3", int.from_bytes(pack_ip("::3")), USED),
+    ],
+)
+def test_the_crowd_has_whoever_is_banned_by_itself(fd, host, address, kind):
+    """A client's place in the crowd is empty before its ban, and not while it holds: whoever looks there asks again."""
+    bans = Bans((fd, -1, -1), lambda: 1_000)
+    place = bans.remainder(pack_ip(host))
+    assert not bans.crowd[place]
+    table = BanTable(fd)
+    table.put(address, kind, 2_000)
+    assert bans.crowd[place]
+    assert holds(bans, host)
+    table.remove(address, kind)
+    assert not bans.crowd[place]
+    table.close()
+    bans.close()
+
+
 def test_networks_are_swapped_while_it_serves(fd):
     """A new table of networks counts from the next look-up on, in its own place; none is a table, too."""
     one, two = networks("10.0.0.0/8"), networks("2001:db8::/32")

@@ -48,6 +48,20 @@ def admit(entrance, host=HOST, now=NS):
     return entrance.admit(pack_ip(host), host, 1, now)
 
 
+class Listed(set):
+    """Bans of these packed addresses, behind a crowd of two places that are full."""
+
+    crowd = (1, 1)
+
+    def holds(self, packed):
+        """Return whether it is one of them."""
+        return packed in self
+
+    def remainder(self, packed):
+        """Return whether it is even."""
+        return packed[-1] % 2
+
+
 def test_bans_come_before_access(entrance):
     """A banned address is refused as such; access is asked about the others, with listener and time."""
     asked = []
@@ -56,14 +70,50 @@ def test_bans_come_before_access(entrance):
         asked.append((ip, listener, now))
         return REFUSE_ACCESS
 
-    entrance.bans = {CLIENT}.__contains__
-    entrance.access = access
+    entrance.ask(bans=Listed({CLIENT}), access=access)
     assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit_client(CLIENT, HOST, 3, 5) == REFUSE_BAN
     assert asked == []
-    entrance.bans = lambda ip: False
+    entrance.ask(bans=Listed(), access=access)
     assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit_client(CLIENT, HOST, 3, 5) == REFUSE_ACCESS
     assert asked == [(CLIENT, 3, 5)] * 2
     assert entrance.table.open_in(NODE) == 0
+
+
+def test_regulars_are_asked_again_when_something_may_have_changed(entrance):
+    """Who was let in is not judged anew each time: only once it, or one like it, is banned, or all are forgotten."""
+    asked, listed = [], Listed()
+    crowd = [0, 0]
+
+    def access(ip, listener, now):
+        asked.append(listener)
+        return 0
+
+    listed.crowd = crowd
+    entrance.equip(limited(listeners=(listener("main"), listener("other", id=2))))
+    entrance.ask(bans=listed, access=access)
+    assert [admit(entrance), admit(entrance), entrance.admit_client(CLIENT, HOST, 1, NS)] == [0] * 3
+    assert entrance.admit(CLIENT, HOST, 2, NS) == 0
+    assert asked == [1, 2]
+    crowd[CLIENT[-1] % 2] = 1  # another one of the same remainder
+    assert admit(entrance) == 0
+    assert asked == [1, 2, 1]
+    listed.add(CLIENT)
+    assert admit(entrance) == entrance.admit_client(CLIENT, HOST, 1, NS) == REFUSE_BAN
+    listed.clear()
+    crowd[:] = [0, 0]
+    assert admit(entrance) == 0
+    assert asked == [1, 2, 1]
+    entrance.forget()
+    assert [admit(entrance), admit(entrance)] == [0, 0]
+    assert asked == [1, 2, 1, 1]
+
+
+def test_a_listener_that_has_gone_empties_its_backlog(entrance):
+    """Who came to a listener that the plan has no more is asked for bans and rules, and counted in the node."""
+    entrance.equip(limited(2))
+    assert [entrance.admit(CLIENT, HOST, 9, NS) for _ in range(3)] == [0, 0, REFUSE_GLOBAL]
+    entrance.ask(bans=Listed({CLIENT}), access=None)
+    assert entrance.admit(CLIENT, HOST, 9, NS) == REFUSE_BAN
 
 
 def test_each_limit_has_its_reason(entrance):
@@ -75,7 +125,7 @@ def test_each_limit_has_its_reason(entrance):
     assert admit(entrance) == REFUSE_IP
     assert admit(entrance, "192.0.2.2") == 0
     assert admit(entrance) == admit(entrance, "192.0.2.3") == REFUSE_GLOBAL
-    entrance.leave(lease)
+    entrance.leave(lease, 0)
     assert admit(entrance) == REFUSE_RATE
     assert entrance.lease == 0
     assert entrance.table.open_in(NODE) == 1
@@ -88,7 +138,7 @@ def test_who_is_refused_uses_no_rate(entrance):
     assert admit(entrance) == 0
     assert [admit(entrance) for _ in range(5)] == [REFUSE_IP] * 5
     slot = entrance.table.slot(CLIENT, IP, MINUTE, NS)
-    entrance.leave(slot)
+    entrance.leave(slot, 0)
     assert admit(entrance) == 0
 
 
@@ -121,7 +171,7 @@ def test_another_plan_forgets_no_count(entrance):
         assert admit(entrance) == 0
         leases.append(entrance.lease)
     entrance.equip(limited(per_ip=2))
-    entrance.leave(leases.pop())
+    entrance.leave(leases.pop(), 0)
     assert admit(entrance) == REFUSE_IP
     entrance.equip(limited(per_ip=2, exempt=["192.0.2.0/24"]))
     assert admit(entrance) == 0
@@ -137,16 +187,20 @@ def test_a_key_without_room_comes_in_uncounted(entrance):
     for number in range(64):
         assert admit(entrance, f"198.51.100.{number}") == 0
     assert entrance.lease == 0
-    entrance.leave(entrance.lease)
+    entrance.leave(entrance.lease, entrance.door)
     assert entrance.table.open_in(NODE) == 63
 
 
 def test_what_is_remembered_is_bounded(entrance):
-    """However many addresses come, a bounded number of them is remembered as exempt or not."""
-    entrance.equip(limited(10**9, exempt=["10.0.0.0/8"], per_ip=5))
+    """However many addresses come, a bounded number of them is remembered, by all listeners together."""
+    listeners = listener("main"), listener("other", id=2)
+    entrance.equip(limited(10**9, exempt=["10.0.0.0/8"], per_ip=5, listeners=listeners))
     for number in range(KNOWN + 10):
-        admit(entrance, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(entrance._limited) <= KNOWN
+        for each in (1, 2, 3):
+            host = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+            entrance.admit(pack_ip(host), host, each, NS)
+    doors = [entrance._side_door, *entrance._doors.values()]
+    assert 0 < sum(len(each.regulars) for each in doors) <= KNOWN
 
 
 def test_a_listener_has_limits_of_its_own(entrance):

@@ -131,6 +131,86 @@ def test_exactly_the_limit_passes_in_the_first_window(seats, limit, window, star
         os.close(fd)
 
 
+@given(
+    most=st.integers(0, 6),
+    limit=st.integers(0, 12),
+    window=st.sampled_from([NS // 4, NS, 3 * NS]),
+    steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), min_size=1, max_size=120),
+)
+def test_what_is_plain_is_what_would_have_been_counted(most, limit, window, steps):
+    """Who takes the short way where it is open lets in whom the long way lets in, at any time, and counts the same."""
+    fds = [create(1, 2) for _ in range(2)]
+    short, long = (LimitTable(fd) for fd in fds)
+    now, plain = NS, []
+    try:
+        for kind, step in steps:
+            now += step * window // 5
+            if not kind:
+                for table in (short, long):
+                    base = slot(table, window=window, now=now)
+                    if table.open_in(base):
+                        table.leave(base)
+                continue
+            taken = short.take(KEY, most, limit, now)
+            plain.append(taken)
+            answers = [count_in(long, most, limit, window, now)]
+            answers.append(bool(taken) or count_in(short, most, limit, window, now, plain=True))
+            assert len(set(answers)) == 1
+            bases = slot(short, window=window, now=now), slot(long, window=window, now=now)
+            assert short.open_in(bases[0]) == long.open_in(bases[1])
+            assert short.used(bases[0], window, now) == long.used(bases[1], window, now)
+    finally:
+        for table in (short, long):
+            table.close()
+        for fd in fds:
+            os.close(fd)
+
+
+def count_in(table, most, limit, window, now, *, plain=False):
+    """Let one in the long way, and say so; what follows may be plain."""
+    base = slot(table, window=window, now=now)
+    if most and not table.enter(base, most):
+        return False
+    if limit and not table.count(base, limit, window, now):
+        if most:
+            table.leave(base)
+        return False
+    if plain:
+        table.make_plain(KEY, base, limit, window, now)
+    return True
+
+
+def test_the_short_way_is_open_until_something_changes(tables):
+    """A second long, for one worker alone, while the slot is the key's, and until limits are others."""
+    one, two = tables(2, buckets=1)
+    one.sum_up(0, 1)
+    count_in(one, 5, 9, MINUTE, NS, plain=True)
+    base = one.take(KEY, 5, 9, 2 * NS - 1)
+    assert base
+    assert one.take(KEY, 2, 9, 2 * NS - 1) == one.take(KEY, 5, 9, 2 * NS) == one.take(OTHER, 5, 9, NS) == 0
+    one.forget_plain()
+    assert one.take(KEY, 5, 9, NS) == 0
+    count_in(one, 5, 9, MINUTE, NS, plain=True)
+    one.sum_up()
+    count_in(one, 5, 9, MINUTE, NS, plain=True)
+    assert one.take(KEY, 5, 9, NS) == 0
+    one.sum_up(0, 1)
+    count_in(one, 0, 9, MINUTE, NS, plain=True)
+    while one.open_in(base):
+        one.leave(base)
+    for number in range(1, WAYS + 1):
+        two.slot(bytes((number,)) * 16, IP, NS, NS + number)
+    assert one.take(KEY, 0, 9, NS) == 0
+
+
+def test_what_is_plain_is_bounded(tables):
+    """However many keys come, a bounded number of them has a short way."""
+    (table,) = tables(1, buckets=2)
+    for number in range(KNOWN + 10):
+        table.make_plain(number.to_bytes(16), slot(table), 0, 0, NS)
+    assert 0 < len(table._plain) <= KNOWN
+
+
 def test_a_window_begins_with_the_first_after_rest(tables):
     """After two windows of silence nothing is left, and the next one who comes begins a whole window."""
     one, two = tables(2)

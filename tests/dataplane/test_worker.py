@@ -14,6 +14,7 @@ import pytest
 from penstock.base.addresses import pack_ip
 from penstock.base.clock import NS
 from penstock.base.outcomes import COMPLETE, EndedBy, Outcome, Phase, Reason
+from penstock.config.plan import AccessRulePlan
 from penstock.dataplane import orders
 from penstock.dataplane.ban_ranges import FOREVER
 from penstock.dataplane.bans import LISTED
@@ -49,6 +50,26 @@ def say(client, data=b"x"):
 def soon():
     """Return a deadline whose tenth a test can wait for."""
     return time.monotonic_ns() + 5 * NS
+
+
+def test_a_rule_with_a_time_holds_for_those_who_came_before(monkeypatch):
+    """A client that was let in is kept out from the first minute of a rule on, though the worker remembers it."""
+    minute = [0]
+    monkeypatch.setattr("penstock.dataplane.worker.minute_of_week", lambda now: minute[0])
+    rule = AccessRulePlan(name="night", action="block", times=((10, 20),))
+    with serving(echo) as target, bench(listener("main", "tcp", target.port), rules=(rule,)) as plane:
+
+        def comes_in():
+            with plane.connect() as client, contextlib.suppress(OSError):
+                client.sendall(b"x")
+                return client.recv(1) == b"x"
+
+        assert comes_in()
+        assert comes_in()
+        minute[0] = 15
+        wait_for(lambda: not comes_in())
+        minute[0] = 21
+        wait_for(comes_in)
 
 
 def far():

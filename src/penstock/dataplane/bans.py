@@ -39,11 +39,13 @@ class Bans:
     Args:
         fds: Descriptors, which stay open with their owner; -1 for a table that there is none of.
         wall_ns: Gives the time since the epoch; unit ns.
+
+    Attributes:
+        crowd: How many bans of single clients there are of each remainder (dataplane/ban_table.py).
     """
 
     __slots__ = (
         "_asked",
-        "_crowd",
         "_networks",
         "_remainders",
         "_table",
@@ -51,6 +53,7 @@ class Bans:
         "_until_ipv6",
         "_wall_ns",
         "_words",
+        "crowd",
     )
 
     def __init__(self, fds: Sequence[int] = NONE, wall_ns: Callable[[], int] = time.time_ns) -> None:
@@ -62,14 +65,14 @@ class Bans:
 
     def _look_into(self, table: BanTable | None) -> None:
         self._words: Sequence[int] = (0, 0) if table is None else table.words
-        self._crowd: Sequence[int] = b"\0" if table is None else table.crowd
-        self._remainders = len(self._crowd)
+        self.crowd: Sequence[int] = b"\0" if table is None else table.crowd
+        self._remainders = len(self.crowd)
         self._until: Callable[[int, int], int] = _never if table is None else table.until
         self._until_ipv6: Callable[[int, int], int] = _never if table is None else table.until_ipv6
 
     def __bool__(self) -> bool:
         """Return whether anybody could be banned at all."""
-        return self._table is not None
+        return self._table is not None or bool(self._asked)
 
     def holds(self, packed: bytes) -> bool:
         """
@@ -87,7 +90,7 @@ class Bans:
         number = low ^ _IPV4
         if number > _LAST:
             return low != 0 and self._holds_ipv6(high, low)
-        if self._crowd[number % self._remainders]:
+        if self.crowd[number % self._remainders]:
             until = self._until(low, USED)
             if until and until > self._wall_ns():
                 return True
@@ -98,7 +101,7 @@ class Bans:
         return False
 
     def _holds_ipv6(self, high: int, low: int) -> bool:
-        if self._crowd[high % self._remainders]:
+        if self.crowd[high % self._remainders]:
             until = self._until_ipv6(high, low)
             if until and until > self._wall_ns():
                 return True
@@ -107,6 +110,12 @@ class Bans:
             if until and (until == FOREVER or until > self._wall_ns()):
                 return True
         return False
+
+    def remainder(self, packed: bytes) -> int:
+        """Return a client's place in the crowd."""
+        high, low = _HALVES(packed)
+        number: int = low ^ _IPV4
+        return number % self._remainders if not high and number <= _LAST else high % self._remainders
 
     def take(self, place: int, fd: int) -> None:
         """

@@ -64,7 +64,7 @@ def end(connection: "Connection", outcome: int) -> None:
         _part_from_target(connection, outcome)
     reactor, fd = worker.reactor, client.fd
     worker.ledger.end(row, reactor.now, outcome)
-    worker.entrance.leave(connection.lease)
+    worker.entrance.leave(connection.lease, connection.door)
     if connection.places is not None:
         connection.places.give_back(worker.entrance.table)
         connection.places = None

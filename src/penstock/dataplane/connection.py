@@ -116,7 +116,7 @@ class Connection(Deadlines):
         waiting: What the conversation has asked for, and waits for.
         described: What it has told of itself last.
         asked: When the request that is under way had come; unit ns; 0 while there is none.
-        lease: The slot of its address in the limit table, where it holds a place of one; else 0.
+        lease, door: The slots of its address and its listener in the limit table, where it holds a place; else 0.
         farewell: Its last moments, while what it was told may not have been read.
         aimed: The target that it is sent to; None for none, or for where the client wants to go.
         tried: Targets that could not be reached.
@@ -125,14 +125,14 @@ class Connection(Deadlines):
         dial_began: When; unit ns.
         kept: Whether it is an HTTP client that may ask again: 0, `parting.KEPT`, or `parting.LEAVING`.
         described: Who wants to go where, as far as it is known.
-        places: That it holds in limits of listener, route and user; None for none.
+        places: That it holds in limits of route and user; None for none.
         shaped: What stands before its client's socket where its bandwidth is limited; None where it is not.
         permit: What access rules say of where it goes; None where none can say anything.
     """
 
     __slots__ = (
         "_target_pending", "_told", "aimed", "asked", "client", "conversation", "described", "detail", "dial",
-        "dial_began", "exchange", "extra", "farewell", "host", "inbox", "kept", "lease", "listener", "permit",
+        "dial_began", "door", "exchange", "extra", "farewell", "host", "inbox", "kept", "lease", "listener", "permit",
         "phase", "places", "proxied", "route", "row", "secure", "shaped", "target", "tried", "waiting", "watch",
         "worker",
     )  # fmt: skip
@@ -161,7 +161,7 @@ class Connection(Deadlines):
         self.places: Places | None = None
         self.farewell: Farewell | None = None
         self.dial: OneDial | Straight | Approach | None = None
-        self.dial_began = self._target_pending = self.asked = self.lease = self.kept = 0
+        self.dial_began = self._target_pending = self.asked = self.lease = self.door = self.kept = 0
         self.aimed: Standing | None = None
         self.tried: tuple[Standing, ...] = ()
         self._told: Any = ASLEEP

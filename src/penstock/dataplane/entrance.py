@@ -9,20 +9,22 @@ Seams, for who adds a step:
 - `admit` is the whole first stage: one call a connection, microseconds. It is given the packed address (16 bytes, IPv4
   mapped), the same as text, and the time. What a step needs is made when the plan comes (`equip`) or remembered in a
   bounded dict; a step makes no tuples, no text and no system calls.
-- `bans` is what tells whether an address is banned: a callable of the packed address.
-- `access` is what tells whether client, listener and time may: a callable of (packed address, listener id, time).
-- Both are None where there is nothing to ask; whoever sets them may set others between two turns of the reactor.
+- `ask` says what tells whether an address is banned, and what tells whether client, listener and time may; None where
+  there is nothing to ask. Whoever was let in by both is a regular of the listener, and is not asked again until
+  somebody calls `forget`: another plan, another table of banned networks, another minute. Bans of single clients come
+  at any time: so a regular is asked about again where the crowd (dataplane/ban_table.py) has one like it.
 - `greet` counts a socket's peer in the node where a PROXY header of a trusted one is to come, which speaks for others;
   `admit_client` follows once the client is known. `admit` is both at once, for whoever is a client itself.
-- What a connection holds is in its `lease` (address) and `places` (listener, route, user), and given back once, by
-  `Connection.end`, on every path. Steps that hold nothing (bans, access, rates) have nothing to give back.
+- What a connection holds is in its `lease` (address), `door` (listener) and `places` (route, user), and given back
+  once, by `Connection.end`, on every path. Steps that hold nothing (bans, access, rates) have nothing to give back.
 - What is asked once route and user are known is the second stage: dataplane/shares.py.
 
-A client that is refused holds nothing when `admit` or `admit_client` returns, but for the place in the node that
-`greet` gave it.
+A client that is refused holds nothing when `admit` or `admit_client` returns, but for the places in the node and the
+listener that `greet` gave it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from penstock.base.outcomes import EndedBy, Outcome, Phase, Reason
 from penstock.config.plan import WorkerPlan
@@ -35,14 +37,63 @@ REFUSE_BAN, REFUSE_ACCESS, REFUSE_GLOBAL, REFUSE_IP, REFUSE_RATE = (
     for reason in (Reason.BAN, Reason.ACCESS, Reason.GLOBAL_LIMIT, Reason.IP_LIMIT, Reason.RATE_LIMIT)
 )
 
-Bans = Callable[[bytes], bool]
-"""From a packed address to whether it is banned."""
+
+class Bans(Protocol):
+    """
+    What tells whether an address is banned (dataplane/bans.py).
+
+    Attributes:
+        crowd: By remainder of an address, how many bans of single clients have it; anything but 0 where one has.
+    """
+
+    crowd: Sequence[int]
+
+    def holds(self, packed: bytes) -> bool:
+        """Return whether it is banned."""
+
+    def remainder(self, packed: bytes) -> int:
+        """Return its place in the crowd."""
+
 
 Access = Callable[[bytes, int, int], int]
 """From a packed address, a listener's id and the monotonic time to 0, or the outcome that refuses."""
 
 NO_ADDRESS = bytes(16)
 """What `pack_ip` returns for the client of a Unix socket."""
+
+NOBODY: Sequence[int] = b"\0"
+"""The crowd of a node that bans nobody."""
+
+
+class Regular(NamedTuple):
+    """
+    What is remembered of a client that bans and access rules have let in.
+
+    Args:
+        remainder: Its place in the crowd.
+        limited: Whether limits of an address are for it.
+    """
+
+    remainder: int
+    limited: bool
+
+
+class Door:
+    """
+    What one listener asks for.
+
+    Args:
+        share: What it may have; None for no limit.
+
+    Attributes:
+        regulars: Clients that came in by it, by packed address.
+    """
+
+    __slots__ = ("regulars", "share")
+
+    def __init__(self, share: Share | None) -> None:
+        self.share = share
+        self.regulars: dict[bytes, Regular] = {}
 
 
 class Entrance:
@@ -53,28 +104,28 @@ class Entrance:
         table: Where all workers count.
 
     Attributes:
-        bans, access: Steps of others; None where there is nothing to ask.
         door: The slot of the listener, where the client that was admitted last holds a place of one; else 0.
         lease: The slot of the address that was admitted last, where it holds a place of one; else 0.
         why: More of why the last one was refused, for the log; empty where the reason says all.
     """
 
     __slots__ = (
-        "_connections", "_doors", "_exempt", "_limited", "_passes", "_per_ip", "_rate", "_span", "_window", "access",
-        "bans", "door", "lease", "table", "why",
+        "_access", "_bans", "_connections", "_crowd", "_doors", "_exempt", "_passes", "_per_ip", "_plain", "_rate",
+        "_regulars", "_side_door", "_span", "_window", "door", "lease", "table", "why",
     )  # fmt: skip
 
     def __init__(self, table: LimitTable) -> None:
         self.table = table
-        self.bans: Bans | None = None
-        self.access: Access | None = None
         self.door = self.lease = 0
         self.why = ""
-        self._doors: dict[int, Share] = {}
+        self._bans: Bans | None = None
+        self._access: Access | None = None
+        self._crowd = NOBODY
         self._connections = self._per_ip = self._window = 0
         self._passes, self._rate, self._span = table.terms(None)
-        self._exempt = Networks(())
-        self._limited: dict[bytes, bool] = {}
+        self._plain, self._exempt = True, Networks(())
+        self._doors: dict[int, Door] = {}
+        self._side_door, self._regulars = Door(None), KNOWN
 
     def equip(self, plan: WorkerPlan) -> None:
         """Ask what this plan says from the next connection on; what is counted stays."""
@@ -82,17 +133,32 @@ class Entrance:
         self._connections, self._per_ip = plan.connections, limits.connections_per_ip
         self._passes, self._rate, self._span = self.table.terms(limits.rate_per_ip)
         self._window = limits.rate_per_ip.window if limits.rate_per_ip else 0
-        self._exempt, self._limited = Networks(limits.exempt), {}
+        self._plain = not (limits.rate_per_ip and limits.rate_per_ip.burst)
+        self._exempt = Networks(limits.exempt)
+        self.table.forget_plain()
         self._doors = {
-            each.id: Share(self.table, LISTENER, each.name, each.limits)
+            each.id: Door(None if each.limits is None else Share(self.table, LISTENER, each.name, each.limits))
             for each in plan.listeners
-            if each.limits is not None
         }
+        self._side_door = Door(None)  # of a listener that has gone from the plan, and empties its backlog
+        self._regulars = KNOWN // (len(self._doors) + 1)
+
+    def ask(self, *, bans: Bans | None, access: Access | None) -> None:
+        """Ask these from the next connection on."""
+        self._bans, self._access = bans, access
+        self._crowd = NOBODY if bans is None else bans.crowd
+        self.forget()
+
+    def forget(self) -> None:
+        """Ask about everybody again: what bans of networks or access rules say may have changed."""
+        self._side_door.regulars.clear()
+        for door in self._doors.values():
+            door.regulars.clear()
 
     def greet(self, listener: int, now: int) -> int:
         """Return 0 if a socket's peer may say for whom it comes, or the outcome that refuses it."""
         self.lease, self.why = 0, ""
-        return self._enter(listener, now)
+        return self._enter(self._doors.get(listener, self._side_door).share, now)
 
     def admit(self, ip: bytes, host: str, listener: int, now: int) -> int:
         """
@@ -105,88 +171,104 @@ class Entrance:
             now: Monotonic time; unit ns.
         """
         self.lease, self.why = 0, ""
-        if self.bans is not None and self.bans(ip):
-            return REFUSE_BAN
-        if self.access is not None and (refused := self.access(ip, listener, now)):
-            return refused
-        if self._doors:
-            if refused := self._enter(listener, now):
+        door = self._doors.get(listener, self._side_door)
+        regular = door.regulars.get(ip)
+        if regular is None or self._crowd[regular[0]]:
+            if refused := self._examine(ip, listener, now):
                 return refused
-        else:
+            regular = regular or self._remember(door, ip, host)
+        if refused := self._enter(door.share, now):
+            return refused
+        if regular[1] and (refused := self._take(ip, now)):
+            self.leave(0, self.door)
             self.door = 0
-            if not self.table.enter(NODE, self._connections):
-                return REFUSE_GLOBAL
-        limited = self._limited.get(ip)
-        if limited is None:
-            limited = self._look(ip, host)
-        if limited and (refused := self._take(ip, now)):
-            self.table.leave(NODE)
-            if self.door:
-                self.table.leave(self.door)
-                self.door = 0
             return refused
         return 0
 
     def admit_client(self, ip: bytes, host: str, listener: int, now: int) -> int:
         """Return what `admit` does, for a client whose peer has a place in the node already."""
         self.lease, self.why = 0, ""
-        if self.bans is not None and self.bans(ip):
-            return REFUSE_BAN
-        if self.access is not None and (refused := self.access(ip, listener, now)):
-            return refused
-        limited = self._limited.get(ip)
-        if limited is None:
-            limited = self._look(ip, host)
-        return self._take(ip, now) if limited else 0
+        door = self._doors.get(listener, self._side_door)
+        regular = door.regulars.get(ip)
+        if regular is None or self._crowd[regular[0]]:
+            if refused := self._examine(ip, listener, now):
+                return refused
+            regular = regular or self._remember(door, ip, host)
+        return self._take(ip, now) if regular[1] else 0
 
-    def _enter(self, listener: int, now: int) -> int:
-        """Take a place of the node, and of the listener where that has a limit."""
-        self.door = 0
-        if not self.table.enter(NODE, self._connections):
-            return REFUSE_GLOBAL
-        if not self._doors or (share := self._doors.get(listener)) is None:
-            return 0
-        slot = share.slot(now)
-        if slot and share.connections:
-            if not self.table.enter(slot, share.connections):
-                self.table.leave(NODE)
-                self.why = f"{share.name} has {share.connections} connections"
-                return REFUSE_GLOBAL
-            self.door = slot
-        if slot and share.rate and not share.passes(slot, share.rate, share.span, now):
-            self.leave(self.door)
-            self.door, self.why = 0, share.had()
-            return REFUSE_RATE
-        return 0
-
-    def leave(self, lease: int) -> None:
-        """Give back a connection's place in the node, and that of its address if it has a lease of one."""
+    def leave(self, lease: int, door: int) -> None:
+        """Give back a connection's place in the node, and those of its address and its listener if it has them."""
         words, column = self.table.words, self.table.column
         words[NODE + column] -= 1
         if lease:
             words[lease + column] -= 1
+        if door:
+            words[door + column] -= 1
 
-    def _look(self, ip: bytes, host: str) -> bool:
-        """Return whether the limits of an address are for this one, and remember it."""
+    def _examine(self, ip: bytes, listener: int, now: int) -> int:
+        """Return 0 if neither bans nor access rules keep a client out, or the outcome that refuses it."""
+        if self._bans is not None and self._bans.holds(ip):
+            return REFUSE_BAN
+        return 0 if self._access is None else self._access(ip, listener, now)
+
+    def _remember(self, door: Door, ip: bytes, host: str) -> Regular:
         limited = bool(self._per_ip or self._rate) and ip != NO_ADDRESS and host not in self._exempt
-        if len(self._limited) >= KNOWN:
-            self._limited.clear()
-        self._limited[ip] = limited
-        return limited
+        remainder = 0 if self._bans is None else self._bans.remainder(ip)
+        if len(door.regulars) >= self._regulars:
+            door.regulars.clear()
+        regular = door.regulars[ip] = Regular(remainder, limited)
+        return regular
+
+    def _enter(self, share: Share | None, now: int) -> int:
+        """Take a place of the node, and of the listener where that has a limit."""
+        self.door = 0
+        table = self.table
+        if not table.enter(NODE, self._connections):
+            return REFUSE_GLOBAL
+        if share is None:
+            return 0
+        if share.plain and (slot := table.take(share.key, share.connections, share.rate, now)):
+            self.door = slot if share.connections else 0
+            return 0
+        refused = self._enter_by(share, now)
+        if refused:
+            table.leave(NODE)
+        return refused
+
+    def _enter_by(self, share: Share, now: int) -> int:
+        """Take a place of a listener."""
+        slot = share.slot(now)
+        if not slot:
+            return 0  # no room for it: better uncounted than refused
+        if share.connections and not self.table.enter(slot, share.connections):
+            self.why = f"{share.name} has {share.connections} connections"
+            return REFUSE_GLOBAL
+        if share.rate and not share.passes(slot, share.rate, share.span, now):
+            if share.connections:
+                self.table.leave(slot)
+            self.why = share.had()
+            return REFUSE_RATE
+        if share.plain:
+            self.table.make_plain(share.key, slot, share.rate, share.window, now)
+        self.door = slot if share.connections else 0
+        return 0
 
     def _take(self, ip: bytes, now: int) -> int:
         """Count one more connection of an address."""
         table = self.table
+        if self._plain and (slot := table.take(ip, self._per_ip, self._rate, now)):
+            self.lease = slot if self._per_ip else 0
+            return 0
         slot = table.slot(ip, IP, self._window, now)
         if not slot:
-            return 0  # no room for it: better uncounted than refused
-        if self._per_ip:
-            if not table.enter(slot, self._per_ip):
-                return REFUSE_IP
-            self.lease = slot
+            return 0  # as above
+        if self._per_ip and not table.enter(slot, self._per_ip):
+            return REFUSE_IP
         if self._rate and not self._passes(slot, self._rate, self._span, now):
-            if self.lease:
+            if self._per_ip:
                 table.leave(slot)
-                self.lease = 0
             return REFUSE_RATE
+        if self._plain:
+            table.make_plain(ip, slot, self._rate, self._window, now)
+        self.lease = slot if self._per_ip else 0
         return 0

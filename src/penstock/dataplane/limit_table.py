@@ -190,8 +190,8 @@ class LimitTable:
     """
 
     __slots__ = (
-        "_buckets", "_fd", "_first", "_known", "_map", "_rate", "_rates", "_secret", "_slot_words", "column", "columns",
-        "seat", "seats", "spent", "words",
+        "_buckets", "_fd", "_first", "_known", "_map", "_plain", "_rate", "_rates", "_secret", "_slot_words", "column",
+        "columns", "seat", "seats", "spent", "words",
     )  # fmt: skip
 
     def __init__(self, fd: int, seat: int = 0) -> None:
@@ -204,6 +204,7 @@ class LimitTable:
         self._secret = self._map[H_SECRET * 8 : H_SECRET * 8 + SECRET_BYTES]
         self._slot_words = slot_words(self.columns)
         self.column, self._rate = COLUMNS + seat, COLUMNS + self.columns + seat
+        self._plain: dict[bytes, tuple[int, slice, int, int, int]] = {}
         self.sum_up()
         self._known: dict[bytes, int] = {}
         self.spent: frozenset[bytes] = frozenset()
@@ -213,6 +214,7 @@ class LimitTable:
         if not 0 <= first <= first + count <= self.columns:
             raise ValueError(f"{count} columns from {first} of {self.columns}")
         self.seats = count or self.columns
+        self.forget_plain()
         self._first, self._rates = COLUMNS + first, COLUMNS + self.columns + first
 
     def close(self) -> None:
@@ -299,6 +301,68 @@ class LimitTable:
             number = 2
         self.words[base + ORIGIN] = now - number * window
 
+    def take(self, key: bytes, most: int, limit: int, now: int) -> int:
+        """
+        Count one more open connection and one more in the rate of a key, where that is plain: see `make_plain`.
+
+        Args:
+            key: 16 bytes.
+            most: Open connections that it may have; 0 for no limit, which are not counted.
+            limit: Most that pass in a window; 0 for no limit.
+            now: Monotonic time; unit ns.
+
+        Returns:
+            The slot; 0 where it is not plain: then nothing is counted, and `slot`, `enter` and `count` say the truth.
+        """
+        plain = self._plain.get(key)
+        if plain is None:
+            return 0
+        base, place, until, begin, room = plain
+        if now >= until or self._map[place] != key:
+            return 0
+        words, mine = self.words, base + self.column
+        if most and words[mine] >= most:
+            return 0
+        if limit:
+            rate = base + self._rate
+            count = words[rate] - begin
+            if not 0 <= count < room:
+                return 0
+            words[rate] = begin + count + 1
+        if most:
+            words[mine] += 1
+        return base
+
+    def make_plain(self, key: bytes, base: int, limit: int, window: int, now: int) -> None:
+        """
+        Note what the next connections of a key need not ask again: what has just been counted at its slot stands, until
+        its window is over or the slot must be touched, since nobody else counts, and what the window before leaves only
+        gets less. So all that most connections need is one call of `take`, without a division.
+
+        Args:
+            key: 16 bytes.
+            base: Its slot, from `slot` at this time.
+            limit, window: Its rate; 0 for none; unit ns.
+            now: Monotonic time; unit ns.
+        """
+        words = self.words
+        until, begin, room = words[base + TOUCHED] + NS, 0, 0
+        if self.seats != 1:
+            return
+        if limit:
+            word, elapsed = words[base + self._rate], now - words[base + ORIGIN]
+            if elapsed < 0 or word >> TAG_SHIFT != elapsed // window & TAG_MASK:
+                return
+            begin, room = word & ~COUNT_MASK, limit - _left(word, elapsed, window)
+            until = min(until, now + window - elapsed % window)
+        if len(self._plain) >= KNOWN:
+            self._plain.clear()
+        self._plain[key] = base, slice(base << 3, (base << 3) + 16), until, begin, room
+
+    def forget_plain(self) -> None:
+        """Forget all that was made plain: limits are others now, or those who count."""
+        self._plain.clear()
+
     # Open connections ------------------------------------------------------------------------------------------------
 
     def enter(self, base: int, limit: int) -> bool:
@@ -358,11 +422,10 @@ class LimitTable:
         elapsed = now - words[base + ORIGIN]
         if self.seats == 1 and elapsed >= 0 and words[mine] >> TAG_SHIFT == elapsed // window & TAG_MASK:
             word = words[mine]  # nobody else counts, and the window has begun: the usual case of small nodes
-            if not word & PREVIOUS_MASK:
-                if word & COUNT_MASK >= limit:
-                    return False
-                words[mine] = word + 1
-                return True
+            if (word & COUNT_MASK) + _left(word, elapsed, window) >= limit:
+                return False
+            words[mine] = word + 1
+            return True
         if elapsed >= 0:
             number = elapsed // window
             before = words[mine]
@@ -513,6 +576,11 @@ class LimitTable:
             words[word] = pay(words[word], now, count, rate, reach)
         finally:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, base)
+
+
+def _left(word: int, elapsed: int, window: int) -> int:
+    """Return what still counts of the window before, in the window of a rate's word."""
+    return (word >> COUNT_BITS & COUNT_MASK) * (window - elapsed % window) // window
 
 
 def _counted(word: int, tag: int) -> int:

@@ -27,7 +27,6 @@ from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface, client_of
 from penstock.dataplane.reactor import EDGE_IN, FOREVER, LEVEL_IN
 from penstock.dataplane.route import Route, Routes
-from penstock.dataplane.shares import Places
 from penstock.dataplane.sluice import Sluice
 from penstock.dataplane.telling import describe
 from penstock.dataplane.tls import TlsSocket
@@ -300,15 +299,11 @@ class Listener:
         row = worker.ledger.open(now, self._scope, ip, port)
         if not row:  # what cannot be counted is not served; the ledger has counted that
             sock.close()
-            entrance.leave(entrance.lease)
-            if entrance.door:
-                entrance.table.leave(entrance.door)
+            entrance.leave(entrance.lease, entrance.door)
             worker.pause("no row of the ledger is free")
             return
         connection = Connection(worker, self, sock, fd, row, host)
-        connection.lease = entrance.lease
-        if entrance.door:
-            connection.places = Places(entrance.door)
+        connection.lease, connection.door = entrance.lease, entrance.door
         reactor.table[fd] = Hello(connection) if self._hears else connection
         reactor.epoll.register(fd, EDGE_IN)
         try:

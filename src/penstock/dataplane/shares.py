@@ -41,13 +41,14 @@ class Share:
     Attributes:
         passes: Counts one more of its rate at a slot, by `rate` and `span`; the table knows which terms these are.
         rate: 0 for no limit.
+        plain: Whether its rate, if it has one, is one of windows.
         per_connection: The bandwidth of each of its connections; None for no limit.
         quota: The bytes of a month; likewise.
         shapes: Whether it has, or may get, a bandwidth.
     """
 
     __slots__ = (
-        "_kind", "_meter", "_rate", "_slow", "connections", "key", "name", "passes", "per_connection", "quota",
+        "_kind", "_meter", "_rate", "_slow", "connections", "key", "name", "passes", "per_connection", "plain", "quota",
         "rate", "shapes", "span", "table", "window",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class Share:
         self.connections = plan.connections
         self._rate, self.window = plan.rate, plan.rate.window if plan.rate else 0
         self.passes, self.rate, self.span = table.terms(plan.rate)
+        self.plain = not (plan.rate and plan.rate.burst)
         self.per_connection = plan.bandwidth_per_connection
         self._meter = None if plan.bandwidth is None else SharedMeter(table, self.slot, plan.bandwidth)
         self.quota, self._slow = plan.quota, self._meter
@@ -145,23 +147,22 @@ class UserShares:
 
 class Places:
     """
-    The places that one connection holds.
+    The places that one connection holds in its route and of its user.
 
     Attributes:
-        door: Slot of its listener; 0 for none.
         route, user: Whose place it holds, or asked for last; None for nobody's.
     """
 
-    __slots__ = ("_route_slot", "_user_slot", "door", "route", "user")
+    __slots__ = ("_route_slot", "_user_slot", "route", "user")
 
-    def __init__(self, door: int = 0) -> None:
-        self.door, self._route_slot, self._user_slot = door, 0, 0
+    def __init__(self) -> None:
+        self._route_slot = self._user_slot = 0
         self.route: Share | None = None
         self.user: Share | None = None
 
     def give_back(self, table: LimitTable) -> None:
         """Give all of them back."""
-        for slot in (self.door, self._route_slot, self._user_slot):
+        for slot in (self._route_slot, self._user_slot):
             if slot:
                 table.leave(slot)
 
@@ -197,8 +198,6 @@ def refuse(connection: "Connection") -> DialFailed | None:
     if places is None:
         places = connection.places = Places()
     route = connection.route
-    if not route.limited and places.route is None and places.user is None:  # it holds a place of its listener alone
-        return None
     share, user = route.share, None
     if route.users and connection.described is not None and connection.described.user:
         user = route.users.of(connection.described.user)

@@ -101,7 +101,6 @@ class Worker:
         table.sum_up(limits.first, limits.columns)
         self.entrance, self.bans = Entrance(table), Bans(bans)
         self.quotas = Quotas(self)
-        self.entrance.bans = self.bans.holds if self.bans else None
         # begins with a page: where malloc put it, the kernel's copies took a quarter longer in some workers
         self.buffer = mmap.mmap(-1, RELAY_BUFFER_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self.buffer)
@@ -126,13 +125,17 @@ class Worker:
         if self.access is not None:
             self.access.serve(self.plan)
         self.entrance.equip(self.plan)
-        self.entrance.access = Doorman(self, prepared.equipment.values()) or None
+        self.doorman = Doorman(self, prepared.equipment.values()) or None
+        self._ask()
         timeouts = self.plan.timeouts
         self.own = OwnAddresses(self.plan.own_addresses)
         self.handshake, self.connect = timeouts.handshake or FOREVER, timeouts.connect or FOREVER
         self.idle, self.half_closed_idle = timeouts.idle or FOREVER, timeouts.half_closed or FOREVER
         self.keep_alive = timeouts.http_keep_alive or FOREVER
         self._limit = max(1, min(self._descriptors // 2, self.plan.ledger_rows))
+
+    def _ask(self) -> None:
+        self.entrance.ask(bans=self.bans if self.bans else None, access=self.doorman)
 
     def run(self) -> None:
         """Serve until told to end. Blocks."""
@@ -225,7 +228,7 @@ class Worker:
         else:
             if why := take_packet(self.bans, order.place, fds):
                 self.report(orders.Notice("error", "bans of networks stay as they were", why))
-            self.entrance.bans = self.bans.holds
+            self._ask()
 
     def _cut(self, serial: int) -> bool:
         for connection in self.connections():
@@ -351,7 +354,10 @@ class Worker:
         if self.access is not None and (lost := self.access.write(now)):
             self.report(orders.Notice("warning", "access log lines lost", lost))
         self.words[H_ACCEPTED] = self.ledger.serial
-        self.minute = minute_of_week(time.localtime())
+        minute = minute_of_week(time.localtime())
+        if minute != self.minute:
+            self.minute = minute
+            self.entrance.forget()  # access rules have their times
         if self.attentive and not self.draining:
             self.look()
         if self._board_seen != self.board.words[GENERATION]:
