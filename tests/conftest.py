@@ -4,9 +4,11 @@ import os
 import shutil
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("penstock", parent=settings(), deadline=None)  # no test depends on how fast a machine is
+settings.register_profile(  # no test depends on how fast a machine is
+    "penstock", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("penstock")
 
 

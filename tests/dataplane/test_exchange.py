@@ -370,7 +370,7 @@ def test_connection_that_closes_with_its_answer_is_not_kept():
     gate = threading.Event()
     with serving(behave) as target, proxy() as plane, Wire(plane.connect()) as wire:
         url = f"http://127.0.0.1:{target.port}/"
-        wait_for(plane.rows)
+        wait_for(plane.connections)
         before = len(plane.worker.reactor.table)
         for _ in range(20):
             gate.clear()

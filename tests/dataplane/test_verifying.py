@@ -223,7 +223,7 @@ def test_a_client_that_leaves_waits_no_more():
         wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         wire.close()
         assert plane.ended()[0].outcome.ended_by is EndedBy.CLIENT
-        assert not plane.worker.logins._waiting
+        wait_for(lambda: not plane.worker.logins._waiting)
         plane.order(orders.Verified(number, Verified.RIGHT))
 
 

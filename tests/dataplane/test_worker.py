@@ -246,7 +246,7 @@ def test_beyond_the_limit_clients_are_sent_away_and_it_accepts_on():
             assert read_all(refused) == b""
         assert plane.ended(1)[0].outcome == Outcome(EndedBy.PROXY, Phase.NEGOTIATE, Reason.GLOBAL_LIMIT)
         assert plane.words[ledger.H_PAUSES] == 0
-        assert plane.worker.ledger.open_rows == 4
+        wait_for(lambda: plane.worker.ledger.open_rows == 4)
         clients.pop().close()
         plane.ended(2)
         clients.append(plane.connect())
@@ -346,7 +346,7 @@ def test_a_thousand_short_connections_leave_nothing():
                 client.shutdown(socket.SHUT_WR)
                 assert read_all(client) == b"x"
         plane.ended(1_000)
-        assert plane.worker.ledger.open_rows == 0
+        wait_for(lambda: plane.worker.ledger.open_rows == 0)
         wait_for(lambda: len(plane.worker.reactor.table) == before, "the descriptors to be closed")
         plane.later(LOOKED_AT_S)
         wait_for(lambda: left() <= objects, "the objects to be freed without the collector")

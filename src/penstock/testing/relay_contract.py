@@ -260,7 +260,7 @@ class RelayContract:
                 data = bytes([number])
                 assert self.exchange(plane, data) == data
             plane.ended(200)
-            assert plane.worker.ledger.open_rows == 0
+            wait_for(lambda: plane.worker.ledger.open_rows == 0)
             assert wait_for(lambda: len(plane.worker.reactor.table) == before, "the descriptors to be closed")
 
 
