@@ -58,20 +58,21 @@ WORDS = st.sampled_from(
 def test_any_bytes_get_an_answer_or_a_close(doors, kind, pieces, cut, end):
     """Whatever a client says, in two pieces, and however it leaves: it ends once, soon, and never as our own fault."""
     data = b"".join(pieces)
-    number = doors.words[ledger.H_HIGH]
+    number, heard = doors.words[ledger.H_HIGH], None
     with doors.connect(kind) as client, contextlib.suppress(OSError):
         client.sendall(data[:cut])
         client.sendall(data[cut:])
         if end == "half-close":
             client.shutdown(socket.SHUT_WR)
             heard = read_all(client)
-            assert kind != "tcp" or heard == data
         elif end == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     row = wait_for(lambda: (found := doors.row(number)) and found.state == ledger.REST and found, "its end")
     assert doors.words[ledger.H_HIGH] == number + 1
     assert row.outcome.ended_by not in {EndedBy.INTERNAL, EndedBy.REAPED}
     assert row.client_rx <= len(data)
+    late = row.outcome.ended_by is EndedBy.CLIENT_TIMEOUT  # this process was
+    assert kind != "tcp" or late or heard in (None, data)
 
 
 def test_nothing_is_left_of_them(doors):

@@ -145,6 +145,7 @@ def test_who_cannot_read_is_told_once(authority, plan, monkeypatch, why):
             with contextlib.suppress(TimeoutError):
                 while True:
                     client.send(b"x" * 9_000)
+        plane.settled()
         settled = len(told)
         for _ in range(100):
             beside.sendall(b"y")

@@ -182,7 +182,8 @@ def test_a_fold_that_fails_costs_no_worker(stage):
 )
 def test_a_bad_start_is_an_error_and_leaves_nobody(monkeypatch, vice, line):
     """If a worker dies or stays mute at start, the start fails with the reason, and no process is left."""
-    monkeypatch.setattr(crew, "READY_SECONDS", 0.5)
+    if vice == "mute":
+        monkeypatch.setattr(crew, "READY_SECONDS", 0.5)
 
     async def go():
         it = Stage(2, vice)
