@@ -29,17 +29,25 @@ plan = msgspec.json.decode(sys.argv[1], type=NodePlan)
 def say(addresses):
     print(addresses.listeners["web"].port, flush=True)
     print(gc.get_freeze_count(), flush=True)
-sys.exit(run(plan, on_ready=say, command=tuple(sys.argv[2:])))
+code = run(plan, on_ready=say, command=tuple(sys.argv[2:]))
+"""
+
+END = "sys.exit(code)"
+
+LATE = """
+import os, signal
+for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    os.kill(os.getpid(), each)
 """
 
 
 class Node:
     """A node's process."""
 
-    def __init__(self, plan, vice="none"):
+    def __init__(self, plan, vice, end):
         text = msgspec.json.encode(replace(plan, log_format="json")).decode()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, text, *FAKE_COMMAND[:-1], vice],
+            [sys.executable, "-c", PROGRAM + end, text, *FAKE_COMMAND[:-1], vice],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -80,9 +88,9 @@ class Node:
 
 
 @contextmanager
-def node(plan, vice="none"):
+def node(plan, vice="none", end=END):
     """Run a node's process and leave nothing of it behind."""
-    it = Node(plan, vice)
+    it = Node(plan, vice, end)
     try:
         yield it
     finally:
@@ -118,6 +126,14 @@ def test_a_signal_drains(node_plan, number):
         assert it.process.wait(PATIENCE) == 0
         assert it.said("node ended")["bytes_out"] == len(str(pid)) + 1
         assert gone(pid)
+
+
+def test_a_signal_behind_the_end_changes_nothing(node_plan):
+    """Whoever sends one to a node that has just ended does not spoil its exit code."""
+    with node(node_plan(), end=LATE + END) as it:
+        it.until_ready()
+        it.process.send_signal(signal.SIGTERM)
+        assert it.process.wait(PATIENCE) == 0
 
 
 def test_collections_pass_over_what_is_there_to_stay(node_plan):

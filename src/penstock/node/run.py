@@ -24,6 +24,9 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 """Exit codes: ended as asked, with all connections finished or at the deadline; not started; cut short by a second
 signal."""
 
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that mean something to a node; left alone, each of them would end it."""
+
 
 def run(
     plan: NodePlan,
@@ -71,6 +74,7 @@ async def _run(supervisor: Supervisor, log: Log, on_ready: Callable[[Addresses],
             raise
     finally:
         await supervisor.stop()
+        signals.close()
     return INTERRUPTED if signals.insisted else OK
 
 
@@ -105,6 +109,13 @@ class Signals:
         loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen)
         loop.add_signal_handler(signal.SIGUSR2, self._begin_upgrade)
+
+    def close(self) -> None:
+        """Let signals change nothing: all is done, and the process is about to return its exit code."""
+        loop = asyncio.get_running_loop()
+        for number in HEARD:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _reopen(self) -> None:
         if not self._supervisor.reopen():
