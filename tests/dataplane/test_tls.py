@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.base.outcomes import COMPLETE, EndedBy
-from penstock.config.plan import WorkerPlan
+from penstock.config.plan import TargetPlan, WorkerPlan
 from penstock.dataplane.equipment import prepare
 from penstock.dataplane.listener import Listener
 from penstock.dataplane.reactor import EDGE_BOTH, Reactor
@@ -120,6 +120,50 @@ def _unread(sock):
     return struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))[0]
 
 
+class Hasty(TlsClient):
+    """A client that says the last of its handshake with what follows."""
+
+    def _shake(self):
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._fetch()
+            else:
+                return
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("size", [1, 16_384, 50_000])
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_comes_with_the_end_of_the_handshake_is_relayed(authority, plan, host, size, ends):
+    """A request, and a client's end behind it, in one write with its Finished: all of it goes on, and is counted."""
+    data = random.Random(size).randbytes(size)
+    with serving(echo) as target:
+        front = listener("main", "tcp", targets=(TargetPlan(id=1, host=host, port=target.port),), tls=plan)
+        with bench(front) as plane, plane.connect() as raw:
+            client = Hasty(raw, authority.client_context(), "localhost")
+            for at in range(0, size, RECORD_BYTES):
+                client._tls.write(data[at : at + RECORD_BYTES])
+            if ends:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    client._tls.unwrap()
+            client._flush()
+            if ends:
+                raw.shutdown(socket.SHUT_WR)
+            got = b""
+            while len(got) < size:
+                got += client.recv(size)
+            assert got == data
+            if not ends:
+                client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b""
+            row = plane.ended()[0]
+            assert row.outcome == COMPLETE
+            assert (row.client_rx, row.client_tx) == (client.sent, client.received)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_half_a_record_is_counted_once(authority, plan, version):
     """A visit while the first half of a record has been read does not count it: its end does, and counts all of it."""
@@ -154,7 +198,12 @@ def test_half_a_record_is_counted_once(authority, plan, version):
 def _served(connection):
     """Return how many bytes of the client's were read from the kernel."""
     sock = connection.client.sock
-    return sock._moved(ended=True, orderly=True)[0] - _unread(sock)
+    return _received(sock) - _unread(sock)
+
+
+def _received(sock):
+    """Return how many bytes the kernel has received: tcpi_bytes_received."""
+    return struct.unpack_from("=Q", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136), 128)[0]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -294,7 +343,7 @@ class Pair:
         """Send bytes of the client's as they are, and wait until they are there."""
         self.sent += len(data)
         self.wire.sendall(data)
-        wait_for(lambda: self.served._moved(ended=True, orderly=True)[0] == self.sent, "the bytes")
+        wait_for(lambda: _received(self.served) == self.sent, "the bytes")
 
     def receive(self, size):
         """Return what is there, read in pieces of at most some size."""

@@ -246,7 +246,12 @@ class Connection(Deadlines):
     def _secure(self, command: Secure) -> None:
         assert self.listener.contexts is not None  # noqa: S101 - the conversation looked
         context = self.worker.challenges.context(command.proves) if command.proves else None
-        ClientHandshake(self, context or self.listener.contexts.default, lambda: self.step(None)).start(now=True)
+        ClientHandshake(self, context or self.listener.contexts.default, self._secured).start(now=True)
+
+    def _secured(self) -> None:
+        assert self.secure is not None  # noqa: S101 - both ends have just agreed
+        self.secure.watch()
+        self.step(None)
 
     def _wait(self, command: Need | Until | Peek) -> None:
         self.waiting = command

@@ -25,7 +25,7 @@ from penstock.dataplane.handshake import ClientHandshake
 from penstock.dataplane.hello import Hello
 from penstock.dataplane.permit import Permit
 from penstock.dataplane.preface import Preface, client_of
-from penstock.dataplane.reactor import EDGE_IN, FOREVER, LEVEL_IN
+from penstock.dataplane.reactor import EDGE_IN, FOREVER, IN, LEVEL_IN
 from penstock.dataplane.route import Route, Routes
 from penstock.dataplane.sluice import Sluice
 from penstock.dataplane.telling import describe
@@ -203,12 +203,15 @@ class Listener:
 
     def _shaken(self, connection: Connection, facts: Facts, began: ListenerPlan) -> None:
         """Begin what the listener is for, inside TLS."""
-        assert connection.secure is not None  # noqa: S101 - they have just agreed
-        asked = connection.secure.asked
+        secure = connection.secure
+        assert secure is not None  # noqa: S101 - they have just agreed
+        asked = secure.asked
         if self._told and self._plain and self.worker.access is None:
+            connection.inbox.pending = secure.unread and IN  # the first request goes out with the handshake's last edge
             describe(connection, Describe(asked or NAMELESS))
             self._serve(connection, facts)
             return
+        secure.watch()
         facts = facts._replace(server_name=asked, tls_version=TLS)
         if self._routed:  # since a reload; this one's hello is gone, so it keeps what it began with
             connection.converse(inside(facts, began))

@@ -61,7 +61,11 @@ _FIN_CAME = frozenset((6, 8, 9, 11))
 """TCP states in which bytes_received holds one more than the bytes: the FIN (net/tcp_states.h). In CLOSED it does too,
 unless a reset led there."""
 
+_RECEIVED = slice(128, 136)
+"""Where bytes_received lies."""
+
 _QUEUED = Struct("=i")
+_NOTHING = bytes(4)
 BLOCKED = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -116,6 +120,7 @@ class TlsSocket(RawSocket):
         blocked: Whether a write has yet to be made again.
         news: What is told before OpenSSL is asked: the end, or an error, that came behind some bytes, or the rest of a
             record; false for none.
+        unread: Bytes that waited when both had agreed; 1 where the kernel does not tell.
         corks: Whether several records can be put into one segment: a Unix socket has none.
         fd, modify: Its descriptor, and what changes the events that it is watched for.
     """
@@ -123,7 +128,7 @@ class TlsSocket(RawSocket):
     __slots__ = (
         "__weakref__", "_accepts", "_begun", "_detour", "_fin", "_goodbye", "_pending", "_reactor", "_said", "_tls",
         "_words", "asked", "blocked", "corks", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "level", "modify",
-        "news", "read", "rx", "tx", "write",
+        "news", "read", "rx", "tx", "unread", "write",
     )  # fmt: skip
 
     def secure(
@@ -158,7 +163,7 @@ class TlsSocket(RawSocket):
         self.fd = self.fileno()
         self.corks = self.family != AF_UNIX
         self._goodbye = b""
-        self.extra = self.in_a_row = 0
+        self.extra = self.in_a_row = self.unread = 0
         self._said = self.blocked = self._fin = self._begun = self.level = False
         self._accepts = accepts
         self.counted_rx, self.counted_tx = before
@@ -173,7 +178,8 @@ class TlsSocket(RawSocket):
         Go on with the handshake.
 
         Returns:
-            Whether both agree; False if the other end must do something first.
+            Whether both agree; False if the other end must do something first. Whoever goes on with a client reads what
+            is `unread`, or calls `watch`: what it said right behind its handshake made its edge before.
 
         Raises:
             OSError: If it has failed; OpenSSL has sent the alert.
@@ -186,14 +192,16 @@ class TlsSocket(RawSocket):
             self._begun = self._accepts
             return False
         except ssl.SSLWantWriteError:  # a certificate chain is longer than the socket's buffer: hardly ever
-            self.modify(self.fd, TLS_BOTH)
+            self.block()
             return False
         if self._begun and self.corks:
             self.setsockopt(IPPROTO_TCP, TCP_CORK, 0)
-        self.modify(self.fd, TLS_IN)  # if it said more right behind its handshake, that makes an edge
         version = self._tls.version()
         self.extra = OVERHEAD_1_3 if version == "TLSv1.3" else overhead_1_2(self._tls.cipher()[0])
-        self.settle()
+        if self.blocked or not self._accepts:
+            self.blocked = False
+            self.watch()
+        self.unread = self.settle()
         return True
 
     @property
@@ -463,46 +471,44 @@ class TlsSocket(RawSocket):
 
     # Wire bytes ------------------------------------------------------------------------------------------------------
 
-    def settle(self, *, ended: bool = False, orderly: bool = True) -> None:
+    def settle(self, *, ended: bool = False, orderly: bool = True) -> int:
         """
         Count what the kernel has moved and nobody counted: handshake, tickets, alerts. Only ever adds.
 
         Args:
             ended: Whether nothing more will be read: then what waits unread counts as received too.
             orderly: Whether, if the connection is closed by now, both ends have closed it.
-        """
-        received, sent = self._moved(ended=ended, orderly=orderly)
-        missing = received - self.counted_rx
-        if missing > 0:
-            self._words[self.rx] += missing
-            self.counted_rx += missing
-        missing = sent - self.counted_tx
-        if missing > 0:
-            self._words[self.tx] += missing
-            self.counted_tx += missing
 
-    def _moved(self, *, ended: bool, orderly: bool) -> tuple[int, int]:
-        """Return how many bytes the kernel has received that were read, and sent; zeros where it does not count."""
+        Returns:
+            Bytes that wait unread; 0 if it has ended, 1 where the kernel does not count.
+        """
         try:
-            info = self.getsockopt(IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
-            unread = 0
+            info, unread = self.getsockopt(IPPROTO_TCP, _TCP_INFO, _INFO_BYTES), 0
             if not ended:
                 info, unread = self._unread(info)
             state, received, waiting, sent, again = _INFO.unpack(info)
         except (OSError, StructError):  # a Unix socket: plain bytes and records stand
-            return 0, 0
+            return 1
         fin = state in _FIN_CAME or (state == _CLOSED and orderly)
         if waiting and self._fin:  # it waits too, as the last, and has a number of its own
             waiting -= 1
-        return received - fin - unread, sent - again + waiting
+        missing = received - fin - unread - self.counted_rx
+        if missing > 0:
+            self._words[self.rx] += missing
+            self.counted_rx += missing
+        missing = sent - again + waiting - self.counted_tx
+        if missing > 0:
+            self._words[self.tx] += missing
+            self.counted_tx += missing
+        return unread
 
     def _unread(self, info: bytes) -> tuple[bytes, int]:
         """Return what the kernel says, and how much of that waits: too much, never too little, if more always comes."""
         unread = 0
         for _ in range(LOOKS):
-            unread = _QUEUED.unpack(fcntl.ioctl(self, termios.FIONREAD, b"\0" * 4))[0]
+            unread = _QUEUED.unpack(fcntl.ioctl(self.fd, termios.FIONREAD, _NOTHING))[0]
             again = self.getsockopt(IPPROTO_TCP, _TCP_INFO, _INFO_BYTES) if unread else info
-            if _INFO.unpack(again)[1] == _INFO.unpack(info)[1]:
+            if again[_RECEIVED] == info[_RECEIVED]:
                 break
             info = again
         return info, unread

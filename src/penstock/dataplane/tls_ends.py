@@ -34,7 +34,7 @@ class FromTls(End):
         if mask & ODD or sink is None or sink.held is not None or self.eof or sock.blocked or sock.news:
             if sock.level:
                 sock.watch()
-            super().ready(fd, mask)
+            super().ready(fd, mask & ~HANGUP)  # a hint: what it said before may wait in records
             return
         connection = self.connection
         worker = connection.worker
