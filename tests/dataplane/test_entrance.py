@@ -71,10 +71,10 @@ def test_bans_come_before_access(entrance):
         return REFUSE_ACCESS
 
     entrance.ask(bans=Listed({CLIENT}), access=access)
-    assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit_client(CLIENT, HOST, 3, 5) == REFUSE_BAN
+    assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit(CLIENT, HOST, 3, 5, greeted=True) == REFUSE_BAN
     assert asked == []
     entrance.ask(bans=Listed(), access=access)
-    assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit_client(CLIENT, HOST, 3, 5) == REFUSE_ACCESS
+    assert entrance.admit(CLIENT, HOST, 3, 5) == entrance.admit(CLIENT, HOST, 3, 5, greeted=True) == REFUSE_ACCESS
     assert asked == [(CLIENT, 3, 5)] * 2
     assert entrance.table.open_in(NODE) == 0
 
@@ -91,14 +91,14 @@ def test_regulars_are_asked_again_when_something_may_have_changed(entrance):
     listed.crowd = crowd
     entrance.equip(limited(listeners=(listener("main"), listener("other", id=2))))
     entrance.ask(bans=listed, access=access)
-    assert [admit(entrance), admit(entrance), entrance.admit_client(CLIENT, HOST, 1, NS)] == [0] * 3
+    assert [admit(entrance), admit(entrance), entrance.admit(CLIENT, HOST, 1, NS, greeted=True)] == [0] * 3
     assert entrance.admit(CLIENT, HOST, 2, NS) == 0
     assert asked == [1, 2]
     crowd[CLIENT[-1] % 2] = 1  # another one of the same remainder
     assert admit(entrance) == 0
     assert asked == [1, 2, 1]
     listed.add(CLIENT)
-    assert admit(entrance) == entrance.admit_client(CLIENT, HOST, 1, NS) == REFUSE_BAN
+    assert admit(entrance) == entrance.admit(CLIENT, HOST, 1, NS, greeted=True) == REFUSE_BAN
     listed.clear()
     crowd[:] = [0, 0]
     assert admit(entrance) == 0
@@ -157,10 +157,10 @@ def test_behind_a_header_the_peer_has_the_place(entrance):
     entrance.equip(limited(1, per_ip=1))
     assert entrance.greet(1, NS) == 0
     assert entrance.greet(1, NS) == REFUSE_GLOBAL
-    assert entrance.admit_client(CLIENT, HOST, 1, NS) == 0
+    assert entrance.admit(CLIENT, HOST, 1, NS, greeted=True) == 0
     assert entrance.lease
     assert entrance.table.open_in(NODE) == 1
-    assert entrance.admit_client(CLIENT, HOST, 1, NS) == REFUSE_IP
+    assert entrance.admit(CLIENT, HOST, 1, NS, greeted=True) == REFUSE_IP
 
 
 def test_another_plan_forgets_no_count(entrance):

@@ -14,13 +14,13 @@ Seams, for who adds a step:
   somebody calls `forget`: another plan, another table of banned networks, another minute. Bans of single clients come
   at any time: so a regular is asked about again where the crowd (dataplane/ban_table.py) has one like it.
 - `greet` counts a socket's peer in the node where a PROXY header of a trusted one is to come, which speaks for others;
-  `admit_client` follows once the client is known. `admit` is both at once, for whoever is a client itself.
+  `admit` follows once the client is known, and does both at once for whoever is a client itself.
 - What a connection holds is in its `lease` (address), `door` (listener) and `places` (route, user), and given back
   once, by `Connection.end`, on every path. Steps that hold nothing (bans, access, rates) have nothing to give back.
 - What is asked once route and user are known is the second stage: dataplane/shares.py.
 
-A client that is refused holds nothing when `admit` or `admit_client` returns, but for the places in the node and the
-listener that `greet` gave it.
+A client that is refused holds nothing when `admit` returns, but for the places in the node and the listener that
+`greet` gave it.
 """
 
 from collections.abc import Callable, Sequence
@@ -160,7 +160,7 @@ class Entrance:
         self.lease, self.why = 0, ""
         return self._enter(self._doors.get(listener, self._side_door).share, now)
 
-    def admit(self, ip: bytes, host: str, listener: int, now: int) -> int:
+    def admit(self, ip: bytes, host: str, listener: int, now: int, *, greeted: bool = False) -> int:
         """
         Return 0 if a client may come in, or the outcome that refuses it.
 
@@ -169,6 +169,7 @@ class Entrance:
             host: The same as text.
             listener: Id of the listener that it came to.
             now: Monotonic time; unit ns.
+            greeted: Whether its peer has its places in the node and the listener already.
         """
         self.lease, self.why = 0, ""
         door = self._doors.get(listener, self._side_door)
@@ -177,24 +178,14 @@ class Entrance:
             if refused := self._examine(ip, listener, now):
                 return refused
             regular = regular or self._remember(door, ip, host)
-        if refused := self._enter(door.share, now):
+        if not greeted and (refused := self._enter(door.share, now)):
             return refused
         if regular[1] and (refused := self._take(ip, now)):
-            self.leave(0, self.door)
-            self.door = 0
+            if not greeted:
+                self.leave(0, self.door)
+                self.door = 0
             return refused
         return 0
-
-    def admit_client(self, ip: bytes, host: str, listener: int, now: int) -> int:
-        """Return what `admit` does, for a client whose peer has a place in the node already."""
-        self.lease, self.why = 0, ""
-        door = self._doors.get(listener, self._side_door)
-        regular = door.regulars.get(ip)
-        if regular is None or self._crowd[regular[0]]:
-            if refused := self._examine(ip, listener, now):
-                return refused
-            regular = regular or self._remember(door, ip, host)
-        return self._take(ip, now) if regular[1] else 0
 
     def leave(self, lease: int, door: int) -> None:
         """Give back a connection's place in the node, and those of its address and its listener if it has them."""

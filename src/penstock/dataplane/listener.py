@@ -360,7 +360,7 @@ class Listener:
     def _admit_client(self, connection: Connection, host: str, ip: bytes) -> int:
         """Return 0 if the client that a header names may come in, or the outcome that refuses it."""
         entrance = self._entrance
-        refused = entrance.admit_client(ip, host, self._id, self.worker.reactor.now)
+        refused = entrance.admit(ip, host, self._id, self.worker.reactor.now, greeted=True)
         connection.lease, connection.detail = entrance.lease, entrance.why
         return refused
 
