@@ -190,7 +190,7 @@ def test_open_connections_stay_unless_they_are_cut():
             assert ask(node, "POST", "/api/v1/bans", {"address": "127.0.0.0/24", "cut": True}, 201)["cut"] == 1
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(1) == b""
-        node.until(lambda stats: not stats["totals"]["active"])
+        node.at_rest()
 
 
 def test_block_lists_hold_and_a_reload_changes_them(tmp_path):

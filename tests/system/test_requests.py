@@ -112,7 +112,7 @@ def test_wrk_counts_the_same(tmp_path):
             cwd=tmp_path, check=True, capture_output=True, text=True, timeout=SECONDS,
         ).stdout  # fmt: skip
         answered, bad = map(int, re.search(r"counted (\d+) (\d+)", told).groups())
-        stats = node.until(lambda stats: not stats["totals"]["active"])
+        stats = node.at_rest()
         found = codes(node)
     assert answered > 100
     assert set(found) <= {"200", "404", "-"}

@@ -109,7 +109,7 @@ def test_open_connections_are_counted_to_their_ends(tmp_path):
                 assert residuals(node) == []
                 if number < 2:
                     upgraded(node)
-        found = node.until(lambda stats: not stats["totals"]["active"])
+        found = node.at_rest()
         listener = found["listeners"][0]
         assert (listener["connections"], listener["bytes_in"], listener["target_rx"]) == (1, 3_000, 3_000)
         wait_for(lambda: len(node.logged("the old process ends")) == 2, "the end of the old ones")
@@ -139,7 +139,7 @@ def test_connections_of_the_old_process_are_closed_by_their_ids(tmp_path):
         assert asked(node, "POST", "/api/v1/bans", address="127.0.0.2", cut=True) == 201
         with contextlib.suppress(ConnectionResetError):
             assert three.recv(1) == b""
-        found = node.until(lambda stats: not stats["totals"]["active"])
+        found = node.at_rest()
         assert {each["ended_by"] for each in found["outcomes"] if each["count"]} <= {"admin", "policy"}
 
 
@@ -164,7 +164,7 @@ def test_a_quota_that_is_used_up_ends_what_the_old_process_has_open(tmp_path):
                 with contextlib.suppress(ConnectionResetError):
                     while each.recv(40_000):
                         pass
-            found = node.until(lambda stats: not stats["totals"]["active"])
+            found = node.at_rest()
             assert found["refused"]["quota"] == 2
 
 

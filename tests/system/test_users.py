@@ -116,7 +116,7 @@ def test_who_may_come_in(users, workers):
         assert not socks(node, "ann", "pw-bob", "127.0.0.5")
         with client(node, "web") as wire:
             assert ask(wire, site, "inline", "pw-inline") == 200
-        node.until(lambda stats: not stats["totals"]["active"])
+        node.at_rest()
         with client(node, "web", "127.0.0.9") as wire:
             assert [ask(wire, site, "ann", "pw-ann") for _ in range(5)] == [200] * 5
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -75,3 +76,17 @@ def test_what_was_written_is_known():
         process.wait()
         assert node.logged("b")
         assert len(node.events) == 2
+
+
+def test_rest_is_not_that_of_before(monkeypatch):
+    """A picture from before the question, with nobody in it, is no answer: what it is about may not be in it yet."""
+    now = datetime.now(UTC)
+    looks = [(-1, 0), (1, 2), (2, 0)]
+
+    def stats(_node):
+        age, active = looks.pop(0) if len(looks) > 1 else looks[0]
+        return {"totals": {"active": active}, "taken_at": (now + timedelta(minutes=age)).isoformat()}
+
+    monkeypatch.setattr(RunningNode, "stats", stats)
+    found = object.__new__(RunningNode).at_rest()
+    assert found["taken_at"] == (now + timedelta(minutes=2)).isoformat()

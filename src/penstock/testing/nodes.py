@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +162,13 @@ class RunningNode:
         return found
 
     def at_rest(self) -> dict[str, Any]:
-        """Wait until no connection is open, and return `/api/v1/stats`."""
-        return self.until(lambda stats: not stats["totals"]["active"])
+        """Wait until no connection is open, by a look that is not from before this call; return `/api/v1/stats`."""
+        asked = datetime.now(UTC)
+
+        def rests(stats: dict[str, Any]) -> bool:
+            return not stats["totals"]["active"] and datetime.fromisoformat(stats["taken_at"]) >= asked
+
+        return self.until(rests)
 
     def worker_pids(self) -> list[int]:
         """Return the processes of its workers."""
