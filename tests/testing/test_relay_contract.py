@@ -8,13 +8,13 @@ from penstock.testing.relay_contract import RelayContract
 
 def test_a_relay_that_miscounts_fails(monkeypatch):
     """An engine that counts a byte too many for what it received is found out."""
-    honest = End.pump
+    honest = End.ready
 
-    def pump(self, sink, mask):
+    def ready(self, fd, mask):
         self.connection.worker.words[self.rx] += 1
-        honest(self, sink, mask)
+        honest(self, fd, mask)
 
-    monkeypatch.setattr(End, "pump", pump)
+    monkeypatch.setattr(End, "ready", ready)
     with pytest.raises(AssertionError):
         RelayContract().test_echo_of_any_size_is_exact()
 

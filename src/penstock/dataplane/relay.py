@@ -74,23 +74,25 @@ class End:
         self.on_flushed: Callable[[], None] | None = None
         self.eof = self.shut = self.watches_out = False
 
-    def ready(self, fd: int, mask: int) -> None:
-        """React to an edge while the connection relays."""
+    def ready(self, fd: int, mask: int) -> None:  # noqa: PLR0912 - a call for each chunk would cost
+        """
+        React to an edge while the connection relays: bytes move to the other end until this one is empty, that one is
+        full, or others must have their turn.
+        """
         if mask & OUT and self.held is not None:
             self.flush()  # the other direction goes on even if this one is stuck
             if self.other is None:
                 return  # it has ended
-        if mask & READABLE:
-            other = self.other
-            if other is None:
-                self.connection.noticed(mask)
-            elif other.held is None and not self.eof:
-                self.pump(other, mask)
-            elif mask & ERROR:
+        if not mask & READABLE:
+            return
+        sink = self.other
+        if sink is None:
+            self.connection.noticed(mask)
+            return
+        if sink.held is not None or self.eof:
+            if mask & ERROR:
                 self.connection.broken(self)
-
-    def pump(self, sink: "End", mask: int) -> None:
-        """Move bytes to `sink` until this end is empty, `sink` is full, or the others must have their turn."""
+            return
         if self.pipe is not None:
             if splice.pump(self, sink, self.pipe, mask):
                 return
@@ -131,7 +133,7 @@ class End:
                 return
             if count < RELAY_BUFFER_BYTES and not mask & URGENT:
                 return
-        worker.reactor.again(self, self.fd, mask)
+        worker.reactor.again(self, fd, mask)
 
     def ended(self) -> None:
         """Note that this end sends no more, and pass it on."""
@@ -225,7 +227,7 @@ class End:
             callback()
         elif other is not None:
             if not other.eof:
-                other.pump(self, RESUMED)
+                End.ready(other, other.fd, RESUMED)
             elif self.eof and other.held is None:
                 self.connection.finish()
             else:

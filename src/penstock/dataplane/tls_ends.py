@@ -77,7 +77,7 @@ class FromTls(End):
             words[H_DOUBT] = 0
             sink.hold(bytes(view[sent:count]))
         elif count == RELAY_BUFFER_BYTES:
-            self.pump(sink, mask)
+            super().ready(fd, mask)
 
 
 class ToTls(End):
@@ -136,4 +136,4 @@ class ToTls(End):
         elif last:
             self.ended()
         elif count == RELAY_BUFFER_BYTES or mask & URGENT:
-            self.pump(sink, mask)
+            super().ready(fd, mask)
