@@ -141,7 +141,7 @@ class Entrance:
             for each in plan.listeners
         }
         self._side_door = Door(None)  # of a listener that has gone from the plan, and empties its backlog
-        self._regulars = KNOWN // (len(self._doors) + 1)
+        self._regulars = KNOWN // max(1, len(self._doors))
 
     def ask(self, *, bans: Bans | None, access: Access | None) -> None:
         """Ask these from the next connection on."""
