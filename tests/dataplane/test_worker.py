@@ -52,6 +52,11 @@ def soon():
     return time.monotonic_ns() + 5 * NS
 
 
+def far():
+    """Return a deadline that no test reaches."""
+    return time.monotonic_ns() + 60 * NS
+
+
 def test_a_rule_with_a_time_holds_for_those_who_came_before(monkeypatch):
     """A client that was let in is kept out from the first minute of a rule on, though the worker remembers it."""
     minute = [0]
@@ -70,11 +75,6 @@ def test_a_rule_with_a_time_holds_for_those_who_came_before(monkeypatch):
         wait_for(lambda: not comes_in())
         minute[0] = 21
         wait_for(comes_in)
-
-
-def far():
-    """Return a deadline that no test reaches."""
-    return time.monotonic_ns() + 60 * NS
 
 
 # Orders --------------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ NOBODY: Sequence[int] = b"\0"
 
 class Regular(NamedTuple):
     """
-    What is remembered of a client that bans and access rules have let in.
+    What is remembered of a client that bans and access rules have let in; read by place, since each connection pays.
 
     Args:
         remainder: Its place in the crowd.

@@ -83,7 +83,6 @@ KNOWN = 16_384
 COUNT_BITS = 22
 COUNT_MASK = (1 << COUNT_BITS) - 1
 TAG_SHIFT = 2 * COUNT_BITS
-PREVIOUS_MASK = COUNT_MASK << COUNT_BITS
 TAG_MASK = (1 << 19) - 1
 """A rate's word: the count of its window, that of the one before, and the window's number above them, which begins
 again after six days of one-second windows. The sign stays free."""
@@ -301,6 +300,8 @@ class LimitTable:
             number = 2
         self.words[base + ORIGIN] = now - number * window
 
+    # The short way ---------------------------------------------------------------------------------------------------
+
     def take(self, key: bytes, most: int, limit: int, now: int) -> int:
         """
         Count one more open connection and one more in the rate of a key, where that is plain: see `make_plain`.
@@ -353,7 +354,7 @@ class LimitTable:
             word, elapsed = words[base + self._rate], now - words[base + ORIGIN]
             if elapsed < 0 or word >> TAG_SHIFT != elapsed // window & TAG_MASK:
                 return
-            begin, room = word & ~COUNT_MASK, limit - _left(word, elapsed, window)
+            begin, room = word & ~COUNT_MASK, limit - _left(_previous(word), elapsed, window)
             until = min(until, now + window - elapsed % window)
         if len(self._plain) >= KNOWN:
             self._plain.clear()
@@ -422,7 +423,7 @@ class LimitTable:
         elapsed = now - words[base + ORIGIN]
         if self.seats == 1 and elapsed >= 0 and words[mine] >> TAG_SHIFT == elapsed // window & TAG_MASK:
             word = words[mine]  # nobody else counts, and the window has begun: the usual case of small nodes
-            if (word & COUNT_MASK) + _left(word, elapsed, window) >= limit:
+            if (word & COUNT_MASK) + _left(_previous(word), elapsed, window) >= limit:
                 return False
             words[mine] = word + 1
             return True
@@ -481,14 +482,12 @@ class LimitTable:
                 late = tag - (word >> TAG_SHIFT) & TAG_MASK
                 if not late:
                     current += word & COUNT_MASK
-                    previous += word >> COUNT_BITS & COUNT_MASK
+                    previous += _previous(word)
                 elif late == 1:
                     previous += word & COUNT_MASK
                 elif late == TAG_MASK:
                     return AHEAD
-        if previous:
-            return current + previous * (window - elapsed + number * window) // window
-        return current
+        return current + _left(previous, elapsed, window) if previous else current
 
     def wait(self, base: int, limit: int, window: int, now: int) -> int:
         """Return after which time one more may pass, if nobody else does; unit ns, a little more than needed."""
@@ -578,9 +577,14 @@ class LimitTable:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, base)
 
 
-def _left(word: int, elapsed: int, window: int) -> int:
-    """Return what still counts of the window before, in the window of a rate's word."""
-    return (word >> COUNT_BITS & COUNT_MASK) * (window - elapsed % window) // window
+def _previous(word: int) -> int:
+    """Return what a rate's word has of the window before its own."""
+    return word >> COUNT_BITS & COUNT_MASK
+
+
+def _left(previous: int, elapsed: int, window: int) -> int:
+    """Return what still counts of the window before, so long after a window began."""
+    return previous * (window - elapsed % window) // window
 
 
 def _counted(word: int, tag: int) -> int:

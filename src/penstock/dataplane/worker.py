@@ -135,7 +135,7 @@ class Worker:
         self._limit = max(1, min(self._descriptors // 2, self.plan.ledger_rows))
 
     def _ask(self) -> None:
-        self.entrance.ask(bans=self.bans if self.bans else None, access=self.doorman)
+        self.entrance.ask(bans=self.bans or None, access=self.doorman)
 
     def run(self) -> None:
         """Serve until told to end. Blocks."""
