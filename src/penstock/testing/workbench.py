@@ -92,7 +92,11 @@ class Bench:
         """
         self.ahead_ns += int(seconds * NS)
         self.worker.reactor.clock = self.clock
-        for _ in range(2):  # what is posted runs before timers of its turn do
+        self.turn()
+
+    def turn(self) -> None:
+        """Return when the turn that is under way now is over, and what it has buried is closed."""
+        for _ in range(2):  # what is posted runs before its turn's timers and burials do
             turned = threading.Event()
             self.worker.reactor.post(turned.set)
             assert turned.wait(PATIENCE_S), "the worker does not turn"
