@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -84,6 +85,33 @@ def test_signals_stay_with_the_supervisor(served):
 
     served(use)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_answers_have_the_time(served):
+    """Though the door sleeps, answers tell the time: a later second has a later Date."""
+
+    async def use(port, path):
+        async with httpx.AsyncClient() as client:
+
+            async def date():
+                return parsedate_to_datetime((await client.get(f"http://127.0.0.1:{port}/health")).headers["Date"])
+
+            first = later = await date()
+            while later == first:
+                later = await date()
+        assert later > first
+
+    served(use)
+
+
+def test_a_door_that_sleeps_closes(served, monkeypatch):
+    """However long a door would sleep, `stop` wakes it."""
+    monkeypatch.setattr(module, "DATE_S", 3_600.0)
+
+    async def use(port, path):
+        assert (await talk(port, REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))).endswith(b"OK")
+
+    served(use)
 
 
 def test_a_closed_door_refuses(served, tmp_path):

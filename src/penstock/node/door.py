@@ -8,7 +8,7 @@ it sends, reads or waits, loses its connection and nobody else's.
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,6 +25,9 @@ KEEP_ALIVE_S = 15
 
 PATIENCE_S = 30.0
 """From connecting, or from the last answer, until the next answer is given. Prometheus gives up on us after 10 s."""
+
+DATE_S = 1.0
+"""How long an answer's Date stays the same (RFC 9110 section 5.6.7 knows whole seconds)."""
 
 STOP_S = 2
 """For answers that are under way when the door closes."""
@@ -71,7 +74,7 @@ class Door:
     async def stop(self) -> None:
         """Stop serving and close the sockets; answers that are under way get `STOP_S` seconds."""
         for server, _ in self._served:
-            server.should_exit = True
+            server.end()
         await asyncio.gather(*self._tasks)
         self._tasks.clear()
 
@@ -95,11 +98,24 @@ def _config(app: Starlette) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the supervisor and says when it is open."""
+    """A server that leaves signals to the supervisor, says when it is open, and sleeps while nobody asks."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.open = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Stop serving soon."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """Keep the Date of answers. uvicorn looks ten times a second whether it should end: 1.5 ms of CPU in each."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DATE_S):
+                    await self._ending.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
