@@ -74,11 +74,49 @@ class End:
         self.on_flushed: Callable[[], None] | None = None
         self.eof = self.shut = self.watches_out = False
 
-    def ready(self, fd: int, mask: int) -> None:  # noqa: PLR0912 - a call for each chunk would cost
+    def ready(self, fd: int, mask: int) -> None:
         """
-        React to an edge while the connection relays: bytes move to the other end until this one is empty, that one is
-        full, or others must have their turn.
+        React to an edge while the connection relays.
+
+        Most edges are one short chunk for an end that takes it: that moves here, in 105 steps of the interpreter where
+        `pump`, which knows all else, takes 135.
         """
+        sink = self.other
+        if mask != IN or sink is None or sink.held is not None or self.eof or self.pipe is not None:
+            self.pump(fd, mask)
+            return
+        connection = self.connection
+        worker = connection.worker
+        words = worker.words
+        connection.seen = worker.reactor.now
+        try:
+            count = self.sock.recv_into(worker.buffer, 0, MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            connection.broken(self)
+            return
+        if not count:
+            self.ended()
+            return
+        words[self.rx] += count
+        words[H_DOUBT] = sink.note + ((words[sink.tx] + count) & DOUBT_MASK)
+        try:
+            sent = sink.sock.send(worker.view[:count], MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            connection.broken(sink)
+            return
+        words[sink.tx] += sent
+        if sent < count:
+            words[H_DOUBT] = 0
+            sink.hold(bytes(worker.view[sent:count]))
+        elif count == RELAY_BUFFER_BYTES:
+            self.pump(fd, mask)
+
+    def pump(self, fd: int, mask: int) -> None:  # noqa: PLR0912 - a call for each chunk would cost
+        """Move bytes to the other end until this one is empty, that one is full, or others must have their turn."""
         if mask & OUT and self.held is not None:
             self.flush()  # the other direction goes on even if this one is stuck
             if self.other is None:
@@ -227,7 +265,7 @@ class End:
             callback()
         elif other is not None:
             if not other.eof:
-                End.ready(other, other.fd, RESUMED)
+                End.pump(other, other.fd, RESUMED)
             elif self.eof and other.held is None:
                 self.connection.finish()
             else:
