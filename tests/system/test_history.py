@@ -242,6 +242,8 @@ def test_the_command_line_follows(node, tmp_path):
     (folder,) = {line.rpartition("/")[0] for line in [node.logged("node ready")[0]["socket"]]}
     environment = {"PENSTOCK_RUNTIME_DIR": folder, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     words = [sys.executable, "-m", "penstock.cli", "history", "--follow", "--json", "--listener", "raw", "--limit", "1"]
+    with recording(node):
+        exchange(node.address("raw"), 9)
     with (
         recording(node, 5) as found,
         subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as follower,

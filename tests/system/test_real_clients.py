@@ -25,7 +25,6 @@ from websockets.uri import parse_uri
 from penstock.testing.nodes import bytes_of, running, table
 from penstock.testing.peers import read_all
 from penstock.testing.web import web_server
-from penstock.testing.workbench import wait_for
 
 from .chat import chatting
 
@@ -149,15 +148,12 @@ def through(node, listener, connections=1):
     before = node.listener(listener)
     yield
     if connections is None:
-        after = wait_for(lambda: at_rest(node.listener(listener), before), "the connections to end")
+        node.at_rest()  # a look between two of them would be too early, though none is open
+        after = node.listener(listener)
+        assert after["connections"] > before["connections"]
     else:
         after = node.settled(listener, before["connections"] + connections)
     assert all(more > less for more, less in zip(bytes_of(after), bytes_of(before), strict=True))
-
-
-def at_rest(now, before):
-    """Return what is said of a listener once it has had more connections than before and none is open."""
-    return now if now["connections"] > before["connections"] and not now["active"] else None
 
 
 def curl(*words, data=None, code=0):

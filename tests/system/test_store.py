@@ -157,8 +157,7 @@ def test_a_kill_under_load_loses_at_most_one_flush(tmp_path):
             assert least <= stats["totals"]["bytes_in"] <= sent[0]
             assert stats["totals"]["active"] == 0
             graph = drawn(node, "node")
-            assert graph.bytes_in <= stats["totals"]["bytes_in"]
-            assert graph.bytes_in > 0
+            assert 0 < graph.bytes_in <= stats["totals"]["bytes_in"] * (1 + 2**-23)  # a sample has 24 bits
             assert graph.gaps >= 1  # of three starts
             assert not node.logged("store was damaged: it was set aside, and a fresh one begun")
 
