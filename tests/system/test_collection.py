@@ -94,7 +94,7 @@ def test_the_older_section_is_obeyed_and_told_of_once(tmp_path):
             assert not any(told(tmp_path, "metrics").values())
             with pytest.raises(AssertionError, match="404"):
                 node.fetch("/metrics")
-        (line,) = node.logged("older configuration")
+        (line,) = node.logged("configuration notice")
         assert line["detail"].endswith(
             "write metrics.enabled = false, metrics.prometheus = false, metrics.connection_records = 5 instead"
         )

@@ -484,7 +484,7 @@ class NodePlan(Struct, frozen=True, kw_only=True):
         store: What outlives a restart.
         acme: Certificates that the node gets by itself.
         bans: Who is banned.
-        notices: What the operator is told once at the start: keys with a newer name.
+        notices: What the operator is told once at the start: keys with a newer name, certificates that end soon.
     """
 
     name: str

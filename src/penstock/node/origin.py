@@ -50,7 +50,7 @@ def endpoints(plan: NodePlan) -> Mapping[str, Endpoint]:
 def say_ready(log: Log, plan: NodePlan, addresses: Addresses) -> None:
     """Tell the log what is served, and where."""
     for notice in plan.notices:
-        log.warning("older configuration", detail=notice)
+        log.warning("configuration notice", detail=notice)
     for each in plan.worker.listeners:
         log.info("listening", listener=each.name, protocol=each.protocol, address=str(each))
     log.info(
