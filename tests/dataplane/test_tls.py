@@ -49,6 +49,34 @@ def shaken(plane: Bench, context: ssl.SSLContext, name: str = "localhost") -> It
         yield client
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_hello_in_pieces_is_answered_at_once(authority, plan, version, pieces):
+    """However the hello comes (that of a browser fills two segments), the kernel keeps nothing of our answer back."""
+    context = authority.client_context()
+    context.maximum_version = version
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = outgoing.read()
+    size = -(-len(hello) // pieces)
+    with (
+        serving(echo) as target,
+        bench(listener("main", "tcp", target.port, tls=plan)) as plane,
+        plane.connect() as raw,
+    ):
+        for start in range(0, len(hello), size):
+            raw.sendall(hello[start : start + size])
+            plane.await_read(raw)
+        incoming.write(raw.recv(RECORD_BYTES))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        assert outgoing.pending  # all of the answer was there
+        (connection,) = plane.connections()
+        assert connection.client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
+
+
 def echoed(client: ssl.SSLSocket, data: bytes) -> bytes:
     """Send everything and return as much; one thread, as OpenSSL's connections belong to one at a time."""
     client.setblocking(False)

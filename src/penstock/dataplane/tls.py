@@ -189,6 +189,8 @@ class TlsSocket(RawSocket):
                 self.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
+            if self._begun and self.corks:  # the hello came in pieces: our flight is corked, and would wait for 200 ms
+                self.setsockopt(IPPROTO_TCP, TCP_CORK, 0)
             self._begun = self._accepts
             return False
         except ssl.SSLWantWriteError:  # a certificate chain is longer than the socket's buffer: hardly ever
