@@ -402,7 +402,7 @@ SCENARIOS = (
         "tls-handshake",
         "TLS terminated, new connections",
         "A whole handshake of TLS 1.3 without resumption, one request and one answer, then close; 16 at a time. "
-        + _SAME_TLS,
+        "Since nobody resumes, Penstock comes to send one session ticket each; HAProxy sends two. " + _SAME_TLS,
         TERMINATE,
         Handshakes("tls", 16),
         (PENSTOCK, "haproxy"),

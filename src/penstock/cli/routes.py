@@ -143,7 +143,7 @@ def listener_values(listener: "ListenerPlan") -> dict[str, Any]:
 
 def _tls(tls: "TlsPlan") -> dict[str, Any]:
     values = {name: _plain(getattr(tls, name)) for name in tls.__struct_fields__ if name != "certificates"}
-    return {name: value for name, value in values.items() if value not in ("", [])}
+    return {name: value for name, value in values.items() if value not in ("", [], None)}
 
 
 def route_values(route: "RoutePlan", listeners: Iterable[str]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _health(health: "HealthPlan") -> dict[str, Any]:
 
 def _target_tls(tls: "TargetTlsPlan") -> dict[str, Any]:
     values = {name: _plain(getattr(tls, name)) for name in tls.__struct_fields__}
-    return {name: value for name, value in values.items() if value not in ("", [])}
+    return {name: value for name, value in values.items() if value not in ("", [], None)}
 
 
 def _parent(parent: "ParentPlan") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from penstock.config.kinds import FilePath, Listen, Login, Name, Password, UserN
 from penstock.config.limits import Limit
 from penstock.config.match_kinds import Network
 from penstock.config.mistakes import Wrong
-from penstock.config.table import OneOrMore, Table, written
+from penstock.config.table import OneOrMore, Table
 from penstock.config.way import Target
 from penstock.config.way_kinds import Ciphers, Protocol
 
@@ -51,7 +51,9 @@ class ListenerTls(Table):
     client_ca: Annotated[str, FilePath()] | None = Field(
         default=None, description="PEM file of who may issue those.", examples=["clients.pem"]
     )
-    tickets: Annotated[int, Whole(0, TICKETS)] = written(2, "Tickets for each new session; 0 for no resumption.")
+    tickets: Annotated[int, Whole(0, TICKETS)] | None = Field(
+        default=None, description="Tickets for each new session; 0 for no resumption, by itself as many as clients use."
+    )
 
 
 class Listener(Table):

@@ -60,7 +60,7 @@ class TlsPlan(Struct, frozen=True, kw_only=True):
         alpn: Application protocols that are offered, best first.
         client_certificates: `off`, `optional` or `required`.
         client_ca: PEM file of who may issue them; empty for none.
-        tickets: Session tickets for each new TLS 1.3 session; 0 for no resumption.
+        tickets: Session tickets for each new TLS 1.3 session; 0 for no resumption, None for as many as clients use.
     """
 
     certificates: tuple[CertificatePlan, ...]
@@ -69,7 +69,7 @@ class TlsPlan(Struct, frozen=True, kw_only=True):
     alpn: tuple[str, ...] = ()
     client_certificates: str = "off"
     client_ca: str = ""
-    tickets: int = 2
+    tickets: int | None = None
 
 
 class TargetTlsPlan(Struct, frozen=True, kw_only=True):

@@ -126,9 +126,9 @@ class TlsSocket(RawSocket):
     """
 
     __slots__ = (
-        "__weakref__", "_accepts", "_begun", "_detour", "_fin", "_goodbye", "_pending", "_reactor", "_said", "_tls",
-        "_words", "asked", "blocked", "corks", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "level", "modify",
-        "news", "read", "rx", "tx", "unread", "write",
+        "__weakref__", "_accepts", "_begun", "_detour", "_fin", "_goodbye", "_pending", "_reactor", "_said", "_several",
+        "_tls", "_words", "asked", "blocked", "corks", "counted_rx", "counted_tx", "extra", "fd", "in_a_row", "level",
+        "modify", "news", "read", "rx", "tx", "unread", "write",
     )  # fmt: skip
 
     def secure(
@@ -166,6 +166,7 @@ class TlsSocket(RawSocket):
         self.extra = self.in_a_row = self.unread = 0
         self._said = self.blocked = self._fin = self._begun = self.level = False
         self._accepts = accepts
+        self._several = accepts and self.corks and context.num_tickets > 1
         self.counted_rx, self.counted_tx = before
         self.news: OSError | bytes | bool = False
 
@@ -185,18 +186,18 @@ class TlsSocket(RawSocket):
             OSError: If it has failed; OpenSSL has sent the alert.
         """
         try:
-            if self._begun and self.corks:  # OpenSSL sends each session ticket by itself; they go out in one segment
+            if self._begun:  # OpenSSL sends each session ticket by itself; they go out in one segment
                 self.setsockopt(IPPROTO_TCP, TCP_CORK, 1)
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            if self._begun and self.corks:  # the hello came in pieces: our flight is corked, and would wait for 200 ms
+            if self._begun:  # the hello came in pieces: our flight is corked, and would wait for 200 ms
                 self.setsockopt(IPPROTO_TCP, TCP_CORK, 0)
-            self._begun = self._accepts
+            self._begun = self._several
             return False
         except ssl.SSLWantWriteError:  # a certificate chain is longer than the socket's buffer: hardly ever
             self.block()
             return False
-        if self._begun and self.corks:
+        if self._begun:
             self.setsockopt(IPPROTO_TCP, TCP_CORK, 0)
         version = self._tls.version()
         self.extra = OVERHEAD_1_3 if version == "TLSv1.3" else overhead_1_2(self._tls.cipher()[0])

@@ -360,6 +360,9 @@ class Worker:
             self.entrance.forget()  # access rules have their times
         if self.attentive and not self.draining:
             self.look()
+        for listener in self.listeners:
+            if listener.contexts is not None and listener.contexts.tickets is not None:
+                listener.contexts.tickets.look()
         if self._board_seen != self.board.words[GENERATION]:
             self._board_seen = self.board.words[GENERATION]
             self.pool.drop_out(self.board)
