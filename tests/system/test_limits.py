@@ -133,11 +133,16 @@ def test_short_connections_leave_nothing(crowd):
 
 @SOAK
 def test_soak_a_hundred_thousand_short_connections(crowd):
-    """100,000 short connections leave no descriptor, no open row, and less than twenty bytes each in the worker."""
+    """
+    100,000 short connections leave no descriptor, no open row, and less than twenty bytes each in the worker.
+
+    The supervisor's rings, 9 MB of samples and 5 of records, get their pages as they fill: it grows by 8 to 9 MB while
+    this runs. A small object for each connection would be 5 MB more.
+    """
     worker, supervisor = left_behind(crowd, 5_000, 20)
     sys.stderr.write(f"\n100,000 short connections left {worker} bytes in the worker, {supervisor} in the supervisor\n")
     assert worker < 2_000_000
-    assert supervisor < 4_000_000
+    assert supervisor < 12_000_000
 
 
 def flood(sock):
