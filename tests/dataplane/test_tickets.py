@@ -32,6 +32,15 @@ def shake(context, client_context, session=None):
     return client
 
 
+@contextlib.contextmanager
+def asked_once(plane, comer, name="localhost"):
+    """Give a client that has had its answer, and its tickets before it."""
+    with plane.connect() as raw, comer.wrap_socket(raw, server_hostname=name) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        yield client
+
+
 def test_who_comes_back_gets_two(authority, context):
     """A hundred clients of whom nobody resumes make it one ticket; one that resumes, with that one, makes it two."""
     tickets, comer = Tickets(context), authority.client_context()
@@ -70,12 +79,19 @@ def test_workers_look_once_a_second(authority, asked, given):
     with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
         (served,) = plane.worker.listeners
         for _ in range(STRANGERS):
-            with plane.connect() as raw, comer.wrap_socket(raw, server_hostname="localhost") as client:
-                client.sendall(b"x")
-                assert client.recv(1) == b"x"
+            with asked_once(plane, comer):
+                pass
         plane.later(2)
         wait_for(lambda: served.contexts.default.num_tickets == given)
-        with plane.connect() as raw, comer.wrap_socket(raw, server_hostname="localhost") as client:
-            client.sendall(b"x")
-            assert client.recv(1) == b"x"
+        with asked_once(plane, comer) as client:
             assert client.session.has_ticket == bool(given)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_number_holds_for_every_certificate(authority, number):
+    """Clients get as many whichever certificate they ask for, though it is the first that a handshake begins with."""
+    plan = TlsPlan(certificates=(authority.issue("localhost"), authority.issue("other.example")), tickets=number)
+    with serving(echo) as target, bench(listener("main", "tcp", target.port, tls=plan)) as plane:
+        for name in ("localhost", "other.example"):
+            with asked_once(plane, authority.client_context(), name) as client:
+                assert client.session.has_ticket == bool(number)

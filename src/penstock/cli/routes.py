@@ -141,7 +141,7 @@ def listener_values(listener: "ListenerPlan") -> dict[str, Any]:
     return values
 
 
-def _tls(tls: "TlsPlan") -> dict[str, Any]:
+def _tls(tls: "TlsPlan | TargetTlsPlan") -> dict[str, Any]:
     values = {name: _plain(getattr(tls, name)) for name in tls.__struct_fields__ if name != "certificates"}
     return {name: value for name, value in values.items() if value not in ("", [], None)}
 
@@ -185,7 +185,7 @@ def _way(route: "RoutePlan") -> dict[str, Any]:
         values["targets"] = [target_values(each) for each in route.targets]
         values |= {"balance": route.balance} | _health(route.health)
     if route.target_tls is not None:
-        values["target_tls"] = _target_tls(route.target_tls)
+        values["target_tls"] = _tls(route.target_tls)
     if route.parent is not None:
         values["parent"] = _parent(route.parent)
     rewrite = {name: _plain(getattr(route.rewrite, name)) for name in route.rewrite.__struct_fields__}
@@ -212,16 +212,11 @@ def _health(health: "HealthPlan") -> dict[str, Any]:
     return values | {"health_check": check | {"rise": health.rise, "fall": health.fall}}
 
 
-def _target_tls(tls: "TargetTlsPlan") -> dict[str, Any]:
-    values = {name: _plain(getattr(tls, name)) for name in tls.__struct_fields__}
-    return {name: value for name, value in values.items() if value not in ("", [], None)}
-
-
 def _parent(parent: "ParentPlan") -> dict[str, Any]:
     values: dict[str, Any] = {"kind": parent.kind, "address": _address(parent)}
     if parent.user:
         values |= {"user": parent.user, "password": HIDDEN}
-    return values | ({"tls": _target_tls(parent.tls)} if parent.kind == "https" else {})
+    return values | ({"tls": _tls(parent.tls)} if parent.kind == "https" else {})
 
 
 def _plain(value: Any) -> Any:

@@ -35,7 +35,7 @@ class Contexts:
     Attributes:
         default: For clients that ask for no name, or one that no certificate has: the first one. Every handshake begins
             with it.
-        tickets: Sees to how many session tickets clients get; None where the plan says how many.
+        tickets: Sees to how many session tickets clients get.
 
     Raises:
         StartError: If a file cannot be used; the supervisor has looked at them before, so it has changed since.
@@ -49,7 +49,7 @@ class Contexts:
             self._name(certificate.names, context)
         self.default = contexts[0][1]
         self.default.sni_callback = self._chosen  # type: ignore[assignment]
-        self.tickets = Tickets(self.default) if plan.tickets is None else None
+        self.tickets = Tickets(self.default, plan.tickets)
 
     def _name(self, names: Iterable[str], context: ssl.SSLContext) -> None:
         for name in names:
@@ -95,8 +95,6 @@ def make_context(plan: TlsPlan, certificate: CertificatePlan) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise StartError(f"certificate {certificate.cert}: {error}") from error
     context.verify_mode = CLIENT_CERTIFICATES[plan.client_certificates]
-    if plan.tickets is not None:
-        context.num_tickets = plan.tickets
     if plan.alpn:
         context.set_alpn_protocols(list(plan.alpn))
     return context

@@ -78,7 +78,7 @@ class End:
         """
         React to an edge while the connection relays.
 
-        Most edges are one short chunk for an end that takes it: that moves here, in 105 steps of the interpreter where
+        Most edges are one short chunk for an end that takes it: that moves here, in 107 steps of the interpreter where
         `pump`, which knows all else, takes 135.
         """
         sink = self.other
@@ -265,7 +265,7 @@ class End:
             callback()
         elif other is not None:
             if not other.eof:
-                End.pump(other, other.fd, RESUMED)
+                other.pump(other.fd, RESUMED)
             elif self.eof and other.held is None:
                 self.connection.finish()
             else:

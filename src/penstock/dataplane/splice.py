@@ -121,7 +121,7 @@ def is_near(target: "End") -> bool:
 
 def pump(source: "End", sink: "End", pipe: Pipe, mask: int) -> bool:
     """
-    Move bytes to `sink` through `pipe`, as `End.ready` does through the shared buffer.
+    Move bytes to `sink` through `pipe`, as `End.pump` does through the shared buffer.
 
     Returns:
         False if recv must say what is next: the end of the file, or an urgent byte, at which splice stands still.

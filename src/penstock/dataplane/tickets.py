@@ -23,15 +23,18 @@ class Tickets:
 
     Args:
         context: What every handshake of its clients begins with.
+        fixed: How many each new session gets, 0 for no resumption; None for as many as clients use.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
+    def __init__(self, context: ssl.SSLContext, fixed: int | None = None) -> None:
+        self._context, self._fixed = context, fixed is not None
         self._resumed = self._strangers_from = 0
-        context.num_tickets = USUAL
+        context.num_tickets = USUAL if fixed is None else fixed
 
     def look(self) -> None:
         """See who has come since the last look, and let new clients get as many tickets as that says."""
+        if self._fixed:
+            return
         stats = self._context.session_stats()
         if stats["hits"] != self._resumed:
             self._resumed, self._strangers_from = stats["hits"], stats["accept"]

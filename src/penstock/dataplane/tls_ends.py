@@ -34,7 +34,7 @@ class FromTls(End):
         if mask & ODD or sink is None or sink.held is not None or self.eof or sock.blocked or sock.news:
             if sock.level:
                 sock.watch()
-            super().ready(fd, mask & ~HANGUP)  # a hint: what it said before may wait in records
+            self.pump(fd, mask & ~HANGUP)  # a hint: what it said before may wait in records
             return
         connection = self.connection
         worker = connection.worker
@@ -77,7 +77,7 @@ class FromTls(End):
             words[H_DOUBT] = 0
             sink.hold(bytes(view[sent:count]))
         elif count == RELAY_BUFFER_BYTES:
-            super().ready(fd, mask)
+            self.pump(fd, mask)
 
 
 class ToTls(End):
@@ -89,7 +89,7 @@ class ToTls(End):
         """React to an edge while the connection relays."""
         sink = self.other
         if sink is None or sink.held is not None or self.held is not None or self.eof or not mask & READABLE:
-            super().ready(fd, mask)
+            self.pump(fd, mask)
             return
         connection = self.connection
         worker = connection.worker
@@ -136,4 +136,4 @@ class ToTls(End):
         elif last:
             self.ended()
         elif count == RELAY_BUFFER_BYTES or mask & URGENT:
-            super().ready(fd, mask)
+            self.pump(fd, mask)

@@ -361,7 +361,7 @@ class Worker:
         if self.attentive and not self.draining:
             self.look()
         for listener in self.listeners:
-            if listener.contexts is not None and listener.contexts.tickets is not None:
+            if listener.contexts is not None:
                 listener.contexts.tickets.look()
         if self._board_seen != self.board.words[GENERATION]:
             self._board_seen = self.board.words[GENERATION]
